@@ -1,0 +1,96 @@
+package tokenizer
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// Write writes t as a Hugging Face tokenizer.json. The bytes depend on t alone, and Read gives t
+// back. Files that were read lose what Read leaves to the caller.
+func (t *Tokenizer) Write(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	out.WriteString("{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n")
+	out.WriteString("  \"added_tokens\": [")
+	for i, a := range t.added {
+		fmt.Fprintf(out, "%s{\"id\": %d, \"content\": %s, \"single_word\": false, "+
+			"\"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": %t}",
+			separator(i, 4), a.id, quote(a.name), a.control)
+	}
+	out.WriteString("\n  ],\n  \"normalizer\": null,\n")
+	t.pre.write(out)
+	out.WriteString("  \"post_processor\": null,\n  \"decoder\": " + byteLevel + ",\n")
+	out.WriteString("  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n" +
+		"    \"unk_token\": null,\n    \"continuing_subword_prefix\": null,\n" +
+		"    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n    \"byte_fallback\": false,\n")
+	fmt.Fprintf(out, "    \"ignore_merges\": %t,\n    \"vocab\": {", t.wholeWords)
+	t.writeVocab(out)
+	out.WriteString("\n    },\n    \"merges\": [")
+	for i, p := range t.merges {
+		both := toChars(t.tokens[p.left]) + " " + toChars(t.tokens[p.right])
+		out.WriteString(separator(i, 6) + quote(both))
+	}
+	out.WriteString("\n    ]\n  }\n}\n")
+	if err := out.Flush(); err != nil { // bufio keeps the first error
+		return fmt.Errorf("tokenizer: write: %w", err)
+	}
+	return nil
+}
+
+// byteLevel is the step that turns bytes into characters and back.
+const byteLevel = `{"type": "ByteLevel", "add_prefix_space": false, ` +
+	`"trim_offsets": true, "use_regex": false}`
+
+// write writes the pre-tokenizer.
+func (p *preTokenizer) write(out *bufio.Writer) {
+	out.WriteString("  \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [")
+	for i, s := range p.stages {
+		field := "Regex"
+		if s.quoted {
+			field = "String"
+		}
+		fmt.Fprintf(out, "%s{\"type\": \"Split\", \"pattern\": {\"%s\": %s}, "+
+			"\"behavior\": \"Isolated\", \"invert\": false}",
+			separator(i, 4), field, quote(s.pattern))
+	}
+	out.WriteString(separator(len(p.stages), 4) + byteLevel + "\n  ]},\n")
+}
+
+// writeVocab writes the tokens by id. Hugging Face numbers added tokens that are not in "vocab"
+// after it; where theirs are other ids they must be in it.
+func (t *Tokenizer) writeVocab(out *bufio.Writer) {
+	after := true
+	for i, a := range t.added {
+		after = after && int(a.id) == len(t.ordinary)+i
+	}
+	n := 0
+	for id, token := range t.tokens {
+		switch {
+		case t.kinds[id] == plain:
+			token = toChars(token)
+		case t.kinds[id] == hole || after:
+			continue
+		}
+		fmt.Fprintf(out, "%s%s: %d", separator(n, 6), quote(token), id)
+		n++
+	}
+}
+
+// separator begins element i of a list: a comma after the one before, and a new line.
+func separator(i, indent int) string {
+	line := "\n      "[:1+indent]
+	if i == 0 {
+		return line
+	}
+	return "," + line
+}
+
+// quote is s, which is valid UTF-8, as a JSON string.
+func quote(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string always has a JSON form
+	}
+	return string(b)
+}
