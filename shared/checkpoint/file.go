@@ -1,0 +1,189 @@
+package checkpoint
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+)
+
+// chunk is the bytes that are converted at a time: small enough to stay in a cache, large enough
+// that a disk is not asked often.
+const chunk = 256 << 10
+
+// File is an open safetensors file. Its header is in memory, its tensors are not. Several
+// goroutines may read one File where the io.ReaderAt allows it.
+type File struct {
+	r       io.ReaderAt
+	data    int64 // where the data starts
+	meta    map[string]string
+	names   []string
+	tensors map[string]entry
+}
+
+var _ Source = (*File)(nil)
+
+// Open reads the header of a file of size bytes. It fails where the header is longer than the
+// file or 100 MB, is not what the format says, names a tensor twice, or where the tensors' bytes
+// overlap, leave holes or do not fit their shapes.
+func Open(r io.ReaderAt, size int64) (*File, error) {
+	meta, entries, data, err := readHeader(r, size)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: not a safetensors file: %w", err)
+	}
+	f := &File{r: r, data: data, meta: meta, tensors: make(map[string]entry, len(entries))}
+	for _, e := range entries {
+		f.names = append(f.names, e.name)
+		f.tensors[e.name] = e
+	}
+	slices.Sort(f.names)
+	return f, nil
+}
+
+// Names lists the tensors, sorted. The slice is the caller's own.
+func (f *File) Names() []string { return slices.Clone(f.names) }
+
+// Tensor says what the file holds under a name.
+func (f *File) Tensor(name string) (Info, bool) {
+	e, ok := f.tensors[name]
+	return Info{DType: e.info.DType, Shape: slices.Clone(e.info.Shape)}, ok
+}
+
+// Metadata is the text that travels with the tensors. The map is the caller's own.
+func (f *File) Metadata() map[string]string { return maps.Clone(f.meta) }
+
+// Section reads the bytes of a tensor as the file holds them, little-endian.
+func (f *File) Section(name string) (*io.SectionReader, error) {
+	e, ok := f.tensors[name]
+	if !ok {
+		return nil, fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	return io.NewSectionReader(f.r, f.data+e.begin, e.end-e.begin), nil
+}
+
+// Raw is the bytes of a tensor as the file holds them, little-endian.
+func (f *File) Raw(name string) ([]byte, error) {
+	e, ok := f.tensors[name]
+	if !ok {
+		return nil, fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	b := make([]byte, e.end-e.begin)
+	if err := readFull(f.r, b, f.data+e.begin); err != nil {
+		return nil, fmt.Errorf("checkpoint: tensor %q: %w", name, err)
+	}
+	return b, nil
+}
+
+// Float32 is a tensor of F32, F16, BF16 or F64 as f32, in the order of its shape. F64 is rounded
+// to nearest.
+func (f *File) Float32(name string, opts ...Option) ([]float32, error) {
+	e, ok := f.tensors[name]
+	if !ok {
+		return nil, fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	if _, ok := decoders[e.info.DType]; !ok {
+		return nil, notFloat(name, e.info)
+	}
+	dst := make([]float32, e.info.Len())
+	return dst, f.ReadInto(name, dst, opts...)
+}
+
+// ReadInto is Float32 into memory of the caller's. len(dst) must be the tensor's; another length
+// is an error that names both.
+func (f *File) ReadInto(name string, dst []float32, opts ...Option) error {
+	e, ok := f.tensors[name]
+	if !ok {
+		return fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	decode, ok := decoders[e.info.DType]
+	if !ok {
+		return notFloat(name, e.info)
+	}
+	if n := e.info.Len(); n != len(dst) {
+		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d",
+			name, e.info, n, len(dst))
+	}
+	size := e.info.DType.Size()
+	buf := make([]byte, min(chunk, len(dst)*size))
+	for at := 0; at < len(dst); {
+		n := min(len(buf)/size, len(dst)-at)
+		if err := readFull(f.r, buf[:n*size], f.data+e.begin+int64(at)*int64(size)); err != nil {
+			return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
+		}
+		decode(dst[at:at+n], buf)
+		at += n
+	}
+	if slices.Contains(opts, Finite) {
+		if i := firstNonFinite(dst); i >= 0 {
+			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, i, dst[i])
+		}
+	}
+	return nil
+}
+
+// Float64 is a tensor of F64 as it is, or one of F32, F16 or BF16 widened.
+func (f *File) Float64(name string) ([]float64, error) {
+	info, ok := f.Tensor(name)
+	if ok && info.DType == F64 {
+		b, err := f.Raw(name)
+		if err != nil {
+			return nil, err
+		}
+		dst := make([]float64, info.Len())
+		for i := range dst {
+			dst[i] = math.Float64frombits(le.Uint64(b[8*i:]))
+		}
+		return dst, nil
+	}
+	narrow, err := f.Float32(name)
+	if err != nil {
+		return nil, err
+	}
+	dst := make([]float64, len(narrow))
+	for i, v := range narrow {
+		dst[i] = float64(v)
+	}
+	return dst, nil
+}
+
+// Int8 is a tensor of I8.
+func (f *File) Int8(name string) ([]int8, error) {
+	b, err := f.rawAs(name, I8)
+	dst := make([]int8, len(b))
+	for i := range dst {
+		dst[i] = int8(b[i])
+	}
+	return dst, err
+}
+
+// Int32 is a tensor of I32.
+func (f *File) Int32(name string) ([]int32, error) {
+	b, err := f.rawAs(name, I32)
+	dst := make([]int32, len(b)/4)
+	for i := range dst {
+		dst[i] = int32(le.Uint32(b[4*i:]))
+	}
+	return dst, err
+}
+
+func (f *File) rawAs(name string, t DType) ([]byte, error) {
+	if e, ok := f.tensors[name]; ok && e.info.DType != t {
+		return nil, fmt.Errorf("checkpoint: tensor %q is %v, want %s", name, e.info, t)
+	}
+	return f.Raw(name)
+}
+
+func notFloat(name string, info Info) error {
+	return fmt.Errorf("checkpoint: tensor %q is %v, want F32, F16, BF16 or F64", name, info)
+}
+
+// firstNonFinite is the index of the first NaN or Inf, or -1.
+func firstNonFinite(x []float32) int {
+	for i, v := range x {
+		if v-v != 0 { // NaN − NaN and Inf − Inf are NaN
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,87 @@
+package checkpoint
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Fingerprint is a SHA-256. Two weights, or two models, have one fingerprint exactly where they
+// hold the same f32 numbers in the same shapes under the same names, whatever type a file holds
+// them in: a bf16 checkpoint and its f32 copy are the same base, a rounded one is another.
+type Fingerprint [sha256.Size]byte
+
+// String is all 64 hexadecimal digits.
+func (p Fingerprint) String() string { return hex.EncodeToString(p[:]) }
+
+// Short is the first 12 digits, for people.
+func (p Fingerprint) Short() string { return hex.EncodeToString(p[:6]) }
+
+// IsZero reports whether p is unset.
+func (p Fingerprint) IsZero() bool { return p == Fingerprint{} }
+
+// ParseFingerprint is the inverse of String.
+func ParseFingerprint(s string) (Fingerprint, error) {
+	var p Fingerprint
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(p) {
+		return p, fmt.Errorf("checkpoint: fingerprint %q: want %d hexadecimal digits", s, 2*len(p))
+	}
+	copy(p[:], b)
+	return p, nil
+}
+
+// HashWeight is the fingerprint of one weight:
+//
+//	sha256("weight OUT IN\n" | w as f32, little-endian)      w [out, in]
+//
+// It panics where len(w) is not out·in.
+func HashWeight(out, in int, w []float32) Fingerprint {
+	if len(w) != out*in {
+		panic(fmt.Sprintf("checkpoint: hash of %d numbers as [%d %d]", len(w), out, in))
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "weight %d %d\n", out, in)
+	buf := make([]byte, min(chunk, 4*len(w)))
+	for len(w) > 0 {
+		n := min(len(w), len(buf)/4)
+		encoders[F32](buf, w[:n])
+		h.Write(buf[:4*n])
+		w = w[n:]
+	}
+	return Fingerprint(h.Sum(nil))
+}
+
+// HashModel is the fingerprint of a model from those of its linear weights, walked by name:
+//
+//	sha256("model\n" | for each name, sorted: %q of the name, " ", the weight's hash, "\n")
+//
+// Weights can therefore be hashed one at a time, in any order, on any machine.
+func HashModel(weights map[string]Fingerprint) Fingerprint {
+	h := sha256.New()
+	fmt.Fprint(h, "model\n")
+	for _, name := range slices.Sorted(maps.Keys(weights)) {
+		fmt.Fprintf(h, "%q %v\n", name, weights[name])
+	}
+	return Fingerprint(h.Sum(nil))
+}
+
+// HashSource is HashModel of the named matrices of a source, read one at a time.
+func HashSource(src Source, names []string) (Fingerprint, error) {
+	weights := make(map[string]Fingerprint, len(names))
+	var w []float32
+	for _, name := range names {
+		info, ok := src.Tensor(name)
+		if !ok || len(info.Shape) != 2 {
+			return Fingerprint{}, fmt.Errorf("checkpoint: fingerprint: no matrix %q", name)
+		}
+		w = slices.Grow(w[:0], info.Len())[:info.Len()]
+		if err := src.ReadInto(name, w); err != nil {
+			return Fingerprint{}, err
+		}
+		weights[name] = HashWeight(info.Shape[0], info.Shape[1], w)
+	}
+	return HashModel(weights), nil
+}
