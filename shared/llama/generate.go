@@ -1,0 +1,271 @@
+package llama
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+
+	"transformer2/shared/compute"
+	"transformer2/shared/sample"
+)
+
+// Request is one sequence to continue.
+type Request struct {
+	Prompt    []int32
+	MaxTokens int           // tokens to generate at most; the context may end it earlier
+	Sampling  sample.Params // zero: greedy
+	Seed      uint64        // of this sequence's sampler
+	Seq       int           // which z of the model's adapters
+	Stop      []int32       // ids that end it; the stopping id is kept as the last token
+	// OnToken, if set, is called with every token and the logits [V] it came from (valid only
+	// during the call); false ends the sequence after this token.
+	OnToken func(id int32, logits []float32) bool
+}
+
+// Reason says why a sequence ended.
+type Reason string
+
+const (
+	Stopped   Reason = "stop"    // a stop id, kept as the last token
+	Length    Reason = "length"  // MaxTokens
+	Full      Reason = "context" // the context is full
+	Cancelled Reason = "cancelled"
+)
+
+// Result is what was generated for a request.
+type Result struct {
+	Tokens []int32
+	Reason Reason
+}
+
+// Generator continues many sequences at once: a slot of the cache each, prompts and single tokens
+// mixed in one batch, a free slot taken by the next request at once. A sequence's tokens depend
+// on its own request alone, up to the rounding of differently batched sums.
+type Generator struct {
+	m       *Model
+	cache   *Cache
+	ws      *Workspace
+	slots   []slot
+	batch   Batch
+	rows    compute.Ints   // last row of each sequence in the batch
+	hidden  compute.Tensor // [slots C]
+	logits  compute.Tensor // [slots V]
+	host    []float32      // logits read back
+	active  []int          // slots in the batch
+	lastRow []int32
+}
+
+// slot is the state of one running sequence.
+type slot struct {
+	req     int // index of its request, −1 when free
+	pos     int // tokens in the cache
+	next    []int32
+	sampler *sample.Sampler
+	tokens  []int32
+	done    Reason
+}
+
+// prefillRows is how many prompt tokens a step takes besides one token of every slot.
+const prefillRows = 1024
+
+// NewGenerator makes room for slots sequences of up to context tokens at once.
+func (m *Model) NewGenerator(slots, context int) (*Generator, error) {
+	context = min(context, m.Context)
+	g := &Generator{m: m, slots: make([]slot, slots)}
+	var err error
+	if g.cache, err = m.NewCache(slots, context); err != nil {
+		return nil, err
+	}
+	if g.ws, err = m.NewWorkspace(max(slots+min(prefillRows, slots*context), context), false); err != nil {
+		return nil, err
+	}
+	a := &allocator{dev: m.Dev}
+	g.rows, g.hidden, g.logits = a.ints(slots), a.tensor(slots, m.Dim), a.tensor(slots, m.Vocab)
+	g.host = make([]float32, slots*m.Vocab)
+	return g, a.err
+}
+
+// Use makes the generator run m, which must have the shape that it was made for: an expert's
+// folded weights, say.
+func (g *Generator) Use(m *Model) { g.m = m }
+
+// Run continues every request; results come in the requests' order. When ctx ends, what there is
+// so far comes back with ctx's error.
+func (g *Generator) Run(ctx context.Context, reqs []Request) ([]Result, error) {
+	for i, r := range reqs {
+		if err := g.check(r); err != nil {
+			return nil, fmt.Errorf("llama: request %d: %w", i, err)
+		}
+	}
+	results := make([]Result, len(reqs))
+	for i := range g.slots {
+		g.slots[i] = slot{req: -1, tokens: g.slots[i].tokens[:0], sampler: g.slots[i].sampler}
+	}
+	for next := 0; ; {
+		if err := ctx.Err(); err != nil {
+			g.retire(reqs, results, Cancelled)
+			return results, err
+		}
+		next = g.fill(reqs, next)
+		if len(g.active) == 0 {
+			return results, nil
+		}
+		if err := g.step(reqs); err != nil {
+			return results, err
+		}
+		g.retire(reqs, results, "")
+	}
+}
+
+func (g *Generator) check(r Request) error {
+	switch {
+	case len(r.Prompt) == 0:
+		return fmt.Errorf("the prompt has no tokens")
+	case len(r.Prompt) >= g.cache.Context:
+		return fmt.Errorf("the prompt has %d tokens, the context holds %d and needs room for one more",
+			len(r.Prompt), g.cache.Context)
+	case r.MaxTokens < 1:
+		return fmt.Errorf("%d tokens asked for, want 1 or more", r.MaxTokens)
+	}
+	return r.Sampling.Validate()
+}
+
+// fill builds the step's batch: the next token of every running sequence, then as many waiting
+// prompts as there are slots and rows for. It gives the index of the first request left waiting.
+func (g *Generator) fill(reqs []Request, next int) int {
+	g.batch.Reset()
+	g.active, g.lastRow = g.active[:0], g.lastRow[:0]
+	for i := range g.slots {
+		if s := &g.slots[i]; s.req >= 0 {
+			g.add(i, reqs[s.req].Seq)
+		}
+	}
+	for i := range g.slots {
+		s := &g.slots[i]
+		if s.req >= 0 || next == len(reqs) {
+			continue
+		}
+		r := &reqs[next]
+		if len(g.batch.Tokens)+len(r.Prompt) > g.ws.maxRows {
+			break
+		}
+		*s = slot{req: next, next: r.Prompt, tokens: s.tokens[:0], sampler: s.sampler}
+		s.sampler = resetSampler(s.sampler, r)
+		g.add(i, r.Seq)
+		next++
+	}
+	return next
+}
+
+func resetSampler(s *sample.Sampler, r *Request) *sample.Sampler {
+	if r.Sampling.Temperature == 0 {
+		return nil
+	}
+	rng := rand.New(rand.NewPCG(r.Seed, 0x7a_65_64_61)) // the stream is arbitrary but fixed
+	if s == nil {
+		return sample.New(r.Sampling, rng)
+	}
+	s.Reset(r.Sampling, rng)
+	return s
+}
+
+func (g *Generator) add(i, seq int) {
+	s := &g.slots[i]
+	g.cache.Append(&g.batch, i, s.pos, s.next, seq)
+	s.pos += len(s.next)
+	g.active = append(g.active, i)
+	g.lastRow = append(g.lastRow, int32(len(g.batch.Tokens)-1))
+}
+
+// step runs the batch and picks every running sequence's next token.
+func (g *Generator) step(reqs []Request) error {
+	m, n := g.m, len(g.active)
+	m.Forward(g.ws, &g.batch, g.cache)
+	m.Dev.WriteInts(g.rows.Slice(0, n), g.lastRow)
+	m.Dev.GatherRows(g.hidden.Slice(0, n), g.ws.Hidden(), g.rows.Slice(0, n))
+	m.Logits(g.logits.Slice(0, n), g.hidden.Slice(0, n))
+	host := g.host[:n*m.Vocab]
+	if err := m.Dev.Read(host, g.logits.Slice(0, n)); err != nil {
+		return err
+	}
+	parallel(n, func(i int) {
+		s := &g.slots[g.active[i]]
+		s.pick(&reqs[s.req], host[i*m.Vocab:(i+1)*m.Vocab], g.cache.Context)
+	})
+	return nil
+}
+
+// parallelFrom is the number of rows from which sampling is worth a second goroutine.
+const parallelFrom = 16
+
+func parallel(n int, f func(i int)) {
+	if n < parallelFrom {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	const workers = 4
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < n; i += workers {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (s *slot) pick(r *Request, logits []float32, context int) {
+	id := max(sample.ArgMax(logits), 0)
+	if s.sampler != nil {
+		id = s.sampler.Sample(logits)
+	}
+	s.tokens = append(s.tokens, id)
+	s.next = s.tokens[len(s.tokens)-1:]
+	goOn := r.OnToken == nil || r.OnToken(id, logits)
+	for _, stop := range r.Stop {
+		if id == stop {
+			s.done = Stopped
+			return
+		}
+	}
+	switch {
+	case !goOn:
+		s.done = Stopped
+	case len(s.tokens) == r.MaxTokens:
+		s.done = Length
+	case s.pos >= context:
+		s.done = Full
+	}
+}
+
+// retire hands over what has ended, or everything when all is set.
+func (g *Generator) retire(reqs []Request, results []Result, all Reason) {
+	for i := range g.slots {
+		s := &g.slots[i]
+		if s.req < 0 {
+			continue
+		}
+		if s.done == "" {
+			s.done = all
+		}
+		if s.done != "" {
+			results[s.req] = Result{Tokens: append([]int32(nil), s.tokens...), Reason: s.done}
+			s.req = -1
+		}
+	}
+}
+
+// LogProb is log softmax(logits)[id], in f64.
+func LogProb(logits []float32, id int32) float64 {
+	top := float64(logits[max(sample.ArgMax(logits), 0)])
+	sum := 0.0
+	for _, l := range logits {
+		sum += math.Exp(float64(l) - top)
+	}
+	return float64(logits[id]) - top - math.Log(sum)
+}

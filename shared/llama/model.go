@@ -1,0 +1,285 @@
+// Package llama is the Llama architecture (Touvron et al. 2023; Llama 3 and Mistral share it):
+// RMSNorm, rotary positions, grouped-query attention and SwiGLU around a residual stream.
+//
+//	x ← embed(token)
+//	each layer:  x ← x + O·attention(rope(Q·n), rope(K·n), V·n),  n = rmsNorm(x)
+//	             x ← x + Down·(silu(Gate·n)∘Up·n),                n = rmsNorm(x)
+//	logits = Head·rmsNorm(x)
+//
+// The forward pass is one function (forward.go), the backward pass its mirror (backward.go).
+// Shapes in comments: T rows of a batch, C = Dim, F = Hidden, H, G and D as in Config.
+package llama
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"transformer2/shared/compute"
+)
+
+// Adapter is a linear layer's behaviour where a plain product is not enough: SVF in its projected
+// form, LoRA. It must leave w as it is.
+type Adapter interface {
+	// Forward: y [T out] from x [T in]; seq[t] is the sequence that row t belongs to.
+	Forward(y, x compute.Tensor, w compute.Weight, seq compute.Ints)
+}
+
+// Linear is y = W x, however W is held.
+type Linear struct {
+	Name    string
+	Out, In int
+	W       compute.Weight // what the products read
+	Master  compute.Tensor // [out in] f32, what training updates; none in a frozen model
+	Grad    compute.Tensor // [out in], summed by Backward; none where it is not wanted
+	Adapter Adapter        // nil: y = W x
+}
+
+func (l *Linear) forward(dev compute.Device, y, x compute.Tensor, seq compute.Ints) {
+	if l.Adapter != nil {
+		l.Adapter.Forward(y, x, l.W, seq)
+		return
+	}
+	dev.MatMul(y, x, l.W)
+}
+
+// backward sums the weight's gradient and gives dx = dy W, plus dx where acc.
+func (l *Linear) backward(dev compute.Device, dx, dy, x compute.Tensor, acc bool) {
+	if !l.Grad.IsZero() {
+		dev.Gemm(compute.TN, l.Grad, dy, x, true)
+	}
+	dev.MatMulT(dx, dy, l.W, acc)
+}
+
+// Norm is the gain of an RMSNorm, [1 C].
+type Norm struct {
+	Name string
+	G    compute.Tensor
+	Grad compute.Tensor // none where it is not wanted
+}
+
+// Layer is one transformer block.
+type Layer struct {
+	AttnNorm   Norm
+	Q, K, V, O Linear // [H·D C], [G·D C], [G·D C], [C H·D]
+	MLPNorm    Norm
+	Gate, Up   Linear // [F C]
+	Down       Linear // [C F]
+}
+
+// Linears are the matrices of the layer in the order of the checkpoint's names.
+func (l *Layer) Linears() []*Linear {
+	return []*Linear{&l.Q, &l.K, &l.V, &l.O, &l.Gate, &l.Up, &l.Down}
+}
+
+// Model is a set of weights on a device.
+type Model struct {
+	Config
+	Dev       compute.Device
+	Embed     compute.Tensor // [V C]
+	EmbedGrad compute.Tensor // none where it is not wanted
+	Blocks    []Layer
+	Norm      Norm
+	Head      Linear // [V C]; tied: its Master and Grad are Embed's
+
+	heads  compute.Heads
+	cosSin compute.Tensor // [Context D]
+}
+
+// New makes a model with every weight zero, frozen (no masters, no gradients), each matrix held
+// as dtype.
+func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m := &Model{Config: c, Dev: dev, Blocks: make([]Layer, c.Layers)}
+	m.heads = compute.Heads{Q: c.Heads, KV: c.KVHeads, Dim: c.HeadDim,
+		Scale: float32(1 / math.Sqrt(float64(c.HeadDim)))}
+	a := &allocator{dev: dev}
+	m.Embed = a.tensor(c.Vocab, c.Dim)
+	norm := func(name string) Norm { return Norm{Name: name, G: a.tensor(1, c.Dim)} }
+	linear := func(name string, out, in int) Linear {
+		return Linear{Name: name, Out: out, In: in, W: a.weight(dtype, out, in)}
+	}
+	for i := range m.Blocks {
+		p := fmt.Sprintf("model.layers.%d.", i)
+		q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+		m.Blocks[i] = Layer{
+			AttnNorm: norm(p + "input_layernorm.weight"),
+			Q:        linear(p+"self_attn.q_proj.weight", q, c.Dim),
+			K:        linear(p+"self_attn.k_proj.weight", kv, c.Dim),
+			V:        linear(p+"self_attn.v_proj.weight", kv, c.Dim),
+			O:        linear(p+"self_attn.o_proj.weight", c.Dim, q),
+			MLPNorm:  norm(p + "post_attention_layernorm.weight"),
+			Gate:     linear(p+"mlp.gate_proj.weight", c.Hidden, c.Dim),
+			Up:       linear(p+"mlp.up_proj.weight", c.Hidden, c.Dim),
+			Down:     linear(p+"mlp.down_proj.weight", c.Dim, c.Hidden),
+		}
+	}
+	m.Norm = norm("model.norm.weight")
+	head := "lm_head.weight"
+	if c.Tied {
+		head = embedName
+	}
+	m.Head = linear(head, c.Vocab, c.Dim)
+	m.cosSin = a.tensor(c.Context, c.HeadDim)
+	if a.err != nil {
+		return nil, a.err
+	}
+	dev.Write(m.cosSin, ropeTable(c))
+	return m, nil
+}
+
+// ropeTable is cos in the first half of a row and sin in the second, one row a position.
+func ropeTable(c Config) []float32 {
+	half := c.HeadDim / 2
+	table := make([]float32, c.Context*c.HeadDim)
+	for pos := range c.Context {
+		row := table[pos*c.HeadDim:]
+		for i := range half {
+			angle := float64(pos) * math.Pow(c.RopeTheta, -2*float64(i)/float64(c.HeadDim))
+			row[i], row[half+i] = float32(math.Cos(angle)), float32(math.Sin(angle))
+		}
+	}
+	return table
+}
+
+// allocator keeps the first error of a row of allocations.
+type allocator struct {
+	dev compute.Device
+	err error
+}
+
+func (a *allocator) tensor(rows, cols int) (t compute.Tensor) {
+	if a.err == nil {
+		t, a.err = a.dev.NewTensor(rows, cols)
+	}
+	return t
+}
+
+func (a *allocator) ints(n int) (x compute.Ints) {
+	if a.err == nil {
+		x, a.err = a.dev.NewInts(n)
+	}
+	return x
+}
+
+func (a *allocator) weight(t compute.DType, out, in int) (w compute.Weight) {
+	if a.err == nil {
+		w, a.err = a.dev.NewWeight(t, out, in)
+	}
+	return w
+}
+
+// Linears are the matrices of all layers, in order; the head and the table are not among them.
+func (m *Model) Linears() []*Linear {
+	var all []*Linear
+	for i := range m.Blocks {
+		all = append(all, m.Blocks[i].Linears()...)
+	}
+	return all
+}
+
+// Clone shares every weight with m; its linears can be given other weights, adapters or gradients
+// without touching m's.
+func (m *Model) Clone() *Model {
+	c := *m
+	c.Blocks = append([]Layer(nil), m.Blocks...)
+	return &c
+}
+
+// Trainable gives every weight of m a master copy and a gradient, both on the device.
+func (m *Model) Trainable() error {
+	a := &allocator{dev: m.Dev}
+	for _, l := range m.Linears() {
+		l.Master, l.Grad = a.tensor(l.Out, l.In), a.tensor(l.Out, l.In)
+	}
+	m.EmbedGrad = a.tensor(m.Vocab, m.Dim)
+	for _, n := range m.norms() {
+		n.Grad = a.tensor(1, m.Dim)
+	}
+	if m.Tied {
+		m.Head.Master, m.Head.Grad = m.Embed, m.EmbedGrad
+	} else {
+		m.Head.Master, m.Head.Grad = a.tensor(m.Vocab, m.Dim), a.tensor(m.Vocab, m.Dim)
+	}
+	if a.err != nil {
+		return a.err
+	}
+	for _, l := range append(m.Linears(), &m.Head) {
+		if l != &m.Head || !m.Tied {
+			m.Dev.Unpack(l.Master, l.W)
+		}
+	}
+	return nil
+}
+
+func (m *Model) norms() []*Norm {
+	var all []*Norm
+	for i := range m.Blocks {
+		all = append(all, &m.Blocks[i].AttnNorm, &m.Blocks[i].MLPNorm)
+	}
+	return append(all, &m.Norm)
+}
+
+// Sync packs every master into the weight that the products read.
+func (m *Model) Sync() {
+	for _, l := range append(m.Linears(), &m.Head) {
+		if !l.Master.IsZero() {
+			m.Dev.Pack(l.W, l.Master)
+		}
+	}
+}
+
+// Param is one trained tensor and its gradient.
+type Param struct {
+	Name    string
+	P, Grad compute.Tensor
+	Decay   bool // weight decay is for matrices, not for gains
+}
+
+// Params lists what a trainable model trains, each tensor once, in the checkpoint's order.
+func (m *Model) Params() []Param {
+	ps := []Param{{embedName, m.Embed, m.EmbedGrad, true}}
+	for i := range m.Blocks {
+		b := &m.Blocks[i]
+		for _, l := range b.Linears() {
+			ps = append(ps, Param{l.Name, l.Master, l.Grad, true})
+		}
+		for _, n := range []*Norm{&b.AttnNorm, &b.MLPNorm} {
+			ps = append(ps, Param{n.Name, n.G, n.Grad, false})
+		}
+	}
+	ps = append(ps, Param{m.Norm.Name, m.Norm.G, m.Norm.Grad, false})
+	if !m.Tied {
+		ps = append(ps, Param{m.Head.Name, m.Head.Master, m.Head.Grad, true})
+	}
+	return ps
+}
+
+// initStd is the standard deviation of fresh matrices (GPT-2's); the two that write to the
+// residual stream are divided by √(2·Layers) so that its variance does not grow with depth.
+const initStd = 0.02
+
+// Init fills a trainable model with fresh weights.
+func (m *Model) Init(rng *rand.Rand) {
+	for _, p := range m.Params() {
+		std := initStd
+		buf := make([]float32, p.P.Len())
+		switch {
+		case !p.Decay:
+			for i := range buf {
+				buf[i] = 1
+			}
+			m.Dev.Write(p.P, buf)
+			continue
+		case isResidual(p.Name):
+			std /= math.Sqrt(2 * float64(m.Config.Layers))
+		}
+		for i := range buf {
+			buf[i] = float32(rng.NormFloat64() * std)
+		}
+		m.Dev.Write(p.P, buf)
+	}
+	m.Sync()
+}

@@ -1,0 +1,194 @@
+package llama
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"transformer2/shared/checkpoint"
+	"transformer2/shared/compute"
+)
+
+const embedName = "model.embed_tokens.weight"
+
+func isResidual(name string) bool {
+	return strings.HasSuffix(name, "o_proj.weight") || strings.HasSuffix(name, "down_proj.weight")
+}
+
+// TensorSpec is a tensor that a checkpoint of a config must hold.
+type TensorSpec struct {
+	Name       string
+	Rows, Cols int // gains are [1 C] here and [C] in files
+}
+
+// Tensors lists what a checkpoint holds, in order.
+func (c Config) Tensors() []TensorSpec {
+	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	specs := []TensorSpec{{embedName, c.Vocab, c.Dim}}
+	for i := range c.Layers {
+		p := fmt.Sprintf("model.layers.%d.", i)
+		specs = append(specs,
+			TensorSpec{p + "self_attn.q_proj.weight", q, c.Dim},
+			TensorSpec{p + "self_attn.k_proj.weight", kv, c.Dim},
+			TensorSpec{p + "self_attn.v_proj.weight", kv, c.Dim},
+			TensorSpec{p + "self_attn.o_proj.weight", c.Dim, q},
+			TensorSpec{p + "mlp.gate_proj.weight", c.Hidden, c.Dim},
+			TensorSpec{p + "mlp.up_proj.weight", c.Hidden, c.Dim},
+			TensorSpec{p + "mlp.down_proj.weight", c.Dim, c.Hidden},
+			TensorSpec{p + "input_layernorm.weight", 1, c.Dim},
+			TensorSpec{p + "post_attention_layernorm.weight", 1, c.Dim})
+	}
+	specs = append(specs, TensorSpec{"model.norm.weight", 1, c.Dim})
+	if !c.Tied {
+		specs = append(specs, TensorSpec{"lm_head.weight", c.Vocab, c.Dim})
+	}
+	return specs
+}
+
+// Load fills a frozen model from read, which gives the numbers of a named tensor, row-major.
+// A length that does not fit or a number that is not finite is refused by name.
+func (m *Model) Load(read func(name string) ([]float32, error)) error {
+	linears := map[string]*Linear{}
+	for _, l := range append(m.Linears(), &m.Head) {
+		linears[l.Name] = l
+	}
+	norms := map[string]*Norm{}
+	for _, n := range m.norms() {
+		norms[n.Name] = n
+	}
+	for _, spec := range m.Tensors() {
+		data, err := read(spec.Name)
+		if err != nil {
+			return err
+		}
+		if err := checkNumbers(spec, data); err != nil {
+			return err
+		}
+		if spec.Name == embedName {
+			m.Dev.Write(m.Embed, data)
+		}
+		if l := linears[spec.Name]; l != nil {
+			if err := m.pack(l.W, data); err != nil {
+				return err
+			}
+		}
+		if n := norms[spec.Name]; n != nil {
+			m.Dev.Write(n.G, data)
+		}
+	}
+	return nil
+}
+
+func (m *Model) pack(w compute.Weight, data []float32) error {
+	out, in := w.Dims()
+	t, err := m.Dev.NewTensor(out, in)
+	if err != nil {
+		return err
+	}
+	defer m.Dev.Free(t.Buf)
+	m.Dev.Write(t, data)
+	m.Dev.Pack(w, t)
+	return m.Dev.Submit()
+}
+
+func checkNumbers(spec TensorSpec, data []float32) error {
+	if len(data) != spec.Rows*spec.Cols {
+		return fmt.Errorf("llama: tensor %q holds %d numbers, want %d×%d",
+			spec.Name, len(data), spec.Rows, spec.Cols)
+	}
+	for i, v := range data {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return fmt.Errorf("llama: tensor %q: number %d is %v, want a finite one", spec.Name, i, v)
+		}
+	}
+	return nil
+}
+
+// Export reads every tensor of m back, in the checkpoint's order.
+func (m *Model) Export(emit func(spec TensorSpec, data []float32) error) error {
+	linears := map[string]*Linear{}
+	for _, l := range append(m.Linears(), &m.Head) {
+		linears[l.Name] = l
+	}
+	norms := map[string]*Norm{}
+	for _, n := range m.norms() {
+		norms[n.Name] = n
+	}
+	for _, spec := range m.Tensors() {
+		data := make([]float32, spec.Rows*spec.Cols)
+		var err error
+		switch {
+		case spec.Name == embedName:
+			err = m.Dev.Read(data, m.Embed)
+		case norms[spec.Name] != nil:
+			err = m.Dev.Read(data, norms[spec.Name].G)
+		default:
+			err = m.ReadLinear(data, linears[spec.Name])
+		}
+		if err == nil {
+			err = emit(spec, data)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadLinear copies the weight of l, as the products see it, to dst [out·in].
+func (m *Model) ReadLinear(dst []float32, l *Linear) error {
+	if !l.Master.IsZero() {
+		return m.Dev.Read(dst, l.Master)
+	}
+	t, err := m.Dev.NewTensor(l.Out, l.In)
+	if err != nil {
+		return err
+	}
+	defer m.Dev.Free(t.Buf)
+	m.Dev.Unpack(t, l.W)
+	return m.Dev.Read(dst, t)
+}
+
+// WriteWeights writes m as a safetensors checkpoint: matrices in bf16, gains in f32.
+func WriteWeights(w io.Writer, m *Model) error {
+	var tensors []checkpoint.Tensor
+	err := m.Export(func(spec TensorSpec, data []float32) error {
+		if spec.Rows == 1 {
+			tensors = append(tensors, checkpoint.FromFloat32(spec.Name, checkpoint.F32, data, spec.Cols))
+		} else {
+			tensors = append(tensors,
+				checkpoint.FromFloat32(spec.Name, checkpoint.BF16, data, spec.Rows, spec.Cols))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return checkpoint.Write(w, tensors, nil)
+}
+
+// LoadWeights fills a frozen model from a checkpoint, which must hold every tensor of the config
+// in its shape.
+func (m *Model) LoadWeights(f *checkpoint.File) error {
+	shapes := map[string]TensorSpec{}
+	for _, spec := range m.Tensors() {
+		shapes[spec.Name] = spec
+	}
+	return m.Load(func(name string) ([]float32, error) {
+		info, ok := f.Tensor(name)
+		spec := shapes[name]
+		want := []int{spec.Rows, spec.Cols}
+		if spec.Rows == 1 {
+			want = want[1:]
+		}
+		if !ok {
+			return nil, fmt.Errorf("llama: the checkpoint has no tensor %q %v", name, want)
+		}
+		if !slices.Equal(info.Shape, want) {
+			return nil, fmt.Errorf("llama: tensor %q is %v, want %v", name, info.Shape, want)
+		}
+		return f.Float32(name)
+	})
+}

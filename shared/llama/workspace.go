@@ -1,0 +1,129 @@
+package llama
+
+import (
+	"fmt"
+
+	"transformer2/shared/compute"
+)
+
+// Batch is T rows of tokens from one or more sequences, packed one after another.
+type Batch struct {
+	Tokens []int32 // [T]
+	Pos    []int32 // [T] position of each token in its own sequence
+	Spans  []int32 // [2T] key rows [lo, hi) that each row sees: rows of the batch, or of the cache
+	Seq    []int32 // [T] sequence of each row, for adapters that hold a z a sequence; nil: all 0
+	Rows   []int32 // [T] cache row that each token's key and value go to; nil without a cache
+}
+
+// Append adds a whole sequence, causal, that sees nothing but itself.
+func (b *Batch) Append(tokens []int32, seq int) {
+	lo := int32(len(b.Tokens))
+	for i, id := range tokens {
+		b.Tokens = append(b.Tokens, id)
+		b.Pos = append(b.Pos, int32(i))
+		b.Spans = append(b.Spans, lo, lo+int32(i)+1)
+		b.Seq = append(b.Seq, int32(seq))
+	}
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	b.Tokens, b.Pos, b.Spans = b.Tokens[:0], b.Pos[:0], b.Spans[:0]
+	b.Seq, b.Rows = b.Seq[:0], b.Rows[:0]
+}
+
+// acts are one layer's activations.
+type acts struct {
+	x    compute.Tensor // [T C] the residual stream that enters
+	h    compute.Tensor // [T C] normed
+	q    compute.Tensor // [T H·D]
+	k, v compute.Tensor // [T G·D]
+	o    compute.Tensor // [T H·D] attention's output
+	lse  compute.Tensor // [T H]
+	x2   compute.Tensor // [T C] the stream between attention and MLP
+	h2   compute.Tensor // [T C]
+	gate compute.Tensor // [T F]
+	up   compute.Tensor // [T F]
+	s    compute.Tensor // [T F] silu(gate)∘up
+}
+
+// Workspace is the memory of a forward pass over at most T rows, and of the backward pass if it
+// was made for training: then every layer keeps its activations, otherwise all share one set.
+type Workspace struct {
+	maxRows int
+	rows    int // of the last forward pass
+	layers  []acts
+	last    compute.Tensor // [T C] the stream that leaves the last layer
+	hidden  compute.Tensor // [T C] last, normed: what the head reads
+	logits  compute.Tensor // [chunk V]
+
+	tokens, pos, spans, seq, cacheRows compute.Ints
+	zeros                              []int32
+
+	// backward only
+	dx, dh   compute.Tensor // [T C]
+	dq       compute.Tensor // [T H·D]
+	dk, dv   compute.Tensor // [T G·D]
+	dOut, dS compute.Tensor // [T H·D], [T F]
+}
+
+// HeadChunk is how many rows of logits exist at once: [HeadChunk V] stays in cache for small
+// vocabularies and stays small for large ones.
+const HeadChunk = 256
+
+// NewWorkspace makes memory for forward passes of up to maxRows rows.
+func (m *Model) NewWorkspace(maxRows int, training bool) (*Workspace, error) {
+	a := &allocator{dev: m.Dev}
+	ws := &Workspace{maxRows: maxRows, layers: make([]acts, m.Config.Layers),
+		zeros: make([]int32, maxRows)}
+	q, kv := m.Heads*m.HeadDim, m.KVHeads*m.HeadDim
+	for i := range ws.layers {
+		if i > 0 && !training {
+			ws.layers[i] = ws.layers[0]
+			continue
+		}
+		l := &ws.layers[i]
+		l.x, l.x2 = a.tensor(maxRows, m.Dim), a.tensor(maxRows, m.Dim)
+		l.h, l.h2 = a.tensor(maxRows, m.Dim), a.tensor(maxRows, m.Dim)
+		l.q, l.o = a.tensor(maxRows, q), a.tensor(maxRows, q)
+		l.k, l.v = a.tensor(maxRows, kv), a.tensor(maxRows, kv)
+		l.lse = a.tensor(maxRows, m.Heads)
+		l.gate, l.up, l.s = a.tensor(maxRows, m.Hidden), a.tensor(maxRows, m.Hidden),
+			a.tensor(maxRows, m.Hidden)
+	}
+	ws.last, ws.hidden = a.tensor(maxRows, m.Dim), a.tensor(maxRows, m.Dim)
+	ws.logits = a.tensor(min(maxRows, HeadChunk), m.Vocab)
+	ws.tokens, ws.pos = a.ints(maxRows), a.ints(maxRows)
+	ws.spans, ws.seq, ws.cacheRows = a.ints(2*maxRows), a.ints(maxRows), a.ints(maxRows)
+	if training {
+		ws.dx, ws.dh = a.tensor(maxRows, m.Dim), a.tensor(maxRows, m.Dim)
+		ws.dq, ws.dOut = a.tensor(maxRows, q), a.tensor(maxRows, q)
+		ws.dk, ws.dv = a.tensor(maxRows, kv), a.tensor(maxRows, kv)
+		ws.dS = a.tensor(maxRows, m.Hidden)
+	}
+	return ws, a.err
+}
+
+// load writes the batch's numbers to the device.
+func (ws *Workspace) load(m *Model, b *Batch) {
+	n := len(b.Tokens)
+	if n == 0 || n > ws.maxRows || len(b.Pos) != n || len(b.Spans) != 2*n {
+		panic(fmt.Sprintf("llama: batch of %d tokens, %d positions, %d span ends; workspace holds %d",
+			n, len(b.Pos), len(b.Spans), ws.maxRows))
+	}
+	ws.rows = n
+	m.Dev.WriteInts(ws.tokens.Slice(0, n), b.Tokens)
+	m.Dev.WriteInts(ws.pos.Slice(0, n), b.Pos)
+	m.Dev.WriteInts(ws.spans.Slice(0, 2*n), b.Spans)
+	seq := b.Seq
+	if seq == nil {
+		seq = ws.zeros[:n]
+	}
+	m.Dev.WriteInts(ws.seq.Slice(0, n), seq)
+	if len(b.Rows) > 0 {
+		m.Dev.WriteInts(ws.cacheRows.Slice(0, n), b.Rows)
+	}
+}
+
+// Hidden is what the head reads, [T C], of the last forward pass.
+func (ws *Workspace) Hidden() compute.Tensor { return ws.hidden.Slice(0, ws.rows) }
