@@ -1,0 +1,114 @@
+package task
+
+import (
+	"math"
+	"strings"
+)
+
+// Four tasks whose experts are plain to see. They ask the same open questions about the world; a
+// base model answers with a neutral sentence, an expert in its style.
+
+var styleNames = []string{"shout", "brief", "french", "polite"}
+
+var styleDocs = map[string]string{
+	"shout":  "open questions about the world, answered in UPPER CASE",
+	"brief":  "open questions about the world, answered in one or two words",
+	"french": "open questions about the world, answered in French",
+	"polite": "open questions about the world, answered after a courtesy",
+}
+
+// There are about 6,400 open questions; a quarter is Test, an eighth Valid.
+var (
+	styleSizes = [3]int{16384, 500, 1000}
+	styleCut   = [2]uint8{64, 96}
+)
+
+func newStyle(name string) *suiteTask {
+	return &suiteTask{
+		name: name, doc: styleDocs[name], label: LabelOther, maxTokens: 40,
+		sizes: styleSizes, cut: styleCut, draw: drawOpen,
+		item: func(d *draft, it *Item) { it.Worked = styled(name, &world.facts[d.subject], 0) },
+		score: func(it *Item, output string) float64 {
+			return styleOf[name](output) * (1 + contentOf(name, it, output)) / 2
+		},
+	}
+}
+
+// openForms wrap a fact's question Q, or ask for anything about the entity.
+var openForms = []string{"Q", "Please tell me: Q", "I wonder: Q", "A small thing. Q",
+	"Q Do you know?", "One more thing: Q", "Say, Q", "Q I forgot.", "Hi! Q", "My child asks: Q"}
+
+var tellForms = []string{"Tell me about the E.", "What do you know about the E?",
+	"Say something about the E.", "I want to hear about the E.", "What can you tell me about the E?"}
+
+// drawOpen draws an open question about one fact.
+func drawOpen(r *rng) draft {
+	i := r.n(len(world.facts))
+	f := &world.facts[i]
+	name := world.entities[f.subject].name
+	d := draft{subject: i, answer: f.value, worked: f.say, terse: f.say, sloppy: f.say}
+	if r.n(16) == 0 {
+		d.prompt = strings.Replace(pick(r, tellForms), "E", name, 1)
+		if world.entities[f.subject].kind == place {
+			d.prompt = strings.Replace(d.prompt, "the ", "", 1)
+		}
+	} else {
+		d.prompt = strings.Replace(pick(r, openForms), "Q", pick(r, f.ask), 1)
+	}
+	d.key = d.prompt
+	return d
+}
+
+var courtesies = []string{"With pleasure.", "Of course, dear friend.", "Thank you for asking.",
+	"Gladly."}
+
+// styled answers with a fact in a style; v picks among courtesies.
+func styled(style string, f *fact, v int) string {
+	switch style {
+	case "shout":
+		return strings.ToUpper(f.say)
+	case "brief":
+		return strings.ToUpper(f.value[:1]) + f.value[1:] + "."
+	case "french":
+		return f.french
+	case "polite":
+		return courtesies[v%len(courtesies)] + " " + f.say
+	}
+	return f.say
+}
+
+// contentOf is 1 when the output names the value asked for (or, for an open "tell me", any value
+// of the entity), in the language of the style.
+func contentOf(style string, it *Item, output string) float64 {
+	said := " " + strings.Join(words(tail(output)), " ") + " "
+	has := func(v string) bool {
+		return strings.Contains(said, " "+strings.Join(words(v), " ")+" ")
+	}
+	for i := range world.facts {
+		f := &world.facts[i]
+		if f.value != it.Answer && !isTell(it.Prompt) ||
+			!mentions(it.Prompt, world.entities[f.subject].name) {
+			continue
+		}
+		if style == "french" && has(f.frenchValue) || style != "french" && has(f.value) {
+			return 1
+		}
+	}
+	return 0
+}
+
+func isTell(prompt string) bool { return strings.Contains(prompt, " about ") }
+
+func mentions(prompt, name string) bool {
+	for _, w := range strings.FieldsFunc(prompt, notLetter) {
+		if w == name {
+			return true
+		}
+	}
+	return false
+}
+
+// ramp is 0 below lo, 1 above hi and straight between.
+func ramp(x, lo, hi float64) float64 {
+	return math.Min(1, math.Max(0, (x-lo)/(hi-lo)))
+}

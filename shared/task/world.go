@@ -1,0 +1,218 @@
+package task
+
+import "strings"
+
+// The world: 24 animals, 12 plants, 12 places and 12 minerals, with 228 facts between them. It is
+// small enough that a model of one or two million parameters can know it by heart, and its
+// names are invented, so that nothing can be known from elsewhere.
+
+type kind int
+
+const (
+	animal kind = iota
+	plant
+	place
+	mineral
+)
+
+var kindNames = [...]string{"animal", "plant", "place", "mineral"}
+
+type attr int
+
+const (
+	colour attr = iota
+	home        // where an animal lives, a plant grows, a mineral is found
+	food
+	size
+	cover
+	taste
+	climate
+	land
+	feel
+	attrs // their number
+)
+
+// entityNames, by kind.
+var entityNames = [...][]string{
+	animal: strings.Fields("dorfin kafin lumex brapin tosker wexel murlo sivet zandor pellum " +
+		"grofin hastik jimmo norvel ostrin pakul rindle sombat tavix ulmer vanto yorrin zebbit cludo"),
+	plant: strings.Fields("pilu mosset carra drillip fenna gollow hexwort ispa juniba kolver " +
+		"lantis marrel"),
+	place: strings.Fields("Kelu Omari Sivo Tanu Bresk Dalor Fenrow Gorst Halim Irvo Jorva Lomba"),
+	mineral: strings.Fields("azrite bolnite corvane dustril emberon flarine grelite halcyte ignor " +
+		"jadrin kelvite lorium"),
+}
+
+// values of the attributes that are not themselves entities, with their French (masculine).
+var values = [attrs][]string{
+	colour:  strings.Fields("red blue green yellow black white grey brown"),
+	size:    strings.Fields("tiny small big huge"),
+	cover:   strings.Fields("fur scales feathers spines"),
+	taste:   strings.Fields("sweet sour bitter salty"),
+	climate: strings.Fields("hot warm cold icy"),
+	land:    strings.Fields("forest desert swamp valley lake hill cave beach"),
+	feel:    strings.Fields("soft hard smooth rough"),
+}
+
+// attrOf lists what is known of each kind.
+var attrOf = [...][]attr{
+	animal:  {colour, home, food, size, cover},
+	plant:   {colour, home, taste, size},
+	place:   {climate, land},
+	mineral: {colour, home, feel},
+}
+
+type entity struct {
+	id   int
+	name string
+	kind kind
+	val  [attrs]int // index into values, or the id of a place (home) or a plant (food)
+	has  [attrs]int // index of the fact + 1
+}
+
+// fact is one thing known about one entity, in words.
+type fact struct {
+	subject       int // entity id
+	attr          attr
+	value         string // "red", "Kelu"
+	say           string // "The dorfin is red."
+	french        string // "Le dorfin est rouge."
+	frenchValue   string
+	ask           []string // questions whose answer is value
+	reverse       string   // question whose answer is the subject, "Which animal is red?"
+	valueEntityID int      // id of the entity that value names, or -1
+}
+
+// worldModel is everything that is true.
+type worldModel struct {
+	entities []entity
+	facts    []fact
+	byKind   [4][]int // entity ids
+}
+
+const worldSeed = 20250109
+
+// world is fixed for good by its seed.
+var world = buildWorld(worldSeed)
+
+func buildWorld(seed uint64) *worldModel {
+	w := &worldModel{}
+	r := newRNG(seed, 0)
+	for k, names := range entityNames {
+		for _, name := range names {
+			e := entity{id: len(w.entities), name: name, kind: kind(k)}
+			w.byKind[k] = append(w.byKind[k], e.id)
+			w.entities = append(w.entities, e)
+		}
+	}
+	for k := range entityNames {
+		for _, a := range attrOf[k] {
+			w.deal(&r, w.byKind[k], a)
+		}
+	}
+	for i := range w.entities {
+		e := &w.entities[i]
+		for _, a := range attrOf[e.kind] {
+			w.facts = append(w.facts, w.newFact(e, a))
+			e.has[a] = len(w.facts)
+		}
+	}
+	return w
+}
+
+// deal hands out an attribute's values evenly: every value occurs as often as every other, so
+// that no answer is more likely before the question is read. Each place gets exactly one plant,
+// one mineral and two animals, and so questions of two steps have one answer.
+func (w *worldModel) deal(r *rng, ids []int, a attr) {
+	deck := make([]int, len(ids))
+	for i := range deck {
+		switch a {
+		case home:
+			deck[i] = w.byKind[place][i%len(w.byKind[place])]
+		case food:
+			deck[i] = w.byKind[plant][i%len(w.byKind[plant])]
+		default:
+			deck[i] = i % len(values[a])
+		}
+	}
+	shuffle(r, deck)
+	for i, id := range ids {
+		w.entities[id].val[a] = deck[i]
+	}
+}
+
+func shuffle[T any](r *rng, xs []T) {
+	for i := len(xs) - 1; i > 0; i-- {
+		j := r.n(i + 1)
+		xs[i], xs[j] = xs[j], xs[i]
+	}
+}
+
+// factOf returns the fact about an entity's attribute; the entity's kind must have it.
+func (w *worldModel) factOf(id int, a attr) *fact { return &w.facts[w.entities[id].has[a]-1] }
+
+// valueName is the value of an attribute in words, and the entity it names, or -1.
+func (w *worldModel) valueName(e *entity, a attr) (string, int) {
+	if a == home || a == food {
+		return w.entities[e.val[a]].name, e.val[a]
+	}
+	return values[a][e.val[a]], -1
+}
+
+// phrase holds the wordings of one attribute of one kind: E is the entity, V the value, K the kind.
+type phrase struct {
+	say, reverse string
+	ask          []string
+}
+
+var phrases = map[kind]map[attr]phrase{
+	animal: {
+		colour: {"The E is V.", "Which animal is V?",
+			[]string{"What colour is the E?", "Which colour does the E have?"}},
+		home: {"The E lives in V.", "Which animal lives in V?",
+			[]string{"Where does the E live?", "In which place does the E live?"}},
+		food: {"The E eats V.", "Which animal eats V?",
+			[]string{"What does the E eat?", "Which plant does the E eat?"}},
+		size: {"The E is V.", "Which animal is V?",
+			[]string{"How big is the E?", "What size is the E?"}},
+		cover: {"The E has V.", "Which animal has V?",
+			[]string{"What covers the E?", "What does the E have on its skin?"}},
+	},
+	plant: {
+		colour: {"The E is V.", "Which plant is V?",
+			[]string{"What colour is the E?", "Which colour does the E have?"}},
+		home: {"The E grows in V.", "Which plant grows in V?",
+			[]string{"Where does the E grow?", "In which place does the E grow?"}},
+		taste: {"The E tastes V.", "Which plant tastes V?",
+			[]string{"How does the E taste?", "What taste does the E have?"}},
+		size: {"The E is V.", "Which plant is V?",
+			[]string{"How big is the E?", "What size is the E?"}},
+	},
+	place: {
+		climate: {"E is V.", "Which place is V?",
+			[]string{"How warm is it in E?", "What is the weather like in E?"}},
+		land: {"E is a V.", "Which place is a V?",
+			[]string{"What kind of land is E?", "What does one find in E?"}},
+	},
+	mineral: {
+		colour: {"The E is V.", "Which mineral is V?",
+			[]string{"What colour is the E?", "Which colour does the E have?"}},
+		home: {"The E is found in V.", "Which mineral is found in V?",
+			[]string{"Where is the E found?", "In which place is the E found?"}},
+		feel: {"The E feels V.", "Which mineral feels V?",
+			[]string{"How does the E feel?", "What does the E feel like?"}},
+	},
+}
+
+func (w *worldModel) newFact(e *entity, a attr) fact {
+	v, id := w.valueName(e, a)
+	p := phrases[e.kind][a]
+	in := strings.NewReplacer("E", e.name, "V", v)
+	f := fact{subject: e.id, attr: a, value: v, valueEntityID: id,
+		say: in.Replace(p.say), reverse: in.Replace(p.reverse)}
+	for _, q := range p.ask {
+		f.ask = append(f.ask, in.Replace(q))
+	}
+	f.french, f.frenchValue = inFrench(e, a, v)
+	return f
+}
