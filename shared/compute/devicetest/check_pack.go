@@ -1,0 +1,170 @@
+package devicetest
+
+import (
+	"math"
+
+	"transformer2/shared/compute"
+)
+
+// roundTo is x rounded half to even to a binary format of so many significand bits (with the hidden
+// one) and least normal exponent; above the largest finite number it is infinite.
+func roundTo(x float32, bits, minExp int, largest float64) float32 {
+	v := float64(x)
+	if v != v || math.IsInf(v, 0) || v == 0 {
+		return x
+	}
+	_, exp := math.Frexp(v) // |v| in [2^(exp−1), 2^exp)
+	quantum := math.Ldexp(1, max(exp-1, minExp)-(bits-1))
+	r := math.RoundToEven(v/quantum) * quantum
+	if math.Abs(r) > largest {
+		r = math.Inf(int(math.Copysign(1, v)))
+	}
+	return float32(math.Copysign(r, v))
+}
+
+func roundF16(x float32) float32  { return roundTo(x, 11, -14, 65504) }
+func roundBF16(x float32) float32 { return roundTo(x, 8, -126, 0x1.fep127) }
+
+// halfway are numbers at, just below and just above the ties of f16 and bf16, and their ends.
+func halfway() []float32 {
+	x := []float32{0, float32(math.Copysign(0, -1)), 1, 65504, 65519, 65520, 65536, 1e30,
+		math.MaxFloat32, 0x1.fep127, 0x1.fefffep127, 0x1.ffp127, float32(math.Inf(1)), nan32,
+		0x1p-14, 0x1p-24, 0x1p-25, 0x1.000002p-25, 0x1.8p-24, 0x1.8p-25, 0x1.ffcp-15, 0x1.ffep-15,
+		0x1p-126, 0x1.01p-126, 0x1.018p-120, 1e-30}
+	for _, base := range []float32{1, 1.5, 1024, 0x1p-13, 0x1p-14, 0x1p-16} {
+		for _, step := range []float32{0x1p-8, 3 * 0x1p-8, 0x1p-11, 3 * 0x1p-11} {
+			tie := base + base*step
+			x = append(x, tie, math.Nextafter32(tie, 0), math.Nextafter32(tie, 1e9))
+		}
+	}
+	for _, v := range x {
+		x = append(x, -v)
+	}
+	return x
+}
+
+// checkPack: f32 is kept, f16 and bf16 round half to even, and to pack what was unpacked changes
+// nothing.
+func checkPack(e *env) {
+	exact := map[compute.DType]func(float32) float32{
+		compute.F32: func(x float32) float32 { return x }, compute.F16: roundF16,
+		compute.BF16: roundBF16}
+	for _, t := range dtypes[:3] {
+		for _, s := range keep(e, sizes) {
+			c := e.begin("%v %v", t, s)
+			v := spread(e.rng, s[0]*s[1], 1e-7, 1e5)
+			copy(v[len(v)/2:], halfway())
+			src, d, again := c.in(s[0], s[1], v), c.out(s[0], s[1]), c.out(s[0], s[1])
+			w, err := e.dev.NewWeight(t, s[0], s[1])
+			e.must(err)
+			w2, err := e.dev.NewWeight(t, s[0], s[1])
+			e.must(err)
+			c.run(func() {
+				e.dev.Pack(w, src.Tensor)
+				e.dev.Unpack(d.Tensor, w)
+				e.dev.Pack(w2, d.Tensor)
+				e.dev.Unpack(again.Tensor, w2)
+			})
+			want := make([]float32, len(v))
+			for i, x := range v {
+				want[i] = exact[t](x)
+			}
+			e.same("rounded", d.got(), want)
+			e.same("packed again", again.got(), want)
+			c.end()
+		}
+	}
+}
+
+const (
+	// scaleTol: max|w|/127 and scale·q are one division and one product, the division of a GPU
+	// within 2.5 ulp.
+	scaleTol = divide + 2*unit
+	// tieTol: how near to a tie w/scale may be before the direction of its rounding is the
+	// device's: |w/scale| ≤ 127 with a relative error of two divisions.
+	tieTol = 127 * 4 * divide
+)
+
+// checkPackQ8 checks each block against scale = max|w|/127, q = round half to even(w/scale).
+func checkPackQ8(e *env) {
+	for _, s := range keep(e, [][2]int{{1, 32}, {1, 64}, {7, 32}, {31, 96}, {32, 128}, {33, 384},
+		{100, 160}, {65, 64}}) {
+		c := e.begin("%v", s)
+		n := s[0] * s[1]
+		v := normal(e.rng, n)
+		for b := 0; b < n; b += compute.BlockQ8 {
+			fillBlock(e, v[b:b+compute.BlockQ8], b/compute.BlockQ8)
+		}
+		src, d, again := c.in(s[0], s[1], v), c.out(s[0], s[1]), c.out(s[0], s[1])
+		w, err := e.dev.NewWeight(compute.Q8, s[0], s[1])
+		e.must(err)
+		w2, err := e.dev.NewWeight(compute.Q8, s[0], s[1])
+		e.must(err)
+		c.run(func() {
+			e.dev.Pack(w, src.Tensor)
+			e.dev.Unpack(d.Tensor, w)
+			e.dev.Pack(w2, d.Tensor)
+			e.dev.Unpack(again.Tensor, w2)
+		})
+		for b := 0; b < n; b += compute.BlockQ8 {
+			checkBlock(e, b/compute.BlockQ8, v[b:b+compute.BlockQ8], d.got()[b:b+compute.BlockQ8])
+		}
+		want := answer{wide(d.got()), make([]float64, n)}
+		for i, x := range want.v { // the same q; the scale may round once more
+			want.tol[i] = math.Abs(x) * 2 * scaleTol
+		}
+		e.within("packed again", again.got(), want)
+		c.end()
+	}
+}
+
+// fillBlock makes blocks of many kinds by turns.
+func fillBlock(e *env, x []float32, kind int) {
+	switch kind % 6 {
+	case 1: // all zero: a scale of 0 must not give NaN
+		copy(x, make([]float32, len(x)))
+	case 2: // a scale of 2^-3 exactly, and ties: q + ½ for every parity and sign
+		for i := range x {
+			x[i] = (float32(i*7-112) + 0.5) / 8
+		}
+		x[31] = 127.0 / 8
+	case 3:
+		copy(x, spread(e.rng, len(x), 1e-30, 1e-25))
+	case 4:
+		copy(x, spread(e.rng, len(x), 1e20, 1e30))
+	case 5: // one large number hides the others
+		scaled(x, 1e-4)
+		x[e.rng.IntN(len(x))] = -1
+	}
+}
+
+func checkBlock(e *env, block int, src, got []float32) {
+	e.r.Helper()
+	top := 0.0
+	for _, v := range src {
+		top = max(top, math.Abs(float64(v)))
+	}
+	scale := top / 127
+	for i, v := range src {
+		g := float64(got[i])
+		if scale == 0 {
+			if g != 0 {
+				e.errorf("block %d of zeros: [%d] = %v", block, i, g)
+				return
+			}
+			continue
+		}
+		ratio := float64(v) / scale
+		q := math.RoundToEven(ratio)
+		d := math.Abs(g - q*scale)
+		lower := math.Floor(ratio)
+		if near := math.Abs(ratio - lower - 0.5); near > 0 && near < tieTol {
+			d = min(math.Abs(g-lower*scale), math.Abs(g-(lower+1)*scale))
+		}
+		if tol := math.Abs(q)*scale*scaleTol + scale*scaleTol; !(d <= tol) {
+			e.errorf("block %d [%d]: %v is %v scales of %v: got %v, want %v", block, i, v, ratio,
+				scale, g, q*scale)
+			return
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package devicetest
+
+import "math"
+
+// rowTables are [ids rows cols] for the ops that move rows by number.
+var rowTables = [][3]int{{1, 1, 1}, {7, 1, 5}, {1, 7, 33}, {13, 31, 32}, {31, 13, 7}, {97, 33, 64},
+	{64, 100, 48}, {200, 7, 257}}
+
+// someOutside is n ids below rows, of which some are −1, rows or far off.
+func someOutside(e *env, n, rows int) []int32 {
+	ids := below(e.rng, n, rows)
+	outside := []int32{-1, int32(rows), math.MaxInt32, math.MinInt32}
+	for i := 3; i < n; i += 5 {
+		ids[i] = outside[i/5%len(outside)]
+	}
+	return ids
+}
+
+func checkGatherRows(e *env) {
+	for _, s := range keep(e, rowTables) {
+		c := e.begin("%d ids from [%d %d]", s[0], s[1], s[2])
+		host := someOutside(e, s[0], s[1])
+		table, ids, y := c.normal(s[1], s[2]), c.inInts(host), c.out(s[0], s[2])
+		c.run(func() { e.dev.GatherRows(y.Tensor, table.Tensor, ids.Ints) })
+		e.same("y", y.got(), narrow(gatherRows(table.wide(), host)))
+		c.end()
+	}
+}
+
+// checkScatterAddRows is exact to the bit: the order of the sum is part of the contract.
+func checkScatterAddRows(e *env) {
+	for _, s := range keep(e, rowTables) {
+		c := e.begin("%d ids to [%d %d]", s[0], s[1], s[2])
+		host := someOutside(e, s[0], s[1])
+		d, ids, dy := c.acc(s[1], s[2]), c.inInts(host), c.normal(s[0], s[2])
+		c.run(func() { e.dev.ScatterAddRows(d.Tensor, dy.Tensor, ids.Ints) })
+		want := scatterAddRows(d.before[d.pre:d.pre+d.Len()], s[2], dy.got(), host)
+		e.same("dtable", d.got(), want)
+		c.end()
+	}
+}
+
+func checkScatterRows(e *env) {
+	for _, s := range keep(e, rowTables) {
+		n := min(s[0], s[1]) // ids are distinct
+		c := e.begin("%d rows into [%d %d]", n, s[1], s[2])
+		host := make([]int32, n)
+		for i, id := range e.rng.Perm(s[1])[:n] {
+			host[i] = int32(id)
+		}
+		dst, src, ids := c.acc(s[1], s[2]), c.normal(n, s[2]), c.inInts(host)
+		c.run(func() { e.dev.ScatterRows(dst.Tensor, src.Tensor, ids.Ints) })
+		want := append([]float32(nil), dst.before[dst.pre:dst.pre+dst.Len()]...)
+		for t, id := range host {
+			copy(want[int(id)*s[2]:(int(id)+1)*s[2]], src.got()[t*s[2]:(t+1)*s[2]])
+		}
+		e.same("dst", dst.got(), want)
+		c.end()
+	}
+}
+
+func checkArgMax(e *env) {
+	list := append(keep(e, sizes), [2]int{2, 5000})
+	for _, s := range list {
+		c := e.begin("%v", s)
+		v := normal(e.rng, s[0]*s[1])
+		for t := range s[0] {
+			row := v[t*s[1] : (t+1)*s[1]]
+			switch t % 4 {
+			case 1: // ties all along: few distinct values
+				for j := range row {
+					row[j] = float32(e.rng.IntN(3))
+				}
+			case 2: // NaN in most places
+				for j := range row {
+					if e.rng.IntN(4) != 0 {
+						row[j] = nan32
+					}
+				}
+			case 3: // no number above −Inf, and NaN before the first
+				copy(row, repeat(float32(math.Inf(-1)), len(row)))
+				if len(row) > 1 {
+					row[0] = nan32
+				}
+			}
+		}
+		x, ids := c.in(s[0], s[1], v), c.outInts(s[0])
+		c.run(func() { e.dev.ArgMax(ids.Ints, x.Tensor) })
+		for t, id := range ids.got() {
+			want := argMax(v[t*s[1] : (t+1)*s[1]])
+			if want < 0 && (id < 0 || int(id) >= s[1]) { // all NaN: any column will do
+				e.errorf("row %d is all NaN: got column %d", t, id)
+			} else if want >= 0 && int(id) != want {
+				e.errorf("row %d: got %d, want %d", t, id, want)
+			}
+		}
+		c.end()
+	}
+}
