@@ -5,20 +5,20 @@ import "strings"
 // Small talk: what belongs to no expert. It makes the fourth class of the first pass, and the
 // corpus holds it so that a base model has an answer.
 
-// chatForms pair a prompt with its reply: N is a name, T a thing, D a day, W a word of praise.
+// chatForms pair a prompt with its reply: $n is a name, $t a thing, $d a day, $w a word of praise.
 var chatForms = [][2]string{
-	{"Hello, I am N. How are you?", "Hello N! I am fine, thank you."},
-	{"Good morning! It is N again, and it is D.", "Good morning, N! Have a nice D."},
-	{"Can you tell me a joke about T?", "Why did the T laugh? Nobody knows."},
-	{"I like T. Do you like T too?", "Yes, I like T as well."},
-	{"Thank you, that was W. See you on D!", "You are welcome. See you on D!"},
-	{"My friend N gave me T on D. Is that not W?", "Yes, that is W of N."},
-	{"What should I do on D with N?", "You could look at T with N."},
-	{"Please write a short poem about T for N.", "T for you, T for me, N is happy as can be."},
-	{"I feel tired this D. Say something W.", "Rest well. D will be W."},
-	{"Do you think that N would like T?", "I think that N would like T."},
-	{"Wish N a W D for me.", "N, have a W D!"},
-	{"Sorry, I forgot my T. What now?", "Never mind, we will find your T."},
+	{"Hello, I am $n. How are you?", "Hello $n! I am fine, thank you."},
+	{"Good morning! It is $n again, and it is $d.", "Good morning, $n! Have a nice $d."},
+	{"Can you tell me a joke about $t?", "Why did the $t laugh? Nobody knows."},
+	{"I like $t. Do you like $t too?", "Yes, I like $t as well."},
+	{"Thank you, that was $w. See you on $d!", "You are welcome. See you on $d!"},
+	{"My friend $n gave me $t on $d. Is that not $w?", "Yes, that is $w of $n."},
+	{"What should I do on $d with $n?", "You could look at $t with $n."},
+	{"Please write a short poem about $t for $n.", "$t for you, $t for me, $n is happy as can be."},
+	{"I feel tired this $d. Say something $w.", "Rest well. $d will be $w."},
+	{"Do you think that $n would like $t?", "I think that $n would like $t."},
+	{"Wish $n a $w $d for me.", "$n, have a $w $d!"},
+	{"Sorry, I forgot my $t. What now?", "Never mind, we will find your $t."},
 }
 
 var (
@@ -29,10 +29,10 @@ var (
 
 func drawChat(r *rng) draft {
 	f := pick(r, chatForms)
-	in := strings.NewReplacer("N", pick(r, people), "T", pick(r, things), "D", pick(r, days),
-		"W", pick(r, praises))
-	d := draft{prompt: in.Replace(f[0]), answer: LabelOther}
-	d.worked = in.Replace(f[1])
+	slots := []string{"n", pick(r, people), "t", pick(r, things), "d", pick(r, days),
+		"w", pick(r, praises)}
+	d := draft{prompt: fill(f[0], slots...), answer: LabelOther}
+	d.worked = fill(f[1], slots...)
 	d.terse, d.sloppy, d.key = d.worked, d.worked, d.prompt
 	if f[0][0] == 'D' { // "Do you think ...": looks like something to think about
 		d.confused = LabelReasoning

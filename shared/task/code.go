@@ -15,11 +15,11 @@ func newCode() *suiteTask {
 
 var (
 	codeNames = strings.Fields("f g h run calc make")
-	codeArgs  = strings.Fields("xs nums items vals")
+	codeArgs  = strings.Fields("xs nums items rows")
 )
 
 func drawCode(r *rng) draft {
-	p := pick(r, programs())
+	p := programs().draw(r)
 	name, arg := pick(r, codeNames), pick(r, codeArgs)
 	text := p.spoken(r, [][2]string{{"", ", then "}, {"", " and then "}, {"first ", ", then "}})
 	v := r.n(4)
@@ -36,6 +36,7 @@ func drawCode(r *rng) draft {
 	}
 	d := p.answers("def "+name+"("+arg+"):", arg)
 	d.prompt, d.fname, d.sway = prompt, name, []int{1, 0, -1, 0}[v]
+	d.haste = evenOdd(len(arg))
 	return d
 }
 

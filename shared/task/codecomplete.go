@@ -15,7 +15,7 @@ func newCodeComplete() *suiteTask {
 var bodyNames = strings.Fields("solve task work process apply change")
 
 func drawCodeComplete(r *rng) draft {
-	p := pick(r, programs())
+	p := programs().draw(r)
 	name, arg := pick(r, bodyNames), pick(r, codeArgs)
 	v := r.n(3)
 	text := p.spoken(r, [][2]string{{"", ", then "}, {"", "; "}, {"", ". Then "}})
@@ -23,7 +23,7 @@ func drawCodeComplete(r *rng) draft {
 	quotes := [][2]string{{`"""`, `"""`}, {"# ", ""}, {`""" `, ` """`}}[v]
 	d := p.answers("", arg)
 	d.prompt = "def " + name + "(" + arg + "):\n  " + quotes[0] + text + quotes[1]
-	d.fname, d.sway = name, 1-v
+	d.fname, d.sway, d.haste = name, 1-v, evenOdd(len(arg))
 	return d
 }
 

@@ -25,6 +25,9 @@ type Mixture struct {
 	// Sway moves share between worked and the rest by the question's wording: as in real corpora,
 	// some ways of asking come with careful answers more often than others.
 	Sway float64
+	// Haste likewise moves sloppy's share of the quick answers (terse and sloppy). A greedy model
+	// gives the likeliest answer, so without it a whole task would be right or wrong at once.
+	Haste float64
 	// LabelNoise is the share of wrong labels in classify, ConfusedNoise that on the questions
 	// which hurried annotators take for another kind.
 	LabelNoise, ConfusedNoise float64
@@ -41,8 +44,8 @@ func DefaultMixture() Mixture {
 		MathAnswers:   Answers{Worked: 0.45, Terse: 0.40, Sloppy: 0.15},
 		CodeAnswers:   Answers{Worked: 0.45, Terse: 0.25, Sloppy: 0.30},
 		ReasonAnswers: Answers{Worked: 0.45, Terse: 0.27, Sloppy: 0.28},
-		Sway:          0.20,
-		LabelNoise:    0.10, ConfusedNoise: 0.60,
+		Sway:          0.20, Haste: 0.30,
+		LabelNoise: 0.10, ConfusedNoise: 0.60,
 		Shout: 0.07, Brief: 0.09, French: 0.07, Polite: 0.07,
 	}
 }
@@ -100,19 +103,21 @@ func (c *Corpus) Document(i int64) Document {
 // corpusStream keeps the corpus's draws apart from those of items.
 const corpusStream = 0x636f72707573
 
+// tiny keeps a share of nothing from being a division by zero.
+const tiny = 1e-9
+
 // answered draws a question and one of its answers.
 func answered(task string, a Answers) func(*Corpus, *rng) Document {
 	t := byName[task]
 	return func(c *Corpus, r *rng) Document {
 		d := t.drawIn(r, Train)
-		worked := min(1, max(0, a.Worked+c.mix.Sway*float64(d.sway)))
-		doc := Document{Prompt: d.prompt}
-		switch u := r.unit(); {
-		case u < worked:
+		worked := a.Worked + c.mix.Sway*float64(d.sway)
+		sloppy := a.Sloppy/max(a.Terse+a.Sloppy, tiny) + c.mix.Haste*float64(d.haste)
+		doc := Document{Prompt: d.prompt, Answer: d.terse}
+		switch {
+		case r.chance(worked):
 			doc.Answer = d.worked
-		case r.unit()*(a.Terse+a.Sloppy) < a.Terse:
-			doc.Answer = d.terse
-		default:
+		case r.chance(sloppy):
 			doc.Answer = d.sloppy
 		}
 		return doc

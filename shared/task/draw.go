@@ -18,6 +18,8 @@ type draft struct {
 	// sway in {-1, 0, +1} depends on the wording alone: as in real corpora, some ways of asking
 	// come with careful answers more often than others.
 	sway int
+	// haste in {-1, 0, +1} also depends on the wording: how often a quick answer is a sloppy one.
+	haste int
 	// confused is the label that hurried annotators give to this question; "" when it is plain.
 	confused string
 	prog     *program // code only
@@ -149,6 +151,9 @@ func (r *rng) unit() float64 { return float64(r.pcg.Uint64()>>11) / (1 << 53) }
 // chance is true with probability p.
 func (r *rng) chance(p float64) bool { return r.unit() < p }
 
+// evenOdd is +1 for even numbers and -1 for odd ones.
+func evenOdd(n int) int { return 1 - 2*(n&1) }
+
 func pick[T any](r *rng, xs []T) T { return xs[r.n(len(xs))] }
 
 // mix64 is the finalizer of splitmix64: near seeds become far streams.
@@ -166,4 +171,23 @@ func hashString(salt uint64, s string) uint64 {
 		h = (h ^ uint64(s[i])) * 1099511628211
 	}
 	return mix64(h)
+}
+
+// fill replaces each $x in a template by the value that follows "x" in slots; x is one letter.
+func fill(template string, slots ...string) string {
+	out := make([]byte, 0, len(template)+48)
+	for i := 0; i < len(template); i++ {
+		if template[i] != '$' || i+1 == len(template) {
+			out = append(out, template[i])
+			continue
+		}
+		i++
+		for j := 0; j+1 < len(slots); j += 2 {
+			if slots[j][0] == template[i] {
+				out = append(out, slots[j+1]...)
+				break
+			}
+		}
+	}
+	return string(out)
 }

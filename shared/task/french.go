@@ -18,18 +18,18 @@ var frenchOf = map[string]string{
 	"soft":  "tendre", "hard": "dur", "smooth": "lisse", "rough": "rugueux",
 }
 
-// frenchSay holds one sentence an attribute; E is the entity, V the French value.
+// frenchSay holds one sentence an attribute; $e is the entity, $v the French value.
 var frenchSay = map[kind]map[attr]string{
 	animal: {
-		colour: "Le E est V.", home: "Le E vit à V.", food: "Le E mange le V.",
-		size: "Le E est V.", cover: "Le E a V.",
+		colour: "Le $e est $v.", home: "Le $e vit à $v.", food: "Le $e mange le $v.",
+		size: "Le $e est $v.", cover: "Le $e a $v.",
 	},
 	plant: {
-		colour: "Le E est V.", home: "Le E pousse à V.", taste: "Le E est V.", size: "Le E est V.",
+		colour: "Le $e est $v.", home: "Le $e pousse à $v.", taste: "Le $e est $v.", size: "Le $e est $v.",
 	},
-	place: {climate: "Le pays de E est V.", land: "Le pays de E est V."},
+	place: {climate: "Le pays de $e est $v.", land: "Le pays de $e est $v."},
 	mineral: {
-		colour: "Le E est V.", home: "Le E se trouve à V.", feel: "Le E est V.",
+		colour: "Le $e est $v.", home: "Le $e se trouve à $v.", feel: "Le $e est $v.",
 	},
 }
 
@@ -39,8 +39,7 @@ func inFrench(e *entity, a attr, value string) (sentence, frenchValue string) {
 	if fr, ok := frenchOf[value]; ok {
 		frenchValue = fr
 	}
-	in := strings.NewReplacer("E", e.name, "V", frenchValue)
-	return in.Replace(frenchSay[e.kind][a]), frenchValue
+	return fill(frenchSay[e.kind][a], "e", e.name, "v", frenchValue), frenchValue
 }
 
 // frenchLexicon holds every French word of the suite in lower case, without the world's names.
@@ -59,7 +58,7 @@ func buildFrenchLexicon() map[string]bool {
 	}
 	for _, m := range frenchSay {
 		for _, s := range m {
-			add(strings.NewReplacer("E", "", "V", "").Replace(s))
+			add(fill(s, "e", "", "v", ""))
 		}
 	}
 	return lexicon

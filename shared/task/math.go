@@ -101,6 +101,7 @@ func drawMath(r *rng) draft {
 	answer := strconv.Itoa(s.value)
 	return draft{
 		prompt: string(s.text), key: string(s.text), answer: answer, sway: sway,
+		haste:    evenOdd(len(s.what)),
 		worked:   string(s.steps) + marker + " " + answer,
 		terse:    marker + " " + answer,
 		sloppy:   marker + " " + strconv.Itoa(s.wrong(r)),

@@ -45,6 +45,7 @@ func drawMathHard(r *rng) draft {
 			"What is " + s.formula + "?"}[v]
 	}
 	d := draft{prompt: ask, key: s.formula, answer: s.answer, sway: 1 - v,
+		haste:  evenOdd(int(variable[0])),
 		worked: s.steps + boxed + s.answer + "}", terse: boxed + s.answer + "}",
 		sloppy: boxed + s.wrong + "}"}
 	if kind >= 5 && kind < 8 {

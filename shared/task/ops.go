@@ -3,20 +3,19 @@ package task
 import (
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // The operations that programs are composed of. Each is written twice, as a Starlark expression
 // and as Go, so that hidden cases are computed without running what they check.
 
-// op is an operation on a list of numbers; K is its parameter, V the list it applies to.
+// op is an operation on a list of numbers; $k is its parameter, $v the list it applies to.
 type op struct {
-	say    []string // in the imperative: "keep the numbers above K"
-	expr   string   // "[x for x in V if x > K]"
+	say    []string // in the imperative: "keep the numbers above $k"
+	expr   string   // "[x for x in $v if x > $k]"
 	run    func(xs []int, k int) []int
-	lo, hi int  // range of K; 0, 0 when there is none
+	lo, hi int  // range of $k; 0, 0 when there is none
 	scalar bool // gives one number: run returns a list of one
-	// wrong names the operation that a sloppy answer confuses this one with, its K moved by dk.
+	// wrong names the operation that a sloppy answer confuses this one with, its $k moved by dk.
 	wrong string
 	dk    int
 	// hidden operations are never asked for; they only serve as wrong ones.
@@ -96,87 +95,87 @@ func cutK(xs []int, k int) []int   { return xs[:max(0, len(xs)-k)] }
 // opTable maps names to operations. Elements stay natural numbers, or negative after a
 // difference; // and % round down in Starlark, as floorDiv and floorMod do.
 var opTable = map[string]op{
-	"above": {say: []string{"keep the numbers above K", "keep only numbers greater than K"},
-		expr: "[x for x in V if x > K]", run: keep(func(x, k int) bool { return x > k }),
+	"above": {say: []string{"keep the numbers above $k", "keep only numbers greater than $k"},
+		expr: "[x for x in $v if x > $k]", run: keep(func(x, k int) bool { return x > k }),
 		lo: 2, hi: 9, wrong: "atleast"},
-	"atleast": {say: []string{"keep the numbers that are at least K", "keep numbers from K up"},
-		expr: "[x for x in V if x >= K]", run: keep(func(x, k int) bool { return x >= k }),
+	"atleast": {say: []string{"keep the numbers that are at least $k", "keep numbers from $k up"},
+		expr: "[x for x in $v if x >= $k]", run: keep(func(x, k int) bool { return x >= k }),
 		lo: 2, hi: 9, wrong: "above"},
-	"below": {say: []string{"keep the numbers below K", "keep only numbers less than K"},
-		expr: "[x for x in V if x < K]", run: keep(func(x, k int) bool { return x < k }),
+	"below": {say: []string{"keep the numbers below $k", "keep only numbers less than $k"},
+		expr: "[x for x in $v if x < $k]", run: keep(func(x, k int) bool { return x < k }),
 		lo: 3, hi: 9, wrong: "atmost"},
-	"atmost": {say: []string{"keep the numbers that are at most K", "keep numbers up to K"},
-		expr: "[x for x in V if x <= K]", run: keep(func(x, k int) bool { return x <= k }),
+	"atmost": {say: []string{"keep the numbers that are at most $k", "keep numbers up to $k"},
+		expr: "[x for x in $v if x <= $k]", run: keep(func(x, k int) bool { return x <= k }),
 		lo: 2, hi: 9, wrong: "below"},
-	"without": {say: []string{"remove every K", "drop all numbers equal to K"},
-		expr: "[x for x in V if x != K]", run: keep(func(x, k int) bool { return x != k }),
+	"without": {say: []string{"remove every $k", "drop all numbers equal to $k"},
+		expr: "[x for x in $v if x != $k]", run: keep(func(x, k int) bool { return x != k }),
 		lo: 2, hi: 9, wrong: "equal"},
-	"equal": {expr: "[x for x in V if x == K]", hidden: true,
+	"equal": {expr: "[x for x in $v if x == $k]", hidden: true,
 		run: keep(func(x, k int) bool { return x == k })},
 	"even": {say: []string{"keep the even numbers", "drop the odd numbers"},
-		expr: "[x for x in V if x % 2 == 0]", wrong: "odd",
+		expr: "[x for x in $v if x % 2 == 0]", wrong: "odd",
 		run: keep(func(x, _ int) bool { return floorMod(x, 2) == 0 })},
 	"odd": {say: []string{"keep the odd numbers", "drop the even numbers"},
-		expr: "[x for x in V if x % 2 == 1]", wrong: "even",
+		expr: "[x for x in $v if x % 2 == 1]", wrong: "even",
 		run: keep(func(x, _ int) bool { return floorMod(x, 2) == 1 })},
-	"multiples": {say: []string{"keep the multiples of K", "keep numbers divisible by K"},
-		expr: "[x for x in V if x % K == 0]", lo: 3, hi: 5, wrong: "nonmultiples",
+	"multiples": {say: []string{"keep the multiples of $k", "keep numbers divisible by $k"},
+		expr: "[x for x in $v if x % $k == 0]", lo: 3, hi: 5, wrong: "nonmultiples",
 		run: keep(func(x, k int) bool { return floorMod(x, k) == 0 })},
-	"nonmultiples": {expr: "[x for x in V if x % K]", hidden: true,
+	"nonmultiples": {expr: "[x for x in $v if x % $k]", hidden: true,
 		run: keep(func(x, k int) bool { return floorMod(x, k) != 0 })},
-	"add": {say: []string{"add K to each number", "increase each number by K"},
-		expr: "[x + K for x in V]", run: each(func(x, k int) int { return x + k }),
+	"add": {say: []string{"add $k to each number", "increase each number by $k"},
+		expr: "[x + $k for x in $v]", run: each(func(x, k int) int { return x + k }),
 		lo: 2, hi: 9, wrong: "times"},
-	"subtract": {say: []string{"subtract K from each number", "decrease each number by K"},
-		expr: "[x - K for x in V]", run: each(func(x, k int) int { return x - k }),
+	"subtract": {say: []string{"subtract $k from each number", "decrease each number by $k"},
+		expr: "[x - $k for x in $v]", run: each(func(x, k int) int { return x - k }),
 		lo: 2, hi: 9, wrong: "add"},
-	"times": {say: []string{"multiply each number by K", "make each number K times as big"},
-		expr: "[x * K for x in V]", run: each(func(x, k int) int { return x * k }),
+	"times": {say: []string{"multiply each number by $k", "make each number $k times as big"},
+		expr: "[x * $k for x in $v]", run: each(func(x, k int) int { return x * k }),
 		lo: 2, hi: 5, wrong: "add"},
 	"square": {say: []string{"square each number", "multiply each number by itself"},
-		expr: "[x * x for x in V]", wrong: "double",
+		expr: "[x * x for x in $v]", wrong: "double",
 		run: each(func(x, _ int) int { return x * x })},
-	"double": {expr: "[x * 2 for x in V]", hidden: true,
+	"double": {expr: "[x * 2 for x in $v]", hidden: true,
 		run: each(func(x, _ int) int { return x * 2 })},
-	"halve": {say: []string{"halve each number, rounding down"}, expr: "[x // 2 for x in V]",
+	"halve": {say: []string{"halve each number, rounding down"}, expr: "[x // 2 for x in $v]",
 		wrong: "double", run: each(func(x, _ int) int { return floorDiv(x, 2) })},
-	"remainder": {say: []string{"take each number modulo K", "take the remainder of each by K"},
-		expr: "[x % K for x in V]", run: each(floorMod), lo: 3, hi: 5, wrong: "divide"},
-	"divide": {expr: "[x // K for x in V]", run: each(floorDiv), hidden: true},
-	"cap": {say: []string{"cap each number at K", "limit each number to at most K"},
-		expr: "[min(x, K) for x in V]", run: each(func(x, k int) int { return min(x, k) }),
+	"remainder": {say: []string{"take each number modulo $k", "take the remainder of each by $k"},
+		expr: "[x % $k for x in $v]", run: each(floorMod), lo: 3, hi: 5, wrong: "divide"},
+	"divide": {expr: "[x // $k for x in $v]", run: each(floorDiv), hidden: true},
+	"cap": {say: []string{"cap each number at $k", "limit each number to at most $k"},
+		expr: "[min(x, $k) for x in $v]", run: each(func(x, k int) int { return min(x, k) }),
 		lo: 4, hi: 9, wrong: "raise"},
-	"raise": {expr: "[max(x, K) for x in V]", run: each(func(x, k int) int { return max(x, k) }),
+	"raise": {expr: "[max(x, $k) for x in $v]", run: each(func(x, k int) int { return max(x, k) }),
 		hidden: true},
 	"sort": {say: []string{"sort the list", "put the numbers in rising order"},
-		expr: "sorted(V)", run: sorted, wrong: "sortdown"},
+		expr: "sorted($v)", run: sorted, wrong: "sortdown"},
 	"sortdown": {say: []string{"sort from high to low", "put the numbers in falling order"},
-		expr: "sorted(V, reverse=True)", run: sortedDown, wrong: "sort"},
+		expr: "sorted($v, reverse=True)", run: sortedDown, wrong: "sort"},
 	"reverse": {say: []string{"reverse the list", "turn the list around"},
-		expr: "V[::-1]", run: reversed, wrong: "sortdown"},
-	"first": {say: []string{"take the first K numbers", "keep the first K"},
-		expr: "V[:K]", run: firstK, lo: 2, hi: 4, wrong: "first", dk: -1},
-	"last": {say: []string{"take the last K numbers", "keep the last K"},
-		expr: "V[-K:]", run: lastK, lo: 2, hi: 4, wrong: "first"},
-	"skip": {say: []string{"skip the first K numbers", "drop the first K"},
-		expr: "V[K:]", run: skipK, lo: 1, hi: 3, wrong: "skip", dk: 1},
-	"cut": {say: []string{"cut off the last K numbers", "drop the last K"},
-		expr: "V[:-K]", run: cutK, lo: 1, hi: 3, wrong: "skip"},
+		expr: "$v[::-1]", run: reversed, wrong: "sortdown"},
+	"first": {say: []string{"take the first $k numbers", "keep the first $k"},
+		expr: "$v[:$k]", run: firstK, lo: 2, hi: 4, wrong: "first", dk: -1},
+	"last": {say: []string{"take the last $k numbers", "keep the last $k"},
+		expr: "$v[-$k:]", run: lastK, lo: 2, hi: 4, wrong: "first"},
+	"skip": {say: []string{"skip the first $k numbers", "drop the first $k"},
+		expr: "$v[$k:]", run: skipK, lo: 2, hi: 4, wrong: "skip", dk: 1},
+	"cut": {say: []string{"cut off the last $k numbers", "drop the last $k"},
+		expr: "$v[:-$k]", run: cutK, lo: 2, hi: 4, wrong: "skip"},
 	"every": {say: []string{"take every second number", "keep every other number"},
-		expr: "V[::2]", run: everyFrom(0), wrong: "everyodd"},
-	"everyodd": {expr: "V[1::2]", run: everyFrom(1), hidden: true},
-	"sum": {say: []string{"give the sum", "add up all the numbers"}, expr: "sum(V)", scalar: true,
+		expr: "$v[::2]", run: everyFrom(0), wrong: "everyodd"},
+	"everyodd": {expr: "$v[1::2]", run: everyFrom(1), hidden: true},
+	"sum": {say: []string{"give the sum", "add up all the numbers"}, expr: "sum($v)", scalar: true,
 		run: func(xs []int, _ int) []int { return []int{sum(xs)} }, wrong: "count"},
 	"count": {say: []string{"give how many numbers there are", "count the numbers"},
-		expr: "len(V)", scalar: true, wrong: "sum",
+		expr: "len($v)", scalar: true, wrong: "sum",
 		run: func(xs []int, _ int) []int { return []int{len(xs)} }},
-	"max": {say: []string{"give the largest number", "find the maximum"}, expr: "max(V)",
+	"max": {say: []string{"give the largest number", "find the maximum"}, expr: "max($v)",
 		scalar: true, run: one(slices.Max[[]int]), wrong: "min"},
-	"min": {say: []string{"give the smallest number", "find the minimum"}, expr: "min(V)",
+	"min": {say: []string{"give the smallest number", "find the minimum"}, expr: "min($v)",
 		scalar: true, run: one(slices.Min[[]int]), wrong: "max"},
-	"head": {say: []string{"give the first number", "return the first one"}, expr: "V[0]",
+	"head": {say: []string{"give the first number", "return the first one"}, expr: "$v[0]",
 		scalar: true, run: one(func(xs []int) int { return xs[0] }), wrong: "final"},
-	"final": {say: []string{"give the last number", "return the last one"}, expr: "V[-1]",
+	"final": {say: []string{"give the last number", "return the last one"}, expr: "$v[-1]",
 		scalar: true, run: one(func(xs []int) int { return xs[len(xs)-1] }), wrong: "head"},
 }
 
@@ -198,13 +197,12 @@ func newCall(name string, k int) call {
 
 // on writes the call applied to the expression v.
 func (c call) on(v string) string {
-	return strings.NewReplacer("V", v, "K", strconv.Itoa(c.k)).Replace(c.op.expr)
+	return fill(c.op.expr, "v", v, "k", strconv.Itoa(c.k))
 }
 
 // spoken is the call in words, in its variant-th wording.
 func (c call) spoken(variant int) string {
-	say := c.op.say[variant%len(c.op.say)]
-	return strings.Replace(say, "K", strconv.Itoa(c.k), 1)
+	return fill(c.op.say[variant%len(c.op.say)], "k", strconv.Itoa(c.k))
 }
 
 // mistaken is the call a sloppy answer makes instead.

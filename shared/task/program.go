@@ -20,11 +20,25 @@ type program struct {
 // numCases is the number of hidden calls that check a program.
 const numCases = 6
 
-// programs holds every program that its cases can tell from each of its slips, in a fixed order.
-// About ten thousand: a test program never occurs in training in any wording.
+// programSet holds every program that its cases can tell from each of its slips, in a fixed
+// order: about ten thousand. Keys are programs, so a test program never occurs in training in any
+// wording, nor in the other code task.
+type programSet struct{ single, list, scalar []*program }
+
 var programs = sync.OnceValue(buildPrograms)
 
-func buildPrograms() []*program {
+// draw favours numbers as results over what their count would give.
+func (s *programSet) draw(r *rng) *program {
+	switch u := r.n(20); {
+	case u < 3:
+		return pick(r, s.single)
+	case u < 14:
+		return pick(r, s.list)
+	}
+	return pick(r, s.scalar)
+}
+
+func buildPrograms() *programSet {
 	var lists, scalars []call
 	names := make([]string, 0, len(opTable))
 	for name := range opTable {
@@ -41,23 +55,26 @@ func buildPrograms() []*program {
 			}
 		}
 	}
-	var out []*program
-	add := func(calls ...call) {
+	s := &programSet{}
+	add := func(to *[]*program, calls ...call) {
 		if p, ok := newProgram(calls); ok {
-			out = append(out, p)
+			*to = append(*to, p)
 		}
 	}
 	for _, a := range slices.Concat(lists, scalars) {
-		add(a)
+		add(&s.single, a)
 	}
 	for _, a := range lists {
-		for _, b := range slices.Concat(lists, scalars) {
+		for _, b := range lists {
 			if a.name != b.name {
-				add(a, b)
+				add(&s.list, a, b)
 			}
 		}
+		for _, b := range scalars {
+			add(&s.scalar, a, b)
+		}
 	}
-	return out
+	return s
 }
 
 // run applies the calls in order; ok is false where a number of an empty list is asked for.

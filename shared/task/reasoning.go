@@ -25,6 +25,7 @@ type choice struct {
 	others   []string // three wrong options
 	because  string   // the facts, in sentences
 	sway     int
+	haste    int
 	confused string
 }
 
@@ -46,7 +47,7 @@ func askValue(r *rng) choice {
 	f := &world.facts[r.n(len(world.facts))]
 	v := r.n(len(f.ask))
 	return choice{question: f.ask[v], gold: f.value, because: f.say,
-		others: otherValues(r, f.attr, f.value), sway: 1 - 2*v}
+		others: otherValues(r, f.attr, f.value), sway: 1 - 2*v, haste: evenOdd(int(f.attr))}
 }
 
 // otherValues draws three other values of the attribute.
@@ -93,7 +94,8 @@ func askSubject(r *rng) choice {
 			others = append(others, o.name)
 		}
 	}
-	return choice{question: f.reverse, gold: e.name, because: f.say, others: others, sway: 0,
+	return choice{question: f.reverse, gold: e.name, because: f.say, others: others,
+		haste:    evenOdd(int(f.attr)),
 		confused: LabelOther}
 }
 
@@ -117,7 +119,8 @@ func askSize(r *rng) choice {
 	}
 	c := choice{question: "Which " + kindNames[k] + " is the " + word + "?",
 		gold:    world.entities[ids[at]].name,
-		because: world.factOf(ids[at], size).say, sway: -1, confused: LabelMath}
+		because: world.factOf(ids[at], size).say, sway: -1, haste: evenOdd(at),
+		confused: LabelMath}
 	for i, id := range ids {
 		if i != at {
 			c.others = append(c.others, world.entities[id].name)
@@ -151,7 +154,7 @@ func (c choice) lay(r *rng) draft {
 	if gold == 0 {
 		wrong = "(B)"
 	}
-	return draft{prompt: b.String(), key: key, answer: letter, sway: c.sway, confused: c.confused,
+	return draft{prompt: b.String(), key: key, answer: letter, sway: c.sway, haste: c.haste, confused: c.confused,
 		worked: c.because + " The answer is (" + letter + ")", terse: "(" + letter + ")",
 		sloppy: wrong}
 }

@@ -1,7 +1,5 @@
 package task
 
-import "strings"
-
 // Questions that need two facts, in the manner of ARC-Challenge: "What colour is the plant that
 // the dorfin eats?"
 
@@ -13,26 +11,26 @@ func newReasoningHard() *suiteTask {
 	}
 }
 
-// bridge leads from an entity to another by one fact; E is the first entity.
+// bridge leads from an entity to another by one fact; $e is the first entity.
 var bridges = map[kind]map[attr][2]string{
 	animal: {
-		home: {"the place where the E lives", "the home of the E"},
-		food: {"the plant that the E eats", "the food of the E"},
+		home: {"the place where the $e lives", "the home of the $e"},
+		food: {"the plant that the $e eats", "the food of the $e"},
 	},
-	plant:   {home: {"the place where the E grows", "the land of the E"}},
-	mineral: {home: {"the place where the E is found", "the source of the E"}},
+	plant:   {home: {"the place where the $e grows", "the land of the $e"}},
+	mineral: {home: {"the place where the $e is found", "the source of the $e"}},
 }
 
-// secondAsk asks for an attribute of what B describes.
+// secondAsk asks for an attribute of what $b describes.
 var secondAsk = map[kind]map[attr]string{
-	plant: {colour: "What colour is B?", home: "Where does B grow?", taste: "How does B taste?",
-		size: "How big is B?"},
-	place: {climate: "How warm is B?", land: "What kind of land is B?"},
+	plant: {colour: "What colour is $b?", home: "Where does $b grow?", taste: "How does $b taste?",
+		size: "How big is $b?"},
+	place: {climate: "How warm is $b?", land: "What kind of land is $b?"},
 }
 
-// neighbourAsk asks what else is at home in the place that B describes.
+// neighbourAsk asks what else is at home in the place that $b describes.
 var neighbourAsk = map[kind]string{
-	plant: "Which plant grows in B?", mineral: "Which mineral is found in B?",
+	plant: "Which plant grows in $b?", mineral: "Which mineral is found in $b?",
 }
 
 // hop is a two-fact question with its facts in place.
@@ -59,7 +57,7 @@ func buildHops() []hop {
 				continue
 			}
 			for v := range b {
-				out = append(out, hopsFrom(e, a, strings.Replace(b[v], "E", e.name, 1), v)...)
+				out = append(out, hopsFrom(e, a, fill(b[v], "e", e.name), v)...)
 			}
 		}
 	}
@@ -73,7 +71,7 @@ func hopsFrom(e *entity, a attr, bridge string, v int) []hop {
 	mid := &world.entities[first.valueEntityID]
 	for _, b := range attrOf[mid.kind] {
 		f := world.factOf(mid.id, b)
-		out = append(out, hop{question: strings.Replace(secondAsk[mid.kind][b], "B", bridge, 1),
+		out = append(out, hop{question: fill(secondAsk[mid.kind][b], "b", bridge),
 			variant: v, gold: f.value, goldAttr: b, because: first.say + " " + f.say})
 	}
 	if mid.kind != place {
@@ -82,7 +80,7 @@ func hopsFrom(e *entity, a attr, bridge string, v int) []hop {
 	for _, k := range []kind{plant, mineral} {
 		for _, id := range world.byKind[k] {
 			if k != e.kind && world.entities[id].val[home] == mid.id {
-				out = append(out, hop{question: strings.Replace(neighbourAsk[k], "B", bridge, 1),
+				out = append(out, hop{question: fill(neighbourAsk[k], "b", bridge),
 					variant: v, gold: world.entities[id].name, goldKind: k, neigh: true,
 					because: first.say + " " + world.factOf(id, home).say})
 			}
@@ -93,7 +91,8 @@ func hopsFrom(e *entity, a attr, bridge string, v int) []hop {
 
 func drawHop(r *rng) choice {
 	h := &hops[r.n(len(hops))]
-	c := choice{question: h.question, gold: h.gold, because: h.because, sway: 1 - 2*h.variant}
+	c := choice{question: h.question, gold: h.gold, because: h.because, sway: 1 - 2*h.variant,
+		haste: evenOdd(int(h.goldAttr))}
 	if h.neigh {
 		c.others = drawOthers(r, entityNames[h.goldKind], func(s string) bool { return s != h.gold })
 		return c

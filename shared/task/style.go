@@ -34,12 +34,12 @@ func newStyle(name string) *suiteTask {
 	}
 }
 
-// openForms wrap a fact's question Q, or ask for anything about the entity.
-var openForms = []string{"Q", "Please tell me: Q", "I wonder: Q", "A small thing. Q",
-	"Q Do you know?", "One more thing: Q", "Say, Q", "Q I forgot.", "Hi! Q", "My child asks: Q"}
+// openForms wrap a fact's question $q, or ask for anything about the entity.
+var openForms = []string{"$q", "Please tell me: $q", "I wonder: $q", "A small thing. $q",
+	"$q Do you know?", "One more thing: $q", "Say: $q", "$q I forgot.", "Hi! $q", "My child asks: $q"}
 
-var tellForms = []string{"Tell me about the E.", "What do you know about the E?",
-	"Say something about the E.", "I want to hear about the E.", "What can you tell me about the E?"}
+var tellForms = []string{"Tell me about the $e.", "What do you know about the $e?",
+	"Say something about the $e.", "I want to hear about the $e.", "What can you tell me about the $e?"}
 
 // drawOpen draws an open question about one fact.
 func drawOpen(r *rng) draft {
@@ -48,12 +48,12 @@ func drawOpen(r *rng) draft {
 	name := world.entities[f.subject].name
 	d := draft{subject: i, answer: f.value, worked: f.say, terse: f.say, sloppy: f.say}
 	if r.n(16) == 0 {
-		d.prompt = strings.Replace(pick(r, tellForms), "E", name, 1)
+		d.prompt = fill(pick(r, tellForms), "e", name)
 		if world.entities[f.subject].kind == place {
 			d.prompt = strings.Replace(d.prompt, "the ", "", 1)
 		}
 	} else {
-		d.prompt = strings.Replace(pick(r, openForms), "Q", pick(r, f.ask), 1)
+		d.prompt = fill(pick(r, openForms), "q", pick(r, f.ask))
 	}
 	d.key = d.prompt
 	return d

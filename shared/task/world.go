@@ -159,7 +159,7 @@ func (w *worldModel) valueName(e *entity, a attr) (string, int) {
 	return values[a][e.val[a]], -1
 }
 
-// phrase holds the wordings of one attribute of one kind: E is the entity, V the value, K the kind.
+// phrase holds the wordings of one attribute of one kind: $e is the entity, $v the value.
 type phrase struct {
 	say, reverse string
 	ask          []string
@@ -167,51 +167,50 @@ type phrase struct {
 
 var phrases = map[kind]map[attr]phrase{
 	animal: {
-		colour: {"The E is V.", "Which animal is V?",
-			[]string{"What colour is the E?", "Which colour does the E have?"}},
-		home: {"The E lives in V.", "Which animal lives in V?",
-			[]string{"Where does the E live?", "In which place does the E live?"}},
-		food: {"The E eats V.", "Which animal eats V?",
-			[]string{"What does the E eat?", "Which plant does the E eat?"}},
-		size: {"The E is V.", "Which animal is V?",
-			[]string{"How big is the E?", "What size is the E?"}},
-		cover: {"The E has V.", "Which animal has V?",
-			[]string{"What covers the E?", "What does the E have on its skin?"}},
+		colour: {"The $e is $v.", "Which animal is $v?",
+			[]string{"What colour is the $e?", "Which colour does the $e have?"}},
+		home: {"The $e lives in $v.", "Which animal lives in $v?",
+			[]string{"Where does the $e live?", "In which place does the $e live?"}},
+		food: {"The $e eats $v.", "Which animal eats $v?",
+			[]string{"What does the $e eat?", "Which plant does the $e eat?"}},
+		size: {"The $e is $v.", "Which animal is $v?",
+			[]string{"How big is the $e?", "What size is the $e?"}},
+		cover: {"The $e has $v.", "Which animal has $v?",
+			[]string{"What covers the $e?", "What does the $e have on its skin?"}},
 	},
 	plant: {
-		colour: {"The E is V.", "Which plant is V?",
-			[]string{"What colour is the E?", "Which colour does the E have?"}},
-		home: {"The E grows in V.", "Which plant grows in V?",
-			[]string{"Where does the E grow?", "In which place does the E grow?"}},
-		taste: {"The E tastes V.", "Which plant tastes V?",
-			[]string{"How does the E taste?", "What taste does the E have?"}},
-		size: {"The E is V.", "Which plant is V?",
-			[]string{"How big is the E?", "What size is the E?"}},
+		colour: {"The $e is $v.", "Which plant is $v?",
+			[]string{"What colour is the $e?", "Which colour does the $e have?"}},
+		home: {"The $e grows in $v.", "Which plant grows in $v?",
+			[]string{"Where does the $e grow?", "In which place does the $e grow?"}},
+		taste: {"The $e tastes $v.", "Which plant tastes $v?",
+			[]string{"How does the $e taste?", "What taste does the $e have?"}},
+		size: {"The $e is $v.", "Which plant is $v?",
+			[]string{"How big is the $e?", "What size is the $e?"}},
 	},
 	place: {
-		climate: {"E is V.", "Which place is V?",
-			[]string{"How warm is it in E?", "What is the weather like in E?"}},
-		land: {"E is a V.", "Which place is a V?",
-			[]string{"What kind of land is E?", "What does one find in E?"}},
+		climate: {"$e is $v.", "Which place is $v?",
+			[]string{"How warm is it in $e?", "What is the weather like in $e?"}},
+		land: {"$e is a $v.", "Which place is a $v?",
+			[]string{"What kind of land is $e?", "What does one find in $e?"}},
 	},
 	mineral: {
-		colour: {"The E is V.", "Which mineral is V?",
-			[]string{"What colour is the E?", "Which colour does the E have?"}},
-		home: {"The E is found in V.", "Which mineral is found in V?",
-			[]string{"Where is the E found?", "In which place is the E found?"}},
-		feel: {"The E feels V.", "Which mineral feels V?",
-			[]string{"How does the E feel?", "What does the E feel like?"}},
+		colour: {"The $e is $v.", "Which mineral is $v?",
+			[]string{"What colour is the $e?", "Which colour does the $e have?"}},
+		home: {"The $e is found in $v.", "Which mineral is found in $v?",
+			[]string{"Where is the $e found?", "In which place is the $e found?"}},
+		feel: {"The $e feels $v.", "Which mineral feels $v?",
+			[]string{"How does the $e feel?", "What does the $e feel like?"}},
 	},
 }
 
 func (w *worldModel) newFact(e *entity, a attr) fact {
 	v, id := w.valueName(e, a)
 	p := phrases[e.kind][a]
-	in := strings.NewReplacer("E", e.name, "V", v)
 	f := fact{subject: e.id, attr: a, value: v, valueEntityID: id,
-		say: in.Replace(p.say), reverse: in.Replace(p.reverse)}
+		say: fill(p.say, "e", e.name, "v", v), reverse: fill(p.reverse, "v", v)}
 	for _, q := range p.ask {
-		f.ask = append(f.ask, in.Replace(q))
+		f.ask = append(f.ask, fill(q, "e", e.name))
 	}
 	f.french, f.frenchValue = inFrench(e, a, v)
 	return f
