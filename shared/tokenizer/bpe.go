@@ -66,60 +66,65 @@ func (t *Tokenizer) merge(left, right int32) merged {
 	return merged{noMerge, 0}
 }
 
-// candidate is a pair that may be merged: at is where its left token stands.
-type candidate struct {
-	merged
-	at          int32
-	left, right int32 // stale once the tokens at that place have changed
-}
+// candidate is a merge that may be done: its rank above, the place of its left token below. So the
+// smallest is the merge to do next, the leftmost of the lowest rank.
+type candidate uint64
 
-// before orders candidates by rank, the leftmost first.
-func (c candidate) before(d candidate) bool {
-	return c.rank < d.rank || c.rank == d.rank && c.at < d.at
-}
+func (c candidate) rank() int32 { return int32(c >> 32) }
+func (c candidate) place() int  { return int(uint32(c)) }
 
 // mergeLong merges a word of any length with a heap of candidates over a linked list of tokens.
 // It finds the same merges in the same order as mergeShort.
 func (t *Tokenizer) mergeLong(dst []int32, word string) []int32 {
-	n := int32(len(word))
-	ids := make([]int32, n)  // id of the token that begins at i, -1 once it was joined to its left
-	prev := make([]int32, n) // where the token before it begins, -1 at the start
-	next := make([]int32, n) // where the token after it begins, n at the end
+	n := len(word)
+	list := make([]link, n)
 	var h []candidate
-	for i := range n {
-		ids[i], prev[i], next[i] = t.byteIDs[word[i]], i-1, i+1
-	}
-	offer := func(i int32) {
-		if i < 0 || next[i] == n {
-			return
+	smaller := func(a, b candidate) bool { return a < b }
+	offer := func(i int) { // looks up what the token at i and the one after it become
+		k := &list[i]
+		k.with = merged{noMerge, 0}
+		if k.next < n {
+			k.with = t.merge(k.id, list[k.next].id)
 		}
-		left, right := ids[i], ids[next[i]]
-		if m := t.merge(left, right); m.rank != noMerge {
-			h = push(h, candidate{m, i, left, right}, candidate.before)
+		if k.with.rank != noMerge {
+			h = push(h, candidate(k.with.rank)<<32|candidate(i), smaller)
 		}
 	}
-	for i := range n {
+	for i := range list {
+		list[i] = link{id: t.byteIDs[word[i]], prev: i - 1, next: i + 1}
+	}
+	for i := range list {
 		offer(i)
 	}
 	for len(h) > 0 {
 		var c candidate
-		c, h = pop(h, candidate.before)
-		right := next[c.at]
-		if ids[c.at] != c.left || right == n || ids[right] != c.right {
-			continue
+		c, h = pop(h, smaller)
+		left := &list[c.place()]
+		if left.with.rank != c.rank() {
+			continue // one of the two has been merged otherwise
 		}
-		ids[c.at], ids[right] = c.id, -1
-		next[c.at] = next[right]
-		if next[c.at] < n {
-			prev[next[c.at]] = c.at
+		right := &list[left.next]
+		left.id, left.next = left.with.id, right.next
+		right.with.rank = noMerge
+		if left.next < n {
+			list[left.next].prev = c.place()
 		}
-		offer(prev[c.at])
-		offer(c.at)
+		offer(c.place())
+		if left.prev >= 0 {
+			offer(left.prev)
+		}
 	}
-	for i := int32(0); i < n; i = next[i] {
-		dst = append(dst, ids[i])
+	for i := 0; i < n; i = list[i].next {
+		dst = append(dst, list[i].id)
 	}
 	return dst
+}
+
+// link is a token in a word: at the place of its first byte.
+type link struct {
+	id         int32
+	with       merged // what it and the next token become
+	prev, next int    // places of its neighbours: -1 before the first, the length after the last
 }
 
 // push adds x to the heap h, whose first element is before all others.

@@ -14,8 +14,8 @@ const patternGPT2 = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]
 const (
 	maxPattern = 4096 // bytes
 	maxStages  = 8
-	// matchTimeout ends a match of an unknown pattern that backtracks without end; the rest of
-	// the text is then one word, which loses nothing but compression.
+	// matchTimeout ends a match of an unknown pattern that backtracks without end. The rest of
+	// the text is then not split, which loses nothing but compression.
 	matchTimeout = time.Second
 )
 
@@ -35,7 +35,8 @@ type stage struct {
 // newPreTokenizer prepares the stages, which need only pattern and quoted.
 func newPreTokenizer(stages []stage) (preTokenizer, error) {
 	if len(stages) > maxStages {
-		return preTokenizer{}, fmt.Errorf("%d split patterns, want at most %d", len(stages), maxStages)
+		return preTokenizer{}, fmt.Errorf("%d split patterns, want at most %d",
+			len(stages), maxStages)
 	}
 	if len(stages) == 1 && !stages[0].quoted {
 		switch stages[0].pattern {
@@ -75,22 +76,28 @@ func (p *preTokenizer) each(text string, yield func(word string)) {
 		}
 		return
 	}
-	p.from(0, text, yield)
+	if text != "" {
+		gaveUp := false
+		p.from(0, text, &gaveUp, yield)
+	}
 }
 
-// from applies the stages from number n on.
-func (p *preTokenizer) from(n int, text string, yield func(word string)) {
-	if n == len(p.stages) {
-		if text != "" {
-			yield(text)
-		}
+// from applies the stages from number n on to text, which is not empty. Once a stage gave up,
+// nothing more is split.
+func (p *preTokenizer) from(n int, text string, gaveUp *bool, yield func(word string)) {
+	if n == len(p.stages) || *gaveUp {
+		yield(text)
 		return
 	}
-	p.stages[n].split(text, func(word string) { p.from(n+1, word, yield) })
+	err := p.stages[n].split(text, func(word string) { p.from(n+1, word, gaveUp, yield) })
+	if err != nil {
+		*gaveUp = true
+	}
 }
 
-// split yields the matches in text and what lies between them.
-func (s *stage) split(text string, yield func(word string)) {
+// split yields the matches in text and what lies between them, and all of the text also if it
+// returns an error, matchTimeout's.
+func (s *stage) split(text string, yield func(word string)) error {
 	start, at, runes := 0, 0, 0 // bytes yielded; a place in text, in bytes and in runes
 	seek := func(rune int) int {
 		for ; runes < rune; runes++ {
@@ -115,4 +122,5 @@ func (s *stage) split(text string, yield func(word string)) {
 	if start < len(text) {
 		yield(text[start:])
 	}
+	return err
 }

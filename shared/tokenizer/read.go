@@ -1,19 +1,17 @@
 package tokenizer
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 )
 
 // Bounds of a tokenizer.json. The largest published one (Gemma's) has 34 MB.
 const (
 	maxFile     = 128 << 20 // bytes
 	maxSequence = 4         // pre-tokenizer sequences within each other
+	maxSteps    = 16        // steps of one sequence
 )
 
 // Read reads a Hugging Face tokenizer.json of the byte-level BPE kind. The file is not trusted:
@@ -26,11 +24,12 @@ func Read(r io.Reader) (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer: read: %w", err)
 	}
 	if len(data) > maxFile {
-		return nil, fmt.Errorf("tokenizer: read: more than %d MB, want a tokenizer.json", maxFile>>20)
+		return nil, fmt.Errorf("tokenizer: read: more than %d MB, want a tokenizer.json",
+			maxFile>>20)
 	}
 	var f fileJSON
 	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, fmt.Errorf("tokenizer: read: not a tokenizer.json: %w", err)
+		return nil, fmt.Errorf("tokenizer: read: tokenizer.json: %w", err)
 	}
 	v, err := f.vocabulary()
 	if err != nil {
@@ -45,23 +44,23 @@ func Read(r io.Reader) (*Tokenizer, error) {
 
 // fileJSON is a tokenizer.json.
 type fileJSON struct {
-	AddedTokens  []addedJSON `json:"added_tokens"`
-	Normalizer   *kindJSON   `json:"normalizer"`
-	PreTokenizer *kindJSON   `json:"pre_tokenizer"`
-	Decoder      *kindJSON   `json:"decoder"`
-	Model        *modelJSON  `json:"model"`
+	AddedTokens  addedList  `json:"added_tokens"`
+	Normalizer   *kindJSON  `json:"normalizer"`
+	PreTokenizer *kindJSON  `json:"pre_tokenizer"`
+	Decoder      *kindJSON  `json:"decoder"`
+	Model        *modelJSON `json:"model"`
 }
 
 // modelJSON is its "model". Pointers tell null from zero.
 type modelJSON struct {
-	Type         string      `json:"type"`
-	Dropout      *float64    `json:"dropout"`
-	Prefix       *string     `json:"continuing_subword_prefix"`
-	Suffix       *string     `json:"end_of_word_suffix"`
-	ByteFallback bool        `json:"byte_fallback"`
-	IgnoreMerges bool        `json:"ignore_merges"`
-	Vocab        vocabJSON   `json:"vocab"`
-	Merges       []mergeJSON `json:"merges"`
+	Type         string    `json:"type"`
+	Dropout      *float64  `json:"dropout"`
+	Prefix       *string   `json:"continuing_subword_prefix"`
+	Suffix       *string   `json:"end_of_word_suffix"`
+	ByteFallback bool      `json:"byte_fallback"`
+	IgnoreMerges bool      `json:"ignore_merges"`
+	Vocab        vocabMap  `json:"vocab"`
+	Merges       mergeList `json:"merges"`
 }
 
 // addedJSON is one of its "added_tokens".
@@ -76,84 +75,18 @@ type addedJSON struct {
 
 // kindJSON is a normalizer, pre-tokenizer or decoder: the fields of every kind this package knows.
 type kindJSON struct {
-	Type           string     `json:"type"`
-	PreTokenizers  []kindJSON `json:"pretokenizers"`
-	Pattern        *patJSON   `json:"pattern"`
-	Behavior       string     `json:"behavior"`
-	AddPrefixSpace *bool      `json:"add_prefix_space"` // absent means true
-	UseRegex       *bool      `json:"use_regex"`        // absent means true
+	Type           string   `json:"type"`
+	PreTokenizers  stepList `json:"pretokenizers"`
+	Pattern        *patJSON `json:"pattern"`
+	Behavior       string   `json:"behavior"`
+	AddPrefixSpace *bool    `json:"add_prefix_space"` // absent means true
+	UseRegex       *bool    `json:"use_regex"`        // absent means true
 }
 
 // patJSON is a pattern: a regular expression or a plain string.
 type patJSON struct {
 	Regex  *string `json:"Regex"`
 	String *string `json:"String"`
-}
-
-// vocabJSON is "vocab", an object of tokens and ids in which no token may appear twice.
-type vocabJSON map[string]int32
-
-func (v *vocabJSON) UnmarshalJSON(data []byte) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return errors.New("vocab is no object")
-	}
-	*v = vocabJSON{}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		value, err := d.Token()
-		if err != nil {
-			return err
-		}
-		token, _ := key.(string) // More says a key follows, and keys are strings
-		number, ok := value.(json.Number)
-		if !ok {
-			return fmt.Errorf("token %.40q has id %v, want a number", token, value)
-		}
-		id, err := parseID(number)
-		if err != nil {
-			return fmt.Errorf("token %.40q: %w", token, err)
-		}
-		if _, again := (*v)[token]; again {
-			return fmt.Errorf("token %.40q appears twice in vocab", token)
-		}
-		(*v)[token] = id
-	}
-	return nil
-}
-
-// parseID reads an id: an integer within the vocabulary's bounds.
-func parseID(n json.Number) (int32, error) {
-	id, err := strconv.ParseInt(n.String(), 10, 32)
-	if err != nil || id < 0 || id >= maxVocab {
-		return 0, fmt.Errorf("id %.40q, want an integer of 0 to %d", n.String(), maxVocab-1)
-	}
-	return int32(id), nil
-}
-
-// mergeJSON is one of "merges": "a b" or ["a", "b"].
-type mergeJSON [2]string
-
-func (m *mergeJSON) UnmarshalJSON(data []byte) error {
-	var parts []string
-	if data[0] == '"' {
-		var text string
-		if err := json.Unmarshal(data, &text); err != nil {
-			return err
-		}
-		parts = strings.Split(text, " ")
-	} else if err := json.Unmarshal(data, &parts); err != nil {
-		return errors.New(`a merge is neither "a b" nor ["a", "b"]`)
-	}
-	if len(parts) != 2 || parts[0] == "" || parts[1] == "" {
-		return fmt.Errorf("merge %.80s has %d tokens, want 2", data, len(parts))
-	}
-	*m = mergeJSON(parts)
-	return nil
 }
 
 // vocabulary translates the file, refusing what Tokenizer does not do.
@@ -272,7 +205,7 @@ func (f *fileJSON) added() ([]addedToken, error) {
 		}
 		id, err := parseID(a.ID)
 		if err != nil {
-			return nil, fmt.Errorf("added token %.40q: %w", a.Content, err)
+			return nil, fmt.Errorf("added token %.40q has %w", a.Content, err)
 		}
 		out = append(out, addedToken{id, a.Content, a.Special})
 	}
@@ -298,8 +231,8 @@ func (m *modelJSON) plain(added []addedToken) (map[string]int32, error) {
 		if err != nil {
 			return nil, err
 		}
-		if raw == "" {
-			return nil, errors.New("vocab has an empty token")
+		if len(raw) == 0 || len(raw) > maxToken {
+			return nil, fmt.Errorf("token %d has %d bytes, want 1 to %d", id, len(raw), maxToken)
 		}
 		out[raw] = id
 	}

@@ -65,6 +65,7 @@ type merged struct{ rank, id int32 }
 const (
 	maxVocab     = 1 << 20 // ids are 0 .. maxVocab-1
 	maxMerges    = 1 << 22
+	maxToken     = 1024 // bytes
 	maxAdded     = 1 << 16
 	maxAddedName = 512 // bytes
 )
@@ -112,7 +113,8 @@ func (t *Tokenizer) index(v vocabulary) error {
 	}
 	for _, a := range v.added {
 		if a.id < 0 || a.id >= maxVocab {
-			return fmt.Errorf("added token %.40q has id %d, want 0 to %d", a.name, a.id, maxVocab-1)
+			return fmt.Errorf("added token %.40q has id %d, want 0 to %d",
+				a.name, a.id, maxVocab-1)
 		}
 		size = max(size, a.id+1)
 	}

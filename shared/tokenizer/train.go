@@ -26,8 +26,8 @@ const (
 // Train makes a vocabulary by byte-pair encoding: count the words of texts, start each as its
 // bytes, and merge the most frequent adjacent pair until the vocabulary is full. Among equally
 // frequent pairs the one whose left, then right token is smallest in bytes comes first, so the
-// result depends on the texts alone, not on their order. A small corpus may run out of pairs that
-// occur twice; then the vocabulary is smaller than asked.
+// result depends on the texts alone, not on their order. No token is longer than maxToken. A small
+// corpus may run out of pairs that occur twice; then the vocabulary is smaller than asked.
 //
 // The ids are: 256 bytes in the order of Llama 3's vocabulary, the merges by rank, the specials.
 func Train(texts iter.Seq[string], opts TrainOptions) (*Tokenizer, error) {
@@ -190,6 +190,9 @@ func (tr *trainer) run(size int) {
 		}
 		if s.count != best.count {
 			tr.enqueue(best.pair)
+			continue
+		}
+		if len(tr.tokens[best.left])+len(tr.tokens[best.right]) > maxToken {
 			continue
 		}
 		// "a"+"bc" may make the bytes that "ab"+"c" made: then two merges lead to one token, and

@@ -23,7 +23,8 @@ func (t *Tokenizer) Write(w io.Writer) error {
 	out.WriteString("  \"post_processor\": null,\n  \"decoder\": " + byteLevel + ",\n")
 	out.WriteString("  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n" +
 		"    \"unk_token\": null,\n    \"continuing_subword_prefix\": null,\n" +
-		"    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n    \"byte_fallback\": false,\n")
+		"    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n" +
+		"    \"byte_fallback\": false,\n")
 	fmt.Fprintf(out, "    \"ignore_merges\": %t,\n    \"vocab\": {", t.wholeWords)
 	t.writeVocab(out)
 	out.WriteString("\n    },\n    \"merges\": [")
