@@ -169,26 +169,28 @@ func WriteWeights(w io.Writer, m *Model) error {
 	return checkpoint.Write(w, tensors, nil)
 }
 
-// LoadWeights fills a frozen model from a checkpoint, which must hold every tensor of the config
-// in its shape.
-func (m *Model) LoadWeights(f *checkpoint.File) error {
-	shapes := map[string]TensorSpec{}
-	for _, spec := range m.Tensors() {
-		shapes[spec.Name] = spec
-	}
-	return m.Load(func(name string) ([]float32, error) {
-		info, ok := f.Tensor(name)
-		spec := shapes[name]
+// CheckTensors says whether a checkpoint holds every tensor of the config in its shape.
+func (c Config) CheckTensors(src checkpoint.Source) error {
+	for _, spec := range c.Tensors() {
 		want := []int{spec.Rows, spec.Cols}
 		if spec.Rows == 1 {
 			want = want[1:]
 		}
+		info, ok := src.Tensor(spec.Name)
 		if !ok {
-			return nil, fmt.Errorf("llama: the checkpoint has no tensor %q %v", name, want)
+			return fmt.Errorf("llama: the checkpoint has no tensor %q %v", spec.Name, want)
 		}
 		if !slices.Equal(info.Shape, want) {
-			return nil, fmt.Errorf("llama: tensor %q is %v, want %v", name, info.Shape, want)
+			return fmt.Errorf("llama: tensor %q is %v, want %v", spec.Name, info.Shape, want)
 		}
-		return f.Float32(name)
-	})
+	}
+	return nil
+}
+
+// LoadWeights fills a frozen model from a checkpoint.
+func (m *Model) LoadWeights(f *checkpoint.File) error {
+	if err := m.CheckTensors(f); err != nil {
+		return err
+	}
+	return m.Load(func(name string) ([]float32, error) { return f.Float32(name) })
 }

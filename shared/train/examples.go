@@ -1,0 +1,34 @@
+package train
+
+import "transformer2/shared/tokenizer"
+
+// ChatExample is a question and its answer under the tokenizer's chat template. Tokens of the
+// question count prompt each, those of the answer, its closing token included, count one. Text
+// past limit tokens is cut.
+func ChatExample(tok *tokenizer.Tokenizer, system, question, text string, prompt float32, limit int) (
+	Example, error) {
+	var msgs []tokenizer.Message
+	if system != "" {
+		msgs = append(msgs, tokenizer.Message{Role: tokenizer.RoleSystem, Content: system})
+	}
+	msgs = append(msgs, tokenizer.Message{Role: tokenizer.RoleUser, Content: question})
+	asked, err := tok.Chat(nil, msgs, true)
+	if err != nil {
+		return Example{}, err
+	}
+	msgs = append(msgs, tokenizer.Message{Role: tokenizer.RoleAssistant, Content: text})
+	tokens, err := tok.Chat(nil, msgs, false)
+	if err != nil {
+		return Example{}, err
+	}
+	tokens = tokens[:min(len(tokens), limit)]
+	e := Example{Tokens: tokens, Start: min(len(asked), len(tokens)),
+		Weights: make([]float32, max(0, len(tokens)-1))}
+	for i := range e.Weights {
+		e.Weights[i] = 1
+		if i+1 < e.Start {
+			e.Weights[i] = prompt
+		}
+	}
+	return e, nil
+}
