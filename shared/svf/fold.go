@@ -15,9 +15,10 @@ type Scratch struct {
 
 // What the slots hold between two ops.
 const (
-	slotCoef   = iota // Bᵀ of the activations; the scaled basis; Lᵀ dW
+	slotCoef   = iota // activations in the singular basis; a scaled basis; L diag() of a gradient
 	slotScaled        // the same times z−1
-	slotInput         // adapted or unadapted activations of a whole side
+	slotTurn          // what z adds to the activations, then their sum
+	slotInput         // a gradient at the weight's input
 	scratchSlots
 )
 
