@@ -50,13 +50,13 @@ func checkAdamW(e *env) {
 	for i, s := range keep(e, sizes) {
 		n := s[0] * s[1]
 		c := e.begin("%v", s)
-		p := c.acc(s[0], s[1])
+		// Small parameters show errors of the update that a unit of a large one would hide.
+		p := c.tensor(s[0], s[1], spread(e.rng, n, 1e-6, 1))
 		g, m, v := c.tensor(s[0], s[1], make([]float32, n)), c.tensor(s[0], s[1],
 			make([]float32, n)), c.tensor(s[0], s[1], make([]float32, n))
 		twin := &adamState{p: newAnswer(n), m: newAnswer(n), v: newAnswer(n)}
 		copy(twin.p.v, p.wide().v)
 		for step := 1; step <= 5; step++ {
-			e.label = "" + c.label
 			a := params[i%len(params)]
 			a.Step = step
 			grad := normal(e.rng, n)

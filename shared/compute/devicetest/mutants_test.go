@@ -1,0 +1,157 @@
+package devicetest
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"transformer2/shared/compute"
+)
+
+// recorder is a reporter that remembers in place of failing.
+type recorder struct{ messages []string }
+
+func (r *recorder) Helper()             {}
+func (r *recorder) Logf(string, ...any) {}
+func (r *recorder) FailNow()            { runtime.Goexit() }
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.messages = append(r.messages, fmt.Sprintf(format, args...))
+}
+
+// failures runs one check against dev and returns what it complained of.
+func failures(name string, dev compute.Device, o Options) []string {
+	r := new(recorder)
+	for _, c := range checks {
+		if c.name != name {
+			continue
+		}
+		done := make(chan bool)
+		go func() { // FailNow ends the goroutine
+			defer close(done)
+			c.against(r, dev, o)
+		}()
+		<-done
+		return r.messages
+	}
+	return []string{"no such check"}
+}
+
+// mutants are bugs and the checks that must notice them.
+var mutants = []struct{ bug, checks string }{
+	{"dirty", "Memory"},
+	{"transposed dims", "Memory"},
+	{"read whole buffer", "Order"},
+	{"late", "Order"},
+	{"add ignores the offset", "Add Views"},
+	{"bf16 truncates", "Pack"},
+	{"bf16 ties away", "Pack"},
+	{"f16 truncates", "Pack"},
+	{"f16 saturates", "Pack"},
+	{"f16 flushes", "Pack"},
+	{"q8 ties away", "PackQ8"},
+	{"q8 zero block", "PackQ8"},
+	{"q8 one scale a row", "PackQ8"},
+	{"copy via zero", "Copy"},
+	{"fill in eights", "Fill"},
+	{"bf16 activations", "MatMul"},
+	{"int8 activations", "MatMul MatMulRows"},
+	{"rows of four", "MatMul"},
+	{"rows mixed", "MatMulRows"},
+	{"nondeterministic", "MatMul"},
+	{"unchecked", "Panics"},
+	{"mute", "Panics"},
+	{"matmult never adds", "MatMulT"},
+	{"matmult always adds", "MatMulT Differences"},
+	{"matmult in bf16", "MatMulT"},
+	{"gemm never adds", "Gemm"},
+	{"gemm TN skips the last row", "Gemm Differences"},
+	{"gemm f16 sums", "Gemm"},
+	{"gemm scratches b", "Gemm"},
+	{"first expert only", "ScaleCols"},
+	{"expert of the row", "ScaleCols"},
+	{"coldot overwrites", "ColDot"},
+	{"span ends early", "Attention"},
+	{"span starts at zero", "Attention"},
+	{"sees the next key", "Attention AttentionCausal"},
+	{"heads modulo", "Attention"},
+	{"no scale", "Attention Directional"},
+	{"no scale in lse", "Attention"},
+	{"keys in bf16", "Attention"},
+	{"masked, not skipped", "Attention"},
+	{"no maximum", "Attention"},
+	{"empty span is NaN", "Attention"},
+	{"empty span has lse 0", "Attention"},
+	{"dk adds", "AttentionGrad"},
+	{"dv left where unseen", "AttentionGrad"},
+	{"dk unscaled", "AttentionGrad Differences Directional"},
+	{"no row term", "AttentionGrad Differences Directional"},
+	{"grad span ends early", "AttentionGrad Differences"},
+	{"grad in bf16", "AttentionGrad"},
+	{"no eps", "RMSNorm"},
+	{"sum for mean", "RMSNorm"},
+	{"one plus g", "RMSNorm"},
+	{"norm refuses no rows", "ZeroRows"},
+	{"norm grad overwrites", "RMSNormGrad"},
+	{"dg overwrites", "RMSNormGrad"},
+	{"norm grad without eps", "RMSNormGrad Differences"},
+	{"norm grad without mean", "RMSNormGrad Differences Directional"},
+	{"dg without r", "RMSNormGrad Differences Directional"},
+	{"rope never inverts", "RoPE Differences"},
+	{"rope by row", "RoPE"},
+	{"rope interleaved", "RoPE"},
+	{"rope first head only", "RoPE"},
+	{"gate and up swapped", "SwiGLU"},
+	{"silu overflows", "SwiGLU"},
+	{"gelu", "SwiGLU Directional"},
+	{"silu' = sigmoid", "SwiGLUGrad Differences Directional"},
+	{"dgate before dup", "SwiGLUGrad"},
+	{"gather clamps", "GatherRows"},
+	{"scatter clamps", "ScatterAddRows Differences"},
+	{"scatter in reverse", "ScatterAddRows"},
+	{"last one wins", "ScatterAddRows Differences"},
+	{"scatter in place", "ScatterRows"},
+	{"last of ties", "ArgMax"},
+	{"NaN wins", "ArgMax"},
+	{"starts at column 0", "ArgMax"},
+	{"logits overflow", "LogProbs"},
+	{"ignored target counts", "LogProbs"},
+	{"logits in bf16", "LogProbs"},
+	{"loss weights ignored", "LogProbsGrad Differences"},
+	{"ignored target left", "LogProbsGrad"},
+	{"mean over rows", "LogProbsGrad Directional"},
+	{"kl reversed", "KL"},
+	{"kl 0 times infinity", "KL"},
+	{"kl grad overwrites", "KLGrad"},
+	{"kl grad is forward", "KLGrad Differences Directional"},
+	{"kl grad of raw logits", "KLGrad Differences Directional"},
+	{"kl forward reversed", "KLForwardGrad Differences Directional"},
+	{"sum overwrites", "SumSquares"},
+	{"no bias correction", "AdamW"},
+	{"step from zero", "AdamW"},
+	{"decay in the gradient", "AdamW"},
+	{"gradient unscaled", "AdamW"},
+	{"decay of one step later", "AdamW"},
+	{"power on the device", "AdamW"},
+}
+
+// TestMutants shows the power of the suite: each bug fails the checks named.
+func TestMutants(t *testing.T) {
+	for _, m := range mutants {
+		for _, name := range strings.Fields(m.checks) {
+			if len(failures(name, &broken{bug: m.bug}, Options{})) == 0 {
+				t.Errorf("%s: the bug %q passes", name, m.bug)
+			}
+		}
+	}
+}
+
+// TestBrokenWithoutBug: the mutants fail for their bugs, not for how they are made.
+func TestBrokenWithoutBug(t *testing.T) {
+	for _, c := range checks {
+		if list := failures(c.name, &broken{}, Options{}); len(list) > 0 {
+			t.Errorf("%s: %s", c.name, list[0])
+		}
+	}
+}
