@@ -26,6 +26,7 @@ func newAVX512() form {
 	f := loops
 	f.name = "avx512"
 	f.tile, f.tileRow = gemmFuncs(x86.GemmZ[:]), gemmFuncs(x86.GemmRowZ[:])
+	useSimd(&f)
 	return f
 }
 
@@ -33,6 +34,7 @@ func newAVX2() form {
 	f := loops
 	f.name = "avx2"
 	f.tile, f.tileRow = gemmFuncs(x86.GemmY[:]), gemmFuncs(x86.GemmRowY[:])
+	useSimd(&f)
 	return f
 }
 
@@ -50,6 +52,8 @@ func formReason(name string) string {
 		return "this processor has AVX-512"
 	case "avx2":
 		return "this processor has AVX2 and FMA but no AVX-512"
+	case "simd":
+		return "the portable vector form was asked for"
 	}
 	return "plain loops: this processor lacks AVX2 or FMA, so it is slow"
 }

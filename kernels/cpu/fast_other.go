@@ -4,6 +4,9 @@ package cpu
 
 func fastForms() []*form { return nil }
 
-func formReason(string) string {
+func formReason(name string) string {
+	if name == "simd" {
+		return "the portable vector form is the best one for this kind of machine"
+	}
 	return "plain loops: this build has no vector kernels for this machine, so it is slow"
 }

@@ -37,7 +37,7 @@ type form struct {
 	panelF16  func(y []float32, w []uint16, x []float32)
 	panelBF16 func(y []float32, w []uint16, x []float32)
 	// panelQ8 is the same for Q8 (see quant.go for the layout of w and its scales).
-	panelQ8 func(y []float32, w *q8Panel, x *q8Row)
+	panelQ8 func(y []float32, w *q8Panel, x []float32)
 
 	// widenF16 and widenBF16 turn packed rows of nr into f32: dst[i] = float(w[i]).
 	widenF16  func(dst []float32, w []uint16)
@@ -64,6 +64,14 @@ type form struct {
 	max func(x []float32) float32
 	// expSum: y[i] = exp(x[i]−m), and their sum. y may be x.
 	expSum func(y, x []float32, m float32) float32
+	// colMax, expCols and gradCols work on columns of rows [len(s)/nr][nr]:
+	//
+	//	m[j] = max(m[j], s[u*nr+j])
+	//	s[u*nr+j] = exp(s[u*nr+j] − m[j]); sum[j] += s[u*nr+j]
+	//	s[u*nr+j] = p[u*nr+j]·(s[u*nr+j] − mean[j])
+	colMax   func(m, s []float32)
+	expCols  func(s, m, sum []float32)
+	gradCols func(s, p, mean []float32)
 	// rope: a[i], b[i] = a[i]·c[i] − b[i]·s[i]·sign, b[i]·c[i] + a[i]·s[i]·sign
 	rope func(a, b, c, s []float32, sign float32)
 	// rmsGrad: dx[i] += r·(dy[i]·g[i] − x[i]·c)
@@ -90,7 +98,7 @@ type adamScalars struct {
 }
 
 // candidates are the forms of this build that run here, best first; the loops are always last.
-func candidates() []*form { return append(fastForms(), &loops) }
+func candidates() []*form { return append(append(fastForms(), simdForms()...), &loops) }
 
 // Forms names the forms that this build can run on this machine, best first.
 func Forms() []string {

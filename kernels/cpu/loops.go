@@ -27,6 +27,9 @@ var loops = form{
 	mulAcc:     mulAccLoop,
 	max:        maxLoop,
 	expSum:     expSumLoop,
+	colMax:     colMaxLoop,
+	expCols:    expColsLoop,
+	gradCols:   gradColsLoop,
 	rope:       ropeLoop,
 	rmsGrad:    rmsGradLoop,
 	swiglu:     swigluLoop,
@@ -115,15 +118,17 @@ func panelBF16Loop(y []float32, w []uint16, x []float32) {
 	copy(y, sum[:])
 }
 
-func panelQ8Loop(y []float32, w *q8Panel, x *q8Row) {
+func panelQ8Loop(y []float32, w *q8Panel, x []float32) {
 	var sum [nr]float32
-	for b, xs := range x.scales {
-		for j := range nr {
-			s := int32(0)
-			for l := range q8Block {
-				s += int32(w.at(b, l, j)) * (int32(x.q[b*q8Block+l]) - q8Zero)
+	for b := range w.blocks {
+		var part [nr]float32
+		for l, v := range x[b*q8Block : (b+1)*q8Block] {
+			for j := range part {
+				part[j] += v * float32(w.at(b, l, j))
 			}
-			sum[j] += float32(s) * (w.scale(b, j) * xs)
+		}
+		for j, v := range part {
+			sum[j] += v * w.scale(b, j)
 		}
 	}
 	copy(y, sum[:])
@@ -232,6 +237,25 @@ func expSumLoop(y, x []float32, m float32) float32 {
 }
 
 func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
+
+func colMaxLoop(m, s []float32) {
+	for i, v := range s {
+		m[i%nr] = max(m[i%nr], v)
+	}
+}
+
+func expColsLoop(s, m, sum []float32) {
+	for i, v := range s {
+		s[i] = exp(v - m[i%nr])
+		sum[i%nr] += s[i]
+	}
+}
+
+func gradColsLoop(s, p, mean []float32) {
+	for i, v := range s {
+		s[i] = p[i] * (v - mean[i%nr])
+	}
+}
 
 func ropeLoop(a, b, c, s []float32, sign float32) {
 	for i := range a {

@@ -1,17 +1,16 @@
 package cpu
 
 import (
+	"fmt"
+
 	"transformer2/shared/compute"
 )
 
 // MatMul: see compute.Products. One row streams the panels once; several rows run as tiles over
-// them. Except for Q8, a row's result does not depend on how many rows there are. With Q8, one row
-// is rounded to 8 bits per block of 32 and multiplied in integers (relative error about 1/250 of a
-// block's largest number), several rows are not rounded.
+// them.
 func (d *Device) MatMul(y, x compute.Tensor, w compute.Weight) {
 	m := d.weight("MatMul", w)
-	shape("MatMul", "x", x, x.Rows, m.in, y)
-	shape("MatMul", "y", y, x.Rows, m.out, x)
+	m.fits("MatMul", y, x)
 	xs, ys := d.vals("MatMul", x), d.vals("MatMul", y)
 	if x.Rows == 1 {
 		d.matvec(ys, xs, m)
@@ -21,19 +20,23 @@ func (d *Device) MatMul(y, x compute.Tensor, w compute.Weight) {
 		w: m, c: ys, ldc: m.out})
 }
 
+// fits panics unless out is [T out] and in is [T in].
+func (w *weight) fits(op string, out, in compute.Tensor) {
+	if out.Rows != in.Rows || out.Cols != w.out || in.Cols != w.in {
+		panic(fmt.Sprintf("cpu: %s: outputs %v and inputs %v do not fit the weight [%d %d]",
+			op, out, in, w.out, w.in))
+	}
+}
+
 // matvecTask is y = W x; an item is a panel.
 type matvecTask struct {
 	y, x []float32
 	w    *weight
-	q8   q8Row
 }
 
 func (d *Device) matvec(y, x []float32, w *weight) {
 	t := &d.ops.matvec
 	t.y, t.x, t.w = y, x, w
-	if w.t == compute.Q8 {
-		t.q8.set(x)
-	}
 	d.pool.do(w.panels(), 1+smallBytes/(1+4*w.in*nr), t)
 }
 
@@ -54,7 +57,7 @@ func (t *matvecTask) run(w *worker, lo, hi int) {
 		case compute.BF16:
 			f.panelBF16(out, m.h[at:at+n], t.x)
 		default:
-			f.panelQ8(out, &m.q[p], &t.q8)
+			f.panelQ8(out, &m.q[p], t.x)
 		}
 		if len(y) < nr {
 			copy(y, out)
@@ -66,8 +69,7 @@ func (t *matvecTask) run(w *worker, lo, hi int) {
 // inputs side by side, so blocks of 32×32 are transposed first, a bounded part of W at a time.
 func (d *Device) MatMulT(dx, dy compute.Tensor, w compute.Weight, acc bool) {
 	m := d.weight("MatMulT", w)
-	shape("MatMulT", "dy", dy, dy.Rows, m.out, dx)
-	shape("MatMulT", "dx", dx, dy.Rows, m.in, dy)
+	m.fits("MatMulT", dy, dx)
 	out, in := d.vals("MatMulT", dx), d.vals("MatMulT", dy)
 	outs := m.panels() * nr
 	cols := max(nr, maxPacked/max(outs, 1)/nr*nr)

@@ -26,7 +26,7 @@ func (w *weight) Len() int { return w.out * w.in }
 func (w *weight) Bytes() int64 {
 	b := int64(4*len(w.f) + 2*len(w.h))
 	for i := range w.q {
-		b += int64(len(w.q[i].q) + 4*len(w.q[i].scales) + 4*len(w.q[i].corr))
+		b += int64(len(w.q[i].q) + 4*len(w.q[i].scales))
 	}
 	return b
 }
@@ -60,12 +60,12 @@ func (w *weight) newQ8() {
 	blocks, groups := w.in/q8Block, 2*w.panels()
 	rows := groups * blocks * q8Group
 	q := make([]int8, rows*q8Block)
-	scales, corr := make([]float32, rows), make([]int32, rows)
+	scales := make([]float32, rows)
 	w.q = make([]q8Panel, w.panels())
 	for i := range w.q {
 		lo, hi := rows/len(w.q)*i, rows/len(w.q)*(i+1)
 		w.q[i] = q8Panel{blocks: blocks, q: q[lo*q8Block : hi*q8Block],
-			scales: scales[lo:hi], corr: corr[lo:hi]}
+			scales: scales[lo:hi]}
 	}
 }
 

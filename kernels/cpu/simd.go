@@ -1,0 +1,329 @@
+//go:build goexperiment.simd
+
+package cpu
+
+import (
+	"simd"
+	"unsafe"
+)
+
+// The portable form: one source for WASM SIMD128, NEON, AVX2 and AVX-512 through package simd,
+// which decides the width of a vector when the program starts. Loads go through at16, a slice of
+// known length, so that they are not checked in the loop.
+
+// widest is the most lanes that a vector can have: 512 bits.
+const widest = 16
+
+// at16 is the numbers from p[i] on; the caller knows that a vector of them is there.
+func at16(p *float32, i int) []float32 { return unsafe.Slice(at(p, i), widest) }
+
+// load and store move one vector at p[i].
+func load(p *float32, i int) simd.Float32s { return simd.LoadFloat32s(at16(p, i)) }
+
+func store(p *float32, i int, v simd.Float32s) { v.Store(at16(p, i)) }
+
+// sum adds the lanes of v in their order.
+func sum(v simd.Float32s) float32 {
+	var lanes [widest]float32
+	v.Store(lanes[:])
+	s := float32(0)
+	for _, x := range lanes[:v.Len()] {
+		s += x
+	}
+	return s
+}
+
+func addSimd(y, x []float32) {
+	n, w := len(y), simd.Float32s{}.Len()
+	yp, xp := unsafe.SliceData(y), unsafe.SliceData(x)
+	i := 0
+	for ; i <= n-w; i += w {
+		store(yp, i, load(yp, i).Add(load(xp, i)))
+	}
+	addLoop(y[i:], x[i:])
+}
+
+func mulSimd(y, a, b []float32) {
+	n, w := len(y), simd.Float32s{}.Len()
+	yp, ap, bp := unsafe.SliceData(y), unsafe.SliceData(a), unsafe.SliceData(b)
+	i := 0
+	for ; i <= n-w; i += w {
+		store(yp, i, load(ap, i).Mul(load(bp, i)))
+	}
+	mulLoop(y[i:], a[i:], b[i:])
+}
+
+func axpySimd(y []float32, a float32, x []float32) {
+	n, w := len(y), simd.Float32s{}.Len()
+	yp, xp, av := unsafe.SliceData(y), unsafe.SliceData(x), simd.BroadcastFloat32s(a)
+	i := 0
+	for ; i <= n-w; i += w {
+		store(yp, i, load(xp, i).MulAdd(av, load(yp, i)))
+	}
+	axpyLoop(y[i:], a, x[i:])
+}
+
+func scaleSimd(y, x []float32, a float32) {
+	n, w := len(y), simd.Float32s{}.Len()
+	yp, xp, av := unsafe.SliceData(y), unsafe.SliceData(x), simd.BroadcastFloat32s(a)
+	i := 0
+	for ; i <= n-w; i += w {
+		store(yp, i, load(xp, i).Mul(av))
+	}
+	scaleLoop(y[i:], x[i:], a)
+}
+
+func mulScaleSimd(y, a []float32, s float32, b []float32) {
+	n, w := len(y), simd.Float32s{}.Len()
+	yp, ap, bp := unsafe.SliceData(y), unsafe.SliceData(a), unsafe.SliceData(b)
+	sv := simd.BroadcastFloat32s(s)
+	i := 0
+	for ; i <= n-w; i += w {
+		store(yp, i, load(ap, i).Mul(sv).Mul(load(bp, i)))
+	}
+	mulScaleLoop(y[i:], a[i:], s, b[i:])
+}
+
+func mulAccSimd(y, a, b []float32, s float32) {
+	n, w := len(y), simd.Float32s{}.Len()
+	yp, ap, bp := unsafe.SliceData(y), unsafe.SliceData(a), unsafe.SliceData(b)
+	sv := simd.BroadcastFloat32s(s)
+	i := 0
+	for ; i <= n-w; i += w {
+		store(yp, i, load(ap, i).Mul(load(bp, i)).MulAdd(sv, load(yp, i)))
+	}
+	mulAccLoop(y[i:], a[i:], b[i:], s)
+}
+
+// dotSimd keeps four sums, to hide the latency of an addition.
+func dotSimd(a, b []float32) float32 {
+	n, w := len(a), simd.Float32s{}.Len()
+	ap, bp := unsafe.SliceData(a), unsafe.SliceData(b)
+	var s0, s1, s2, s3 simd.Float32s
+	i := 0
+	for ; i <= n-4*w; i += 4 * w {
+		s0 = load(ap, i).MulAdd(load(bp, i), s0)
+		s1 = load(ap, i+w).MulAdd(load(bp, i+w), s1)
+		s2 = load(ap, i+2*w).MulAdd(load(bp, i+2*w), s2)
+		s3 = load(ap, i+3*w).MulAdd(load(bp, i+3*w), s3)
+	}
+	for ; i <= n-w; i += w {
+		s0 = load(ap, i).MulAdd(load(bp, i), s0)
+	}
+	return sum(s0.Add(s1).Add(s2.Add(s3))) + dotLoop(a[i:], b[i:])
+}
+
+func dot3Simd(a, b, c []float32) float32 {
+	n, w := len(a), simd.Float32s{}.Len()
+	ap, bp, cp := unsafe.SliceData(a), unsafe.SliceData(b), unsafe.SliceData(c)
+	var s0, s1 simd.Float32s
+	i := 0
+	for ; i <= n-2*w; i += 2 * w {
+		s0 = load(ap, i).Mul(load(bp, i)).MulAdd(load(cp, i), s0)
+		s1 = load(ap, i+w).Mul(load(bp, i+w)).MulAdd(load(cp, i+w), s1)
+	}
+	return sum(s0.Add(s1)) + dot3Loop(a[i:], b[i:], c[i:])
+}
+
+func maxSimd(x []float32) float32 {
+	n, w := len(x), simd.Float32s{}.Len()
+	xp := unsafe.SliceData(x)
+	m := maxLoop(x[:min(n, 1)])
+	m0 := simd.BroadcastFloat32s(m)
+	m1 := m0
+	i := 0
+	for ; i <= n-2*w; i += 2 * w {
+		a, b := load(xp, i), load(xp, i+w)
+		m0 = a.IfElse(a.Greater(m0), m0) // a NaN is not greater
+		m1 = b.IfElse(b.Greater(m1), m1)
+	}
+	var lanes [2 * widest]float32
+	m0.Store(lanes[:widest])
+	m1.Store(lanes[widest:])
+	return max(m, maxLoop(lanes[:w]), maxLoop(lanes[widest:widest+w]), maxLoop(x[i:]))
+}
+
+// Constants of expv: 2^n·2^f with n = round(x·log2 e); ln 2 in two parts, and the polynomial of
+// Cephes' expf on |r| ≤ ln2/2, relative error 2e-7.
+const (
+	expLow, expHigh = -87.3, 88.7 // below exp is 0, above it is +Inf (from 88.4 on)
+	log2e           = 1.44269504088896341
+	ln2High         = 0.693359375
+	ln2Low          = -2.12194440e-4
+	expMagic        = 12582912 + 127 // 1.5·2^23: adding it rounds; its low bits are n + 127
+)
+
+// expv is exp of each lane.
+func expv(x simd.Float32s) simd.Float32s {
+	low := simd.BroadcastFloat32s(expLow)
+	zero := x.Less(low)
+	x = x.Max(low).Min(simd.BroadcastFloat32s(expHigh))
+	magic := simd.BroadcastFloat32s(expMagic)
+	t := x.MulAdd(simd.BroadcastFloat32s(log2e), magic)
+	n := t.Sub(magic)
+	r := n.MulAdd(simd.BroadcastFloat32s(-ln2High), x)
+	r = n.MulAdd(simd.BroadcastFloat32s(-ln2Low), r)
+	p := simd.BroadcastFloat32s(1.9875691500e-4)
+	p = p.MulAdd(r, simd.BroadcastFloat32s(1.3981999507e-3))
+	p = p.MulAdd(r, simd.BroadcastFloat32s(8.3334519073e-3))
+	p = p.MulAdd(r, simd.BroadcastFloat32s(4.1665795894e-2))
+	p = p.MulAdd(r, simd.BroadcastFloat32s(1.6666665459e-1))
+	p = p.MulAdd(r, simd.BroadcastFloat32s(5.0000001201e-1))
+	p = p.MulAdd(r.Mul(r), r).Add(simd.BroadcastFloat32s(1))
+	y := p.Mul(t.ToBits().ShiftAllLeft(23).BitsToFloat32())
+	return simd.Float32s{}.IfElse(zero, y)
+}
+
+func expSumSimd(y, x []float32, m float32) float32 {
+	n, w := len(y), simd.Float32s{}.Len()
+	yp, xp, mv := unsafe.SliceData(y), unsafe.SliceData(x), simd.BroadcastFloat32s(m)
+	var s simd.Float32s
+	i := 0
+	for ; i <= n-w; i += w {
+		e := expv(load(xp, i).Sub(mv))
+		store(yp, i, e)
+		s = s.Add(e)
+	}
+	return sum(s) + expSumLoop(y[i:], x[i:], m)
+}
+
+func colMaxSimd(m, s []float32) {
+	w := simd.Float32s{}.Len()
+	mp, sp := unsafe.SliceData(m), unsafe.SliceData(s)
+	for j := 0; j < nr; j += w {
+		v := load(mp, j)
+		for o := j; o < len(s); o += nr {
+			v = v.Max(load(sp, o))
+		}
+		store(mp, j, v)
+	}
+}
+
+func expColsSimd(s, m, total []float32) {
+	w := simd.Float32s{}.Len()
+	sp, mp, tp := unsafe.SliceData(s), unsafe.SliceData(m), unsafe.SliceData(total)
+	for j := 0; j < nr; j += w {
+		mv, t := load(mp, j), load(tp, j)
+		for o := j; o < len(s); o += nr {
+			e := expv(load(sp, o).Sub(mv))
+			store(sp, o, e)
+			t = t.Add(e)
+		}
+		store(tp, j, t)
+	}
+}
+
+func gradColsSimd(s, p, mean []float32) {
+	w := simd.Float32s{}.Len()
+	sp, pp, mp := unsafe.SliceData(s), unsafe.SliceData(p), unsafe.SliceData(mean)
+	for j := 0; j < nr; j += w {
+		mv := load(mp, j)
+		for o := j; o < len(s); o += nr {
+			store(sp, o, load(sp, o).Sub(mv).Mul(load(pp, o)))
+		}
+	}
+}
+
+func ropeSimd(a, b, c, s []float32, sign float32) {
+	n, w := len(a), simd.Float32s{}.Len()
+	ap, bp := unsafe.SliceData(a), unsafe.SliceData(b)
+	cp, sp := unsafe.SliceData(c), unsafe.SliceData(s)
+	gv := simd.BroadcastFloat32s(sign)
+	i := 0
+	for ; i <= n-w; i += w {
+		x, y, co, si := load(ap, i), load(bp, i), load(cp, i), load(sp, i).Mul(gv)
+		store(ap, i, x.Mul(co).Sub(y.Mul(si)))
+		store(bp, i, y.Mul(co).Add(x.Mul(si)))
+	}
+	ropeLoop(a[i:], b[i:], c[i:], s[i:], sign)
+}
+
+func rmsGradSimd(dx, dy, g, x []float32, r, c float32) {
+	n, w := len(dx), simd.Float32s{}.Len()
+	dp, yp := unsafe.SliceData(dx), unsafe.SliceData(dy)
+	gp, xp := unsafe.SliceData(g), unsafe.SliceData(x)
+	rv, cv := simd.BroadcastFloat32s(r), simd.BroadcastFloat32s(c)
+	i := 0
+	for ; i <= n-w; i += w {
+		u := load(yp, i).Mul(load(gp, i)).Sub(load(xp, i).Mul(cv))
+		store(dp, i, u.MulAdd(rv, load(dp, i)))
+	}
+	rmsGradLoop(dx[i:], dy[i:], g[i:], x[i:], r, c)
+}
+
+// sigmoid is 1/(1+exp(−a)).
+func sigmoid(a simd.Float32s) simd.Float32s {
+	one := simd.BroadcastFloat32s(1)
+	return one.Div(one.Add(expv(a.Neg())))
+}
+
+func swigluSimd(y, gate, up []float32) {
+	n, w := len(y), simd.Float32s{}.Len()
+	yp, gp, up0 := unsafe.SliceData(y), unsafe.SliceData(gate), unsafe.SliceData(up)
+	i := 0
+	for ; i <= n-w; i += w {
+		a := load(gp, i)
+		store(yp, i, a.Mul(sigmoid(a)).Mul(load(up0, i)))
+	}
+	swigluLoop(y[i:], gate[i:], up[i:])
+}
+
+func swigluGradSimd(dgate, dup, dy, gate, up []float32) {
+	n, w := len(dgate), simd.Float32s{}.Len()
+	dg, du, dp := unsafe.SliceData(dgate), unsafe.SliceData(dup), unsafe.SliceData(dy)
+	gp, up0 := unsafe.SliceData(gate), unsafe.SliceData(up)
+	one := simd.BroadcastFloat32s(1)
+	i := 0
+	for ; i <= n-w; i += w {
+		a, u, g := load(gp, i), load(up0, i), load(dp, i)
+		s := sigmoid(a)
+		gs := g.Mul(s)
+		store(dg, i, gs.Mul(u).Mul(a.MulAdd(one.Sub(s), one)))
+		store(du, i, gs.Mul(a))
+	}
+	swigluGradLoop(dgate[i:], dup[i:], dy[i:], gate[i:], up[i:])
+}
+
+func adamwSimd(p, g, m, v []float32, s *adamScalars) {
+	n, w := len(p), simd.Float32s{}.Len()
+	pp, gp := unsafe.SliceData(p), unsafe.SliceData(g)
+	mp, vp := unsafe.SliceData(m), unsafe.SliceData(v)
+	b1, b2 := simd.BroadcastFloat32s(s.beta1), simd.BroadcastFloat32s(s.beta2)
+	c1, c2 := simd.BroadcastFloat32s(1-s.beta1), simd.BroadcastFloat32s(1-s.beta2)
+	bias1, bias2 := simd.BroadcastFloat32s(s.bias1), simd.BroadcastFloat32s(s.bias2)
+	gs, eps := simd.BroadcastFloat32s(s.gradScale), simd.BroadcastFloat32s(s.eps)
+	lr, decay := simd.BroadcastFloat32s(s.lr), simd.BroadcastFloat32s(s.decay)
+	i := 0
+	for ; i <= n-w; i += w {
+		gi := load(gp, i).Mul(gs)
+		mi := load(mp, i).Mul(b1).Add(gi.Mul(c1))
+		vi := load(vp, i).Mul(b2).Add(gi.Mul(gi).Mul(c2))
+		store(mp, i, mi)
+		store(vp, i, vi)
+		pi := load(pp, i)
+		step := mi.Mul(bias1).Mul(lr).Div(vi.Mul(bias2).Sqrt().Add(eps))
+		store(pp, i, pi.Sub(pi.MulAdd(decay, step)))
+	}
+	adamwLoop(p[i:], g[i:], m[i:], v[i:], s)
+}
+
+// useSimd gives f the portable inner loops.
+func useSimd(f *form) {
+	f.dot, f.dot3, f.add, f.mul, f.axpy = dotSimd, dot3Simd, addSimd, mulSimd, axpySimd
+	f.scale, f.mulScale, f.mulAcc = scaleSimd, mulScaleSimd, mulAccSimd
+	f.max, f.expSum = maxSimd, expSumSimd
+	f.colMax, f.expCols, f.gradCols = colMaxSimd, expColsSimd, gradColsSimd
+	f.rope, f.rmsGrad = ropeSimd, rmsGradSimd
+	f.swiglu, f.swigluGrad, f.adamw = swigluSimd, swigluGradSimd, adamwSimd
+}
+
+// simdForms is the portable form, where the processor has vectors for it.
+func simdForms() []*form {
+	if simd.Emulated() {
+		return nil
+	}
+	f := loops
+	f.name = "simd"
+	useSimd(&f)
+	return []*form{&f}
+}
