@@ -113,12 +113,13 @@ func gemmZ(g *gen, mr int, rows bool) {
 		addr = g.aRows(a, lda, mr)
 	}
 	bv, av := g.zmms(2), g.zmms(2)
-	unroll := 4
 	step := func(u int) {
 		g.VMOVUPS(at(b, 0), bv[0])
 		g.VMOVUPS(at(b, 64), bv[1])
-		g.PREFETCHT0(at2(b, ldb, 8, 0))
-		g.PREFETCHT0(at2(b, ldb, 8, 64))
+		if mr < 8 { // with more rows the hardware keeps ahead
+			g.PREFETCHT0(at2(b, ldb, 8, 0))
+			g.PREFETCHT0(at2(b, ldb, 8, 64))
+		}
 		for i := range mr {
 			g.VBROADCASTSS(addr(i, 4*u), av[i%2])
 			g.VFMADD231PS(av[i%2], bv[0], acc[2*i])
@@ -128,6 +129,10 @@ func gemmZ(g *gen, mr int, rows bool) {
 		if !rows {
 			g.ADDQ(lda, a)
 		}
+	}
+	unroll := 4
+	if mr >= 8 {
+		unroll = 2
 	}
 	g.kLoop("loop", k, unroll, step, func(n int) {
 		if rows {

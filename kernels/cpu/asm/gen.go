@@ -10,6 +10,8 @@ import (
 // gen is an avo context with the idioms that the kernels share.
 type gen struct {
 	*build.Context
+	defined map[float32]bool // constants that this file has
+	hasIota bool
 }
 
 // fn opens a function: NOSPLIT because it needs no stack, noescape because it keeps no pointer.

@@ -24,6 +24,10 @@ var families = []struct {
 	emit func(g *gen)
 }{
 	{"gemm", emitGemm},
+	{"vector", emitVector},
+	{"exp", emitExp},
+	{"rows", emitRows},
+	{"peak", emitPeak},
 }
 
 func main() {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/cpu"
 )
@@ -54,6 +55,18 @@ func random(rng *rand.Rand, n int) []float32 {
 		x[i] = float32(rng.NormFloat64())
 	}
 	return x
+}
+
+// aligned is random from a 64-byte line on, as the panels of a weight are.
+func aligned(rng *rand.Rand, n int) []float32 {
+	x := make([]float32, n+16)
+	for uintptr(unsafe.Pointer(&x[0]))%64 != 0 {
+		x = x[1:]
+	}
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+	return x[:n]
 }
 
 // at0 is the address of x[0], or nil for nothing.
@@ -189,7 +202,7 @@ func benchGemm(b *testing.B, table []GemmFunc, mrs []int, k int, rows bool) {
 			if rows {
 				lda = k
 			}
-			x, y, c := random(rng, mr*k), random(rng, 32*k+32), random(rng, mr*32)
+			x, y, c := aligned(rng, mr*k), aligned(rng, 32*k+32), aligned(rng, mr*32)
 			for b.Loop() {
 				table[mr](k, &x[0], lda, &y[0], 32, &c[0], 32, 0, ^uint32(0))
 			}
@@ -201,12 +214,12 @@ func benchGemm(b *testing.B, table []GemmFunc, mrs []int, k int, rows bool) {
 
 func BenchmarkGemmZ(b *testing.B) {
 	need(b, hasZ, "AVX-512")
-	benchGemm(b, GemmZ[:], []int{1, 2, 4, 6, 8, 12, 14}, 256, false)
+	benchGemm(b, GemmZ[:], []int{1, 2, 4, 8, 14}, 256, false)
 }
 
 func BenchmarkGemmRowZ(b *testing.B) {
 	need(b, hasZ, "AVX-512")
-	benchGemm(b, GemmRowZ[:], []int{1, 2, 4, 6, 8, 12, 14}, 256, true)
+	benchGemm(b, GemmRowZ[:], []int{1, 2, 4, 8, 14}, 256, true)
 }
 
 func BenchmarkGemmY(b *testing.B) {
