@@ -14,7 +14,7 @@ const (
 	logAbs = 1.0 / (1 << 21)
 	logRel = 6 * unit
 	// flush is what may be lost where f32 runs out of exponent: GPUs flush numbers below 2^-126,
-	// and silu(a) for a < −88.7, where e^−a overflows, is −2.6e-37 at most.
+	// and σ(a) for a < −87, where e^−a nears the largest f32, is below 1.7e-38.
 	flush = 1.0 / (1 << 60) / (1 << 60)
 )
 

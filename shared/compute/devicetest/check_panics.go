@@ -8,7 +8,7 @@ import (
 )
 
 // checkPanics: a shape that does not fit panics when the op is called, and the message names both
-// shapes: "[3 5]" for tensors and weights, the count for ints.
+// shapes: "[3 5]" for tensors, the count for ints, and of a weight the side that does not fit.
 func checkPanics(e *env) {
 	c := e.begin("shapes")
 	d := e.dev
@@ -31,11 +31,11 @@ func checkPanics(e *env) {
 	e.panics("Unpack", "[6 32] [5 32]", func() { d.Unpack(t(5, 32), w) })
 	e.panics("Copy", "[3 5] [3 4]", func() { d.Copy(t(3, 5), t(3, 4)) })
 
-	e.panics("MatMul inputs", "[2 31] [6 32]", func() { d.MatMul(t(2, 6), t(2, 31), w) })
-	e.panics("MatMul outputs", "[2 5] [6 32]", func() { d.MatMul(t(2, 5), t(2, 32), w) })
+	e.panics("MatMul inputs", "[2 31] 32", func() { d.MatMul(t(2, 6), t(2, 31), w) })
+	e.panics("MatMul outputs", "[2 5] 6", func() { d.MatMul(t(2, 5), t(2, 32), w) })
 	e.panics("MatMul rows", "[3 6] [2 32]", func() { d.MatMul(t(3, 6), t(2, 32), w8) })
-	e.panics("MatMulT inputs", "[2 31] [6 32]", func() { d.MatMulT(t(2, 31), t(2, 6), w, true) })
-	e.panics("MatMulT outputs", "[2 7] [6 32]", func() { d.MatMulT(t(2, 32), t(2, 7), w, false) })
+	e.panics("MatMulT inputs", "[2 31] 32", func() { d.MatMulT(t(2, 31), t(2, 6), w, true) })
+	e.panics("MatMulT outputs", "[2 7] 6", func() { d.MatMulT(t(2, 32), t(2, 7), w, false) })
 	e.panics("MatMulT rows", "[3 32] [2 6]", func() { d.MatMulT(t(3, 32), t(2, 6), w, false) })
 	for o, s := range map[compute.Orientation][3][2]int{
 		compute.NT: {{2, 3}, {2, 5}, {3, 4}}, compute.NN: {{2, 3}, {2, 5}, {4, 3}},

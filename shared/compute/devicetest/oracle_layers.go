@@ -100,12 +100,12 @@ func siluRel(a float64) float64 {
 	return exponential(a)*(1-sigmoid(a)) + 2*unit + divide
 }
 
-// swiglu: y = silu(gate)∘up.
+// swiglu: y = silu(gate)∘up. Where e^−a leaves the range of f32, σ(a) < flush may be anything below.
 func swiglu(gate, up []float64) answer {
 	y := newAnswer(len(gate))
 	for i, a := range gate {
 		y.v[i] = a * sigmoid(a) * up[i]
-		y.tol[i] = math.Abs(y.v[i])*siluRel(a) + flush*math.Abs(up[i])
+		y.tol[i] = math.Abs(y.v[i])*siluRel(a) + flush*math.Abs(a*up[i])
 	}
 	return y
 }
@@ -116,11 +116,12 @@ func swigluGrad(dy, gate, up []float64) (dgate, dup answer) {
 	for i, a := range gate {
 		s := sigmoid(a)
 		dup.v[i] = dy[i] * a * s
-		dup.tol[i] = math.Abs(dup.v[i])*siluRel(a) + flush*math.Abs(dy[i])
+		dup.tol[i] = math.Abs(dup.v[i])*siluRel(a) + flush*math.Abs(dy[i]*a)
 		dgate.v[i] = dy[i] * up[i] * s * (1 + a*(1-s))
 		// 1−σ(a) may be a difference of f32 numbers near one, with an error of unit.
 		size := (1+math.Abs(a)*(1-s))*2*siluRel(a) + 4*unit*(1+math.Abs(a))
-		dgate.tol[i] = math.Abs(dy[i]*up[i])*s*size + flush*math.Abs(dy[i]*up[i])
+		dgate.tol[i] = math.Abs(dy[i]*up[i])*s*size +
+			flush*(1+math.Abs(a))*math.Abs(dy[i]*up[i])
 	}
 	return dgate, dup
 }
