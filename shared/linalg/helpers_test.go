@@ -55,16 +55,12 @@ func diagonal(f func(i, n int) float64) func(int, *rand.Rand) []float64 {
 func withSpectrum(f func(i, n int) float64) func(int, *rand.Rand) []float64 {
 	return func(n int, rng *rand.Rand) []float64 {
 		x := randomOrthogonal(n, rng)
-		a := make([]float64, n*n)
-		for i := range n {
-			for j := range i + 1 {
-				var s float64
-				for k := range n {
-					s += x[i*n+k] * f(k, n) * x[j*n+k]
-				}
-				a[i*n+j], a[j*n+i] = s, s
-			}
+		xf, a := make([]float64, n*n), make([]float64, n*n)
+		for i := range xf {
+			xf[i] = x[i] * f(i%n, n)
 		}
+		Plain{}.Gemm64(n, n, n, 1, xf, n, 1, x, 1, n, a, n)
+		mirror(Plain{}, n, a)
 		return a
 	}
 }

@@ -179,8 +179,8 @@ func (q *secular) step(j, split, o int, mu float64, at sums, fixed bool) float64
 	gap := q.d[split+1] - q.d[split]
 	slope := at.dpsi + at.dphi
 	var c float64
-	switch last := j == len(q.d)-1; {
-	case last || !fixed:
+	switch {
+	case !fixed || j == len(q.d)-1:
 		c = at.f - d1*at.dpsi - d2*at.dphi
 	case o == split:
 		t := q.z[o] / d1
@@ -189,19 +189,22 @@ func (q *secular) step(j, split, o int, mu float64, at sums, fixed bool) float64
 		t := q.z[o] / d2
 		c = at.f - d1*slope - gap*t*t
 	}
+	last := j == len(q.d)-1
+	if last { // beyond both poles f has a root to the right only if c > 0
+		c = math.Abs(c)
+	}
 	a := (d1+d2)*at.f - d1*d2*slope
 	b := d1 * d2 * at.f
 	r := math.Sqrt(math.Abs(a*a - 4*b*c)) // c·eta² − a·eta + b = 0
 	var eta float64
-	if j == len(q.d)-1 { // both poles below: the far solution
-		if a >= 0 {
-			eta = (a + r) / (2 * c)
-		} else {
-			eta = 2 * b / (a - r)
-		}
-	} else if a <= 0 {
+	switch {
+	case last && a >= 0:
+		eta = (a + r) / (2 * c)
+	case last:
+		eta = 2 * b / (a - r)
+	case a <= 0:
 		eta = (a - r) / (2 * c)
-	} else {
+	default:
 		eta = 2 * b / (a + r)
 	}
 	if !(at.f*eta < 0) { // the wrong way, or NaN: Newton
