@@ -15,7 +15,7 @@ func newCode() *suiteTask {
 
 var (
 	codeNames = strings.Fields("f g h run calc make")
-	codeArgs  = strings.Fields("xs nums items rows")
+	codeArgs  = strings.Fields("xs nums items seq")
 )
 
 func drawCode(r *rng) draft {

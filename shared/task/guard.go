@@ -249,6 +249,9 @@ func (g *guard) expr(p *syntax.Expr) {
 			g.refuse(x, x.Name)
 		}
 	case *syntax.Literal:
+		if x.Token == syntax.BYTES {
+			g.refuse(x, "a bytes literal")
+		}
 	case *syntax.ParenExpr:
 		g.expr(&x.X)
 	case *syntax.CallExpr:

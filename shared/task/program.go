@@ -21,7 +21,7 @@ type program struct {
 const numCases = 6
 
 // programSet holds every program that its cases can tell from each of its slips, in a fixed
-// order: about ten thousand. Keys are programs, so a test program never occurs in training in any
+// order: about 6,500. Keys are programs, so a test program never occurs in training in any
 // wording, nor in the other code task.
 type programSet struct{ single, list, scalar []*program }
 
