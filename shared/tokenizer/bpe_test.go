@@ -33,15 +33,20 @@ func randomMerges(tb testing.TB, rng *rand.Rand) *Tokenizer {
 	tb.Helper()
 	tr := newTrainer(nil)
 	pool := []int32{tr.ids["a"], tr.ids["b"], tr.ids["c"]}
+	known := map[pair]bool{}
 	for range 60 {
 		p := pair{pool[rng.IntN(len(pool))], pool[rng.IntN(len(pool))]}
 		whole := tr.tokens[p.left] + tr.tokens[p.right]
-		if tr.known[p] || len(whole) > 12 {
+		if known[p] || len(whole) > 12 {
 			continue
 		}
-		tr.known[p] = true
+		known[p] = true
 		tr.merges = append(tr.merges, p)
-		pool = append(pool, tr.token(whole))
+		id, again := tr.ids[whole]
+		if !again {
+			id = tr.token(whole)
+		}
+		pool = append(pool, id)
 	}
 	rng.Shuffle(len(tr.merges), func(i, j int) {
 		tr.merges[i], tr.merges[j] = tr.merges[j], tr.merges[i]

@@ -78,10 +78,10 @@ func (t *Tokenizer) appendWord(dst []int32, word string) []int32 {
 	return dst
 }
 
-// The cache holds at most cacheSlots words of at most maxCachedWord bytes: 4 MB at the very worst.
-// On English prose 99 % of the words hit.
+// The cache holds at most cacheSlots words of at most maxCachedWord bytes: 7 MB at the very worst.
+// It makes English encode four times as fast (BenchmarkEncodeHouse: 85 against 22 MB/s).
 const (
-	cacheSlots    = 1 << 13
+	cacheSlots    = 1 << 14
 	maxCachedWord = 64
 )
 

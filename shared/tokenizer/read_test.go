@@ -169,9 +169,31 @@ func rewritten(t *testing.T, name string, tok *Tokenizer) {
 	}
 }
 
+// parsed is what Write writes, as JSON.
+func parsed(t *testing.T, tok *Tokenizer) (f file) {
+	t.Helper()
+	if err := json.Unmarshal(written(t, tok), &f); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // TestWriteRead writes the tokenizers of these tests: trained, and Llama 3's.
 func TestWriteRead(t *testing.T) {
 	rewritten(t, "house", house(t))
+	if f := parsed(t, house(t)); f.Model.Vocab[End] != nil {
+		t.Error("special tokens that follow the others are in vocab")
+	}
+	// Elsewhere Hugging Face keeps the ids of special tokens only if vocab has them.
+	f := smallFile()
+	f.Added[0].ID = 1000
+	tok, err := Read(strings.NewReader(f.json(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := parsed(t, tok).Model.Vocab["<eos>"]; got != 1000.0 {
+		t.Errorf("special token 1000 is %v in vocab", got)
+	}
 	rewritten(t, "Llama 3", llama3(t))
 }
 

@@ -83,7 +83,6 @@ type trainer struct {
 	tokens []string         // raw bytes by id
 	ids    map[string]int32 // and back
 	merges []pair
-	known  map[pair]bool // the merges as a set
 	words  []trainWord
 	pairs  map[pair]*pairStat
 	queue  []ranking // a heap; counts in it may be out of date, but never too low
@@ -109,7 +108,7 @@ type ranking struct {
 
 // newTrainer starts every word as its bytes.
 func newTrainer(counts map[string]int64) *trainer {
-	tr := &trainer{ids: map[string]int32{}, known: map[pair]bool{}, pairs: map[pair]*pairStat{}}
+	tr := &trainer{ids: map[string]int32{}, pairs: map[pair]*pairStat{}}
 	bytes := make([]byte, 256)
 	for i := range bytes {
 		bytes[i] = byte(i)
@@ -137,14 +136,11 @@ func newTrainer(counts map[string]int64) *trainer {
 	return tr
 }
 
-// token returns the id of raw bytes, a new one if need be.
+// token enters a new token and returns its id.
 func (tr *trainer) token(raw string) int32 {
-	id, ok := tr.ids[raw]
-	if !ok {
-		id = int32(len(tr.tokens))
-		tr.tokens = append(tr.tokens, raw)
-		tr.ids[raw] = id
-	}
+	id := int32(len(tr.tokens))
+	tr.tokens = append(tr.tokens, raw)
+	tr.ids[raw] = id
 	return id
 }
 
@@ -195,13 +191,10 @@ func (tr *trainer) run(size int) {
 		if len(tr.tokens[best.left])+len(tr.tokens[best.right]) > maxToken {
 			continue
 		}
-		// "a"+"bc" may make the bytes that "ab"+"c" made: then two merges lead to one token, and
-		// a pair that was merged before may come about again.
+		// The token is new: until now its bytes have merged alike wherever no token crossed their
+		// ends, so all of them become it in this step.
 		id := tr.token(tr.tokens[best.left] + tr.tokens[best.right])
-		if !tr.known[best.pair] {
-			tr.known[best.pair] = true
-			tr.merges = append(tr.merges, best.pair)
-		}
+		tr.merges = append(tr.merges, best.pair)
 		tr.replace(best.pair, id)
 	}
 }
