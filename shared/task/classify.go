@@ -21,7 +21,7 @@ func ParseClass(output string) string {
 func newClassify() *suiteTask {
 	return &suiteTask{
 		name: "classify", doc: `which kind of question is this? math, code, reasoning, other in \boxed{}`,
-		label: LabelOther, maxTokens: 12, sizes: usualSizes, cut: usualCut,
+		label: LabelOther, maxTokens: 8, sizes: usualSizes, cut: usualCut,
 		draw: drawClassify, score: exact,
 		item: func(d *draft, it *Item) { it.System, it.Label = classifySystem, d.answer },
 	}

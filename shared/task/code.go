@@ -8,7 +8,7 @@ import "strings"
 func newCode() *suiteTask {
 	return &suiteTask{
 		name: "code", doc: "a sentence about a list -> a small function; run on hidden cases",
-		label: LabelCode, maxTokens: 80, sizes: usualSizes, cut: usualCut,
+		label: LabelCode, maxTokens: 56, sizes: usualSizes, cut: usualCut,
 		draw: drawCode, item: fillCases, score: scoreCode,
 	}
 }

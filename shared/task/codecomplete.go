@@ -7,7 +7,7 @@ import "strings"
 func newCodeComplete() *suiteTask {
 	return &suiteTask{
 		name: "code-complete", doc: "signature and docstring -> body; run on hidden cases",
-		label: LabelCode, maxTokens: 72, sizes: usualSizes, cut: usualCut,
+		label: LabelCode, maxTokens: 48, sizes: usualSizes, cut: usualCut,
 		draw: drawCodeComplete, item: fillCases, score: scoreBody,
 	}
 }

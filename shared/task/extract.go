@@ -3,6 +3,7 @@ package task
 import (
 	"math/big"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -29,7 +30,7 @@ func Extract(task, output string) (string, bool) {
 	case "classify":
 		return extractClass(output)
 	}
-	if !contains(styleNames, task) {
+	if !slices.Contains(styleNames, task) {
 		return "", false
 	}
 	text := strings.TrimSpace(output)
@@ -46,8 +47,8 @@ func extractMarked(output string) (string, bool) {
 	if at < 0 {
 		return "", false
 	}
-	tail := output[at+len(marker):]
-	m := numberRE.FindStringSubmatch(tail[:min(len(tail), maxNumber+8)])
+	rest := output[at+len(marker):]
+	m := numberRE.FindStringSubmatch(rest[:min(len(rest), maxNumber+8)])
 	if m == nil {
 		return "", false
 	}

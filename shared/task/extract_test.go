@@ -1,6 +1,7 @@
 package task
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,7 +127,7 @@ func FuzzExtract(f *testing.F) {
 					t.Errorf("%s: %q", name, got)
 				}
 			case "classify":
-				if ok && !contains(allLabels, got) {
+				if ok && !slices.Contains(allLabels, got) {
 					t.Errorf("%s: %q", name, got)
 				}
 			}

@@ -11,7 +11,7 @@ import (
 func newMath() *suiteTask {
 	return &suiteTask{
 		name: "math", doc: "word problems of one to three steps; the number after ####",
-		label: LabelMath, maxTokens: 64, sizes: usualSizes, cut: usualCut,
+		label: LabelMath, maxTokens: 48, sizes: usualSizes, cut: usualCut,
 		draw: drawMath, score: exact,
 	}
 }

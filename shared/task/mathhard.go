@@ -11,7 +11,7 @@ import (
 func newMathHard() *suiteTask {
 	return &suiteTask{
 		name: "math-hard", doc: `equations, expressions and fractions; a rational in \boxed{}`,
-		label: LabelMath, maxTokens: 72, sizes: usualSizes, cut: usualCut,
+		label: LabelMath, maxTokens: 56, sizes: usualSizes, cut: usualCut,
 		draw: drawMathHard, score: exact,
 	}
 }

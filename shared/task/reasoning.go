@@ -1,6 +1,7 @@
 package task
 
 import (
+	"slices"
 	"sort"
 	"strings"
 )
@@ -11,7 +12,7 @@ import (
 func newReasoning() *suiteTask {
 	return &suiteTask{
 		name: "reasoning", doc: "four choices over one fact of the world; the letter",
-		label: LabelReasoning, maxTokens: 40, sizes: usualSizes, cut: usualCut,
+		label: LabelReasoning, maxTokens: 32, sizes: usualSizes, cut: usualCut,
 		draw: drawReasoning, score: exact,
 	}
 }
@@ -67,20 +68,11 @@ func drawOthers(r *rng, pool []string, ok func(string) bool) []string {
 	out := make([]string, 0, 4)
 	for len(out) < 3 {
 		s := pick(r, pool)
-		if ok(s) && !contains(out, s) {
+		if ok(s) && !slices.Contains(out, s) {
 			out = append(out, s)
 		}
 	}
 	return out
-}
-
-func contains(xs []string, s string) bool {
-	for _, x := range xs {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // askSubject asks for the one entity of a kind that a fact is true of: "Which animal eats pilu?"
@@ -90,7 +82,7 @@ func askSubject(r *rng) choice {
 	others := make([]string, 0, 4)
 	for len(others) < 3 {
 		o := &world.entities[pick(r, world.byKind[e.kind])]
-		if o.val[f.attr] != e.val[f.attr] && !contains(others, o.name) {
+		if o.val[f.attr] != e.val[f.attr] && !slices.Contains(others, o.name) {
 			others = append(others, o.name)
 		}
 	}

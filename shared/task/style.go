@@ -25,7 +25,7 @@ var (
 
 func newStyle(name string) *suiteTask {
 	return &suiteTask{
-		name: name, doc: styleDocs[name], label: LabelOther, maxTokens: 40,
+		name: name, doc: styleDocs[name], label: LabelOther, maxTokens: 32,
 		sizes: styleSizes, cut: styleCut, draw: drawOpen,
 		item: func(d *draft, it *Item) { it.Worked = styled(name, &world.facts[d.subject], 0) },
 		score: func(it *Item, output string) float64 {

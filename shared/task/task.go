@@ -80,7 +80,8 @@ type Task interface {
 	// Score is 1 for a right answer and 0 for a wrong one; style tasks may give a fraction.
 	// Output is hostile: any bytes of any length.
 	Score(it Item, output string) float64
-	// MaxTokens bounds the length of an answer that could still be right.
+	// MaxTokens bounds the length of an answer that could still be right: the longest worked one in
+	// a vocabulary of 1,024 tokens with single digits (39, for code), and some room.
 	MaxTokens() int
 }
 

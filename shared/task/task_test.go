@@ -3,6 +3,7 @@ package task
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,7 +47,7 @@ func TestNames(t *testing.T) {
 func TestSplitsAreDisjoint(t *testing.T) {
 	held := map[uint64]string{} // by prompt alone: a system text would not make it new
 	for _, tk := range allTasks() {
-		if tk.Name() == "classify" || contains(styleNames[1:], tk.Name()) {
+		if tk.Name() == "classify" || slices.Contains(styleNames[1:], tk.Name()) {
 			continue // asks the other tasks' questions; checked below
 		}
 		for _, s := range []Split{Valid, Test} {
@@ -83,7 +84,7 @@ func TestClassifyKeepsSplits(t *testing.T) {
 	for _, s := range everySplit {
 		for i := range byName["classify"].Size(s) {
 			it := byName["classify"].Item(s, i)
-			if it.System == "" || !contains(allLabels, it.Label) || it.Label != it.Answer {
+			if it.System == "" || !slices.Contains(allLabels, it.Label) || it.Label != it.Answer {
 				t.Fatalf("classify %v/%d: %+v", s, i, it)
 			}
 			id := hashString(0, it.Prompt)
