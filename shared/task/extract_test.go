@@ -94,7 +94,7 @@ func TestParseClass(t *testing.T) {
 const linearTime = 3 * time.Second
 
 func TestExtractIsLinear(t *testing.T) {
-	for _, out := range bigOutputs() {
+	for _, out := range bigOutputs(10 << 20) {
 		for _, name := range Names() {
 			start := time.Now()
 			Extract(name, out)

@@ -25,7 +25,8 @@ var frenchSay = map[kind]map[attr]string{
 		size: "Le $e est $v.", cover: "Le $e a $v.",
 	},
 	plant: {
-		colour: "Le $e est $v.", home: "Le $e pousse à $v.", taste: "Le $e est $v.", size: "Le $e est $v.",
+		colour: "Le $e est $v.", home: "Le $e pousse à $v.", taste: "Le $e est $v.",
+		size: "Le $e est $v.",
 	},
 	place: {climate: "Le pays de $e est $v.", land: "Le pays de $e est $v."},
 	mineral: {

@@ -146,7 +146,8 @@ func (c choice) lay(r *rng) draft {
 	if gold == 0 {
 		wrong = "(B)"
 	}
-	return draft{prompt: b.String(), key: key, answer: letter, sway: c.sway, haste: c.haste, confused: c.confused,
-		worked: c.because + " The answer is (" + letter + ")", terse: "(" + letter + ")",
+	return draft{prompt: b.String(), key: key, answer: letter, sway: c.sway, haste: c.haste,
+		confused: c.confused,
+		worked:   c.because + " The answer is (" + letter + ")", terse: "(" + letter + ")",
 		sloppy: wrong}
 }

@@ -39,7 +39,8 @@ var openForms = []string{"$q", "Please tell me: $q", "I wonder: $q", "A small th
 	"$q Do you know?", "One more thing: $q", "Say: $q", "$q I forgot.", "Hi! $q", "My child asks: $q"}
 
 var tellForms = []string{"Tell me about the $e.", "What do you know about the $e?",
-	"Say something about the $e.", "I want to hear about the $e.", "What can you tell me about the $e?"}
+	"Say something about the $e.", "I want to hear about the $e.",
+	"What can you tell me about the $e?"}
 
 // drawOpen draws an open question about one fact.
 func drawOpen(r *rng) draft {
