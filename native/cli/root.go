@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ type app struct {
 	json     bool
 	threads  int
 	kernels  string
+	profile  string
 }
 
 // Exit codes: what was asked for failed, or was interrupted (128 + SIGINT, as shells have it).
@@ -43,6 +45,7 @@ func Run(args []string, in io.Reader, out, stderr io.Writer) int {
 	root.SetOut(out)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	pprof.StopCPUProfile() // does nothing where none was begun
 	switch {
 	case err == nil:
 		return 0
@@ -69,7 +72,10 @@ decomposed, W = U diag(σ) Vᵀ, and a small vector z rescales σ. One z is an e
 	flags.IntVar(&a.threads, "threads", 0, "threads that compute (0: one per processor)")
 	flags.StringVar(&a.kernels, "kernels", os.Getenv("T2_KERNELS"),
 		"CPU kernels to force: loops, simd, avx2, avx512 (default the best there is; also T2_KERNELS)")
-	root.AddCommand(a.trainCmd())
+	flags.StringVar(&a.profile, "cpuprofile", "", "write a CPU profile to this file")
+	flags.MarkHidden("cpuprofile")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.startProfile() }
+	root.AddCommand(a.pretrainCmd(), a.trainCmd())
 	return root
 }
 
@@ -79,6 +85,18 @@ func (a *app) device() (*cpu.Device, error) {
 		return nil, fmt.Errorf("--threads is %d, want 0 or more", a.threads)
 	}
 	return cpu.New(cpu.Options{Threads: a.threads, Form: a.kernels})
+}
+
+// startProfile begins the CPU profile that Run ends.
+func (a *app) startProfile() error {
+	if a.profile == "" {
+		return nil
+	}
+	f, err := os.Create(a.profile)
+	if err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(f)
 }
 
 // terminal reports whether w is a terminal, where colour and progress make sense.

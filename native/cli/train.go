@@ -3,189 +3,129 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
-	"iter"
-	"os"
-	"path/filepath"
-	"sort"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"transformer2/shared/answer"
-	"transformer2/shared/compute"
-	"transformer2/shared/llama"
-	"transformer2/shared/task"
-	"transformer2/shared/tokenizer"
+	"transformer2/shared/svf"
 	"transformer2/shared/train"
 )
 
-// pretrainFlags are `t2 pretrain`'s.
-type pretrainFlags struct {
-	out                               string
-	seed                              uint64
-	steps, evalEvery, saveEvery       int
-	batch, vocab, dim, hidden, layers int
-	heads, kvHeads, context           int
-	lr                                float64
-	promptWeight                      float32
+// trainFlags are `t2 train`'s. Numbers left at their zero value are the preset's.
+type trainFlags struct {
+	model, task, out, method, preset string
+	scope, parametrisation, baseline string
+	seed                             uint64
+	steps, evalEvery, saveEvery      int
+	prompts, samples, validItems     int
+	lr, kl, temperature, clip        float64
 }
 
 func (a *app) trainCmd() *cobra.Command {
-	var f pretrainFlags
+	var f trainFlags
 	cmd := &cobra.Command{
-		Use:   "pretrain --out DIR",
-		Short: "train a small base model from the generated corpus",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.pretrain(cmd.Context(), f) },
+		Use:   "train --task TASK --out DIR",
+		Short: "train an expert: a z-vector for one task",
+		Long: `Train a z-vector for a task of the suite, by REINFORCE with a KL penalty (the paper's method) or on
+the next tokens of worked answers. The model itself does not change.
+
+The directory holds the run: state.safetensors to resume from (run the same command again),
+log.jsonl with a line a step, and best.safetensors, the expert at its best on validation items.`,
+		Example: `  t2 train --task math --steps 100 --out runs/math
+  t2 train --model zoo:tako-b --task code --preset paper --out runs/code
+  t2 train --task reasoning --method next-token --scope mlp --out runs/ntp`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.train(cmd, f) },
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.out, "out", "", "directory of the run: state, log, model")
-	fl.Uint64Var(&f.seed, "seed", 1, "of the fresh weights and the corpus")
-	fl.IntVar(&f.steps, "steps", 3000, "optimizer steps")
-	fl.IntVar(&f.evalEvery, "eval-every", 250, "steps between evaluations")
-	fl.IntVar(&f.saveEvery, "save-every", 100, "steps between saved states")
-	fl.IntVar(&f.batch, "batch-tokens", 16384, "tokens of a step")
-	fl.IntVar(&f.vocab, "vocab", 1024, "tokens of the vocabulary")
-	fl.IntVar(&f.dim, "dim", 128, "width of the residual stream")
-	fl.IntVar(&f.hidden, "hidden", 384, "width of the MLP")
-	fl.IntVar(&f.layers, "layers", 6, "layers")
-	fl.IntVar(&f.heads, "heads", 4, "query heads")
-	fl.IntVar(&f.kvHeads, "kv-heads", 2, "key/value heads")
-	fl.IntVar(&f.context, "context", 256, "tokens of context")
-	fl.Float64Var(&f.lr, "lr", 3e-3, "peak learning rate")
-	fl.Float32Var(&f.promptWeight, "prompt-weight", 0.1, "what a token of a question counts against one of an answer")
+	modelFlag(cmd, &f.model)
+	fl.StringVar(&f.task, "task", "", "what to train for (see t2 info)")
+	fl.StringVar(&f.out, "out", "", "directory of the run")
+	fl.StringVar(&f.method, "method", "reinforce", "reinforce or next-token")
+	fl.StringVar(&f.preset, "preset", "default", "default, paper or released-code (reinforce)")
+	fl.StringVar(&f.scope, "scope", "", "matrices with a z: mlp, attention, all, with :FIRST-LAST for a range of layers")
+	fl.StringVar(&f.parametrisation, "parametrisation", "", "linear or sigmoid-nuclear")
+	fl.StringVar(&f.baseline, "baseline", "", "none, batch or leave-one-out (reinforce)")
+	fl.Uint64Var(&f.seed, "seed", 1, "of prompts and samples")
+	fl.IntVar(&f.steps, "steps", 100, "optimizer steps")
+	fl.IntVar(&f.evalEvery, "eval-every", 10, "steps between evaluations on validation items")
+	fl.IntVar(&f.saveEvery, "save-every", 5, "steps between saved states")
+	fl.IntVar(&f.prompts, "prompts", 0, "prompts a step (next-token: examples a step)")
+	fl.IntVar(&f.samples, "samples", 0, "samples of each prompt (reinforce)")
+	fl.IntVar(&f.validItems, "valid-items", 0, "items an evaluation asks")
+	fl.Float64Var(&f.lr, "lr", 0, "learning rate")
+	fl.Float64Var(&f.clip, "clip", 0, "norm that the gradient is clipped to")
+	fl.Float64Var(&f.kl, "kl", 0, "weight of the KL penalty (reinforce)")
+	fl.Float64Var(&f.temperature, "temperature", 0, "of the samples (reinforce)")
+	cmd.MarkFlagRequired("task")
 	cmd.MarkFlagRequired("out")
 	return cmd
 }
 
-// corpusTexts is how many documents the vocabulary is trained on.
-const corpusTexts = 40000
-
-func (a *app) pretrain(ctx context.Context, f pretrainFlags) error {
+func (a *app) train(cmd *cobra.Command, f trainFlags) error {
+	ctx := cmd.Context()
+	s, err := a.open(f.model)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	t, err := a.trainer(ctx, s, f, cmd.Flags().Changed)
+	if err != nil {
+		return err
+	}
 	dir, err := openRunDir(f.out)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	dev, err := a.device()
-	if err != nil {
-		return err
+	err = a.run(ctx, t, dir, train.Options{Steps: f.steps, EvalEvery: f.evalEvery, SaveEvery: f.saveEvery})
+	if err == nil && !a.json {
+		fmt.Fprintf(a.out, "expert: %s/%s\n", f.out, train.BestFile)
 	}
-	defer dev.Close()
-	corpus := task.NewCorpus(f.seed, task.DefaultMixture())
-	tok, err := vocabulary(dir, corpus, f.vocab)
-	if err != nil {
-		return err
-	}
-	cfg := train.PretrainConfig{
-		Model: llama.Config{Vocab: f.vocab, Dim: f.dim, Hidden: f.hidden, Layers: f.layers,
-			Heads: f.heads, KVHeads: f.kvHeads, HeadDim: f.dim / f.heads, Context: f.context,
-			RopeTheta: 10000, Eps: 1e-5, Tied: true},
-		Seed: f.seed, BatchTokens: f.batch,
-		Schedule: train.Schedule{Peak: f.lr, Final: f.lr / 20, Warmup: 100, Steps: f.steps},
-		AdamW:    train.AdamW{Beta1: 0.9, Beta2: 0.98, Eps: 1e-8, WeightDecay: 0.05, Clip: 1},
-	}
-	source := func(c *task.Corpus) train.Corpus {
-		return func(i int64) train.Example {
-			d := c.Document(i)
-			e, err := train.ChatExample(tok, d.System, d.Prompt, d.Answer, f.promptWeight, f.context)
-			if err != nil {
-				panic(err) // the tokenizer was made with the template's tokens
-			}
-			return e
-		}
-	}
-	held := task.NewCorpus(f.seed+1<<32, task.DefaultMixture())
-	t, err := train.NewPretrainer(dev, cfg, source(corpus), source(held))
-	if err != nil {
-		return err
-	}
-	t.Probe = probe(tok)
-	fmt.Fprintf(a.err, "%s: %d parameters, %d tokens a step\n", dev.Name(), cfg.Model.NumParams(), f.batch)
-	bar := a.progress()
-	_, err = train.Run(ctx, t, dir, train.Options{Steps: f.steps, EvalEvery: f.evalEvery,
-		SaveEvery: f.saveEvery, Log: dir.log, Report: bar})
-	if err != nil {
-		return err
-	}
-	if err := dir.Create("config.json", cfg.Model.Write); err != nil {
-		return err
-	}
-	return dir.Create("model.safetensors", func(w io.Writer) error { return llama.WriteWeights(w, t.Model()) })
+	return err
 }
 
-// vocabulary is the run's tokenizer: the one in its directory, or a new one.
-func vocabulary(dir *runDir, corpus *task.Corpus, size int) (*tokenizer.Tokenizer, error) {
-	path := filepath.Join(string(dir.Dir), "tokenizer.json")
-	if file, err := os.Open(path); err == nil {
-		defer file.Close()
-		return tokenizer.Read(file)
-	}
-	var texts iter.Seq[string] = func(yield func(string) bool) {
-		for i := range int64(corpusTexts) {
-			d := corpus.Document(i)
-			if !yield(d.System) || !yield(d.Prompt) || !yield(d.Answer) {
-				return
-			}
-		}
-	}
-	tok, err := tokenizer.Train(texts, tokenizer.TrainOptions{VocabSize: size,
-		Specials: tokenizer.HouseSpecials()})
+// trainer makes what --method says, with the preset's numbers where no flag changes them.
+func (a *app) trainer(ctx context.Context, s *session, f trainFlags, changed func(string) bool) (
+	train.Trainer, error) {
+	cfg, err := train.Preset(f.preset)
 	if err != nil {
 		return nil, err
 	}
-	return tok, dir.Create("tokenizer.json", tok.Write)
+	cfg.Task, cfg.Seed = f.task, f.seed
+	set(changed("scope"), &cfg.Policy.Scope, f.scope)
+	set(changed("parametrisation"), &cfg.Policy.Parametrisation, svf.Parametrisation(f.parametrisation))
+	set(changed("baseline"), &cfg.Baseline, f.baseline)
+	set(changed("prompts"), &cfg.Prompts, f.prompts)
+	set(changed("samples"), &cfg.Samples, f.samples)
+	set(changed("valid-items"), &cfg.ValidItems, f.validItems)
+	set(changed("lr"), &cfg.Schedule.Peak, f.lr)
+	set(changed("clip"), &cfg.AdamW.Clip, float32(f.clip))
+	set(changed("kl"), &cfg.KL, f.kl)
+	set(changed("temperature"), &cfg.Temperature, f.temperature)
+	scope, err := svf.ParseScope(cfg.Policy.Scope)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.decompose(ctx, scope)
+	if err != nil {
+		return nil, err
+	}
+	base := train.Base{Name: s.model.Name, Model: s.model.LM, Tok: s.model.Tok, Decomposition: d}
+	switch f.method {
+	case "reinforce":
+		return train.NewReinforcer(cfg, base)
+	case "next-token":
+		n := train.DefaultNextToken()
+		n.Policy, n.Task, n.Seed, n.ValidItems = cfg.Policy, cfg.Task, cfg.Seed, cfg.ValidItems
+		n.Schedule, n.AdamW = cfg.Schedule, cfg.AdamW
+		set(changed("prompts"), &n.Batch, f.prompts)
+		return train.NewNextToken(n, base)
+	}
+	return nil, fmt.Errorf("method %q: want reinforce or next-token", f.method)
 }
 
-// probeItems is how many validation items of each task a probe asks.
-const probeItems = 100
-
-// probe measures the accuracy on each task's validation split.
-func probe(tok *tokenizer.Tokenizer) func(context.Context, *llama.Model) (train.Metrics, error) {
-	var an *answer.Answerer
-	return func(ctx context.Context, m *llama.Model) (train.Metrics, error) {
-		var err error
-		if an == nil {
-			if an, err = answer.New(m, tok, 128); err != nil {
-				return nil, err
-			}
-		}
-		out := train.Metrics{}
-		for _, name := range task.Names() {
-			t, err := task.Lookup(name)
-			if err != nil {
-				return nil, err
-			}
-			r, err := an.Evaluate(ctx, m, t, task.Valid, probeItems, 1)
-			if err != nil {
-				return nil, err
-			}
-			out["valid."+name] = r.Accuracy
-		}
-		return out, nil
+func set[T any](when bool, dst *T, v T) {
+	if when {
+		*dst = v
 	}
 }
-
-// progress prints a line an event.
-func (a *app) progress() func(train.Event) {
-	var tokens float64
-	last := time.Now()
-	return func(e train.Event) {
-		tokens += e.Metrics["tokens"]
-		if e.Kind == "step" && time.Since(last) < 10*time.Second {
-			return
-		}
-		var parts []string
-		for k, v := range e.Metrics {
-			parts = append(parts, fmt.Sprintf("%s %.4g", k, v))
-		}
-		sort.Strings(parts)
-		fmt.Fprintf(a.err, "%s %d/%d %.0fs %.0f tok/s %s\n", e.Kind, e.Step, e.Steps, e.Seconds,
-			tokens/time.Since(last).Seconds(), strings.Join(parts, "  "))
-		tokens, last = 0, time.Now()
-	}
-}
-
-var _ compute.Device = nil

@@ -3,6 +3,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -89,11 +90,7 @@ func open(dev compute.Device, files fs.FS, dtype compute.DType) (*Model, error) 
 	if err := m.LM.LoadWeights(weights); err != nil {
 		return nil, fmt.Errorf("%s: %w", weightsFile, err)
 	}
-	var names []string
-	for _, l := range m.LM.Linears() {
-		names = append(names, l.Name)
-	}
-	m.Fingerprint, err = checkpoint.HashSource(weights, names)
+	m.Fingerprint, err = svf.Base(weights)
 	return m, err
 }
 
@@ -155,4 +152,20 @@ func (m *Model) Expert(name string) (*svf.Expert, error) {
 	}
 	defer blob.Close()
 	return svf.ReadExpert(blob, blob.Size())
+}
+
+// Decompose gives the singular bases of the matrices in scope, from the cache in store or anew.
+func (m *Model) Decompose(ctx context.Context, p compute.Dense64, store checkpoint.Store,
+	scope svf.Scope, report func(svf.Progress)) (*svf.Decomposition, error) {
+	blob, err := openBlob(m.files, weightsFile)
+	if err != nil {
+		return nil, err
+	}
+	defer blob.Close()
+	weights, err := checkpoint.Open(blob, blob.Size())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", weightsFile, err)
+	}
+	cache := svf.Cache{Store: store}
+	return cache.Model(ctx, p, weights, scope, report)
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"transformer2/shared/answer"
+	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/llama"
 	"transformer2/shared/svf"
@@ -255,6 +256,14 @@ func (t *zTrainer) eval(ctx context.Context, tk task.Task, n int,
 		mean += score(it, answers[i].Text) / float64(len(items))
 	}
 	return mean, Metrics{"validAccuracy": mean}, nil
+}
+
+func (t *zTrainer) loadState(f checkpoint.Blob, cfg any) (Progress, error) {
+	p, _, err := readState(f, t.base.Model.Dev, t.opt, cfg)
+	if err != nil {
+		return p, err
+	}
+	return p, t.policy.fold()
 }
 
 func (t *zTrainer) writeExpert(w io.Writer, taskName string, seed uint64, p Progress,

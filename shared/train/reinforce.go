@@ -269,11 +269,7 @@ func (r *Reinforcer) SaveState(w io.Writer, p Progress) error {
 
 // LoadState implements Trainer.
 func (r *Reinforcer) LoadState(f checkpoint.Blob) (Progress, error) {
-	p, _, err := readState(f, r.base.Model.Dev, r.opt, r.cfg)
-	if err != nil {
-		return p, err
-	}
-	return p, r.policy.fold()
+	return r.loadState(f, r.cfg)
 }
 
 // WriteResult implements Trainer: the expert file.

@@ -1,0 +1,50 @@
+# Everything is done from here; `make` alone lists what there is.
+
+# Go 1.27's portable simd package needs both; the go command fetches the toolchain as a module.
+export GOTOOLCHAIN := go1.27.2
+export GOEXPERIMENT := simd
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+WASM_EXEC = $(shell go env GOROOT)/lib/wasm/go_js_wasm_exec
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-go test-wasm deps bench zoo check generate fuzz
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/t2
+	go build -o bin/t2 ./native
+
+demo: build ## two minutes with the embedded model: base, expert, and the choice between them
+	./bin/t2 demo
+
+test: deps check test-go test-wasm ## everything that must hold, as CI runs it
+
+test-go:
+	go test ./...
+
+# The same conformance suite on WebAssembly's SIMD, where the page's arithmetic runs.
+test-wasm:
+	GOOS=js GOARCH=wasm go test -exec="$(WASM_EXEC)" ./kernels/cpu
+
+# What the tests need besides Go: node runs the WebAssembly build. Nothing is installed that is there.
+deps: ## install what the tests need (Debian; as root)
+	@command -v node >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs; }
+
+bench: build ## speed and memory, as ratios against peers in the same run
+	./bin/t2 bench
+
+zoo: build ## retrain every model and expert that ships (hours)
+	./shared/zoo/make.sh bin/t2
+
+generate: ## write generated files anew
+	cd kernels/cpu/asm && go run . 
+
+check: ## formatting, vet, staticcheck, generated files, import directions
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt"; exit 1; }
+	go vet ./...
+	GOOS=js GOARCH=wasm go vet ./shared/... ./kernels/cpu
+	go run $(STATICCHECK) ./...
+	@$(MAKE) -s generate
+	@git diff --exit-code --stat -- kernels/cpu/x86 || { echo "generated files were not current"; exit 1; }

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"transformer2/shared/train"
+)
+
+// run trains in dir and shows how it goes: a bar on a terminal, JSON events with --json, a line
+// now and then otherwise.
+func (a *app) run(ctx context.Context, t train.Trainer, dir *runDir, o train.Options) error {
+	o.Log = dir.log
+	var done func()
+	switch {
+	case a.json:
+		enc := json.NewEncoder(a.out)
+		o.Report = func(e train.Event) { enc.Encode(e) }
+	case terminal(a.err):
+		o.Report, done = a.bar(o.Steps)
+	default:
+		o.Report = a.lines()
+	}
+	p, err := train.Run(ctx, t, dir, o)
+	if done != nil {
+		done()
+	}
+	if err != nil && ctx.Err() != nil {
+		fmt.Fprintf(a.err, "stopped after step %d of %d; the same command goes on from there\n", p.Step, o.Steps)
+	}
+	return err
+}
+
+// bar shows a progress bar with the latest numbers and the time that is left.
+func (a *app) bar(steps int) (report func(train.Event), done func()) {
+	p := mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(32))
+	var latest, best string
+	bar := p.AddBar(int64(steps),
+		mpb.PrependDecorators(decor.CountersNoUnit("step %d/%d")),
+		mpb.AppendDecorators(
+			decor.AverageETA(decor.ET_STYLE_GO),
+			decor.Any(func(decor.Statistics) string { return "  " + latest + best })))
+	rate := newMeter()
+	first := true
+	report = func(e train.Event) {
+		if first { // a resumed run's bar begins where the run goes on
+			first = false
+			bar.SetCurrent(int64(e.Step))
+			bar.DecoratorAverageAdjust(time.Now())
+		}
+		if e.Kind == "eval" {
+			best = "  | " + describe(e.Metrics)
+			return
+		}
+		latest = describe(e.Metrics) + rate.add(e)
+		bar.SetCurrent(int64(e.Step))
+	}
+	return report, func() { bar.Abort(false); p.Wait() }
+}
+
+// lines prints an event now and then.
+func (a *app) lines() func(train.Event) {
+	const every = 10 * time.Second
+	rate := newMeter()
+	last := time.Now()
+	return func(e train.Event) {
+		speed := rate.add(e)
+		if e.Kind == "step" && e.Step != e.Steps && time.Since(last) < every {
+			return
+		}
+		last = time.Now()
+		fmt.Fprintf(a.err, "%s %d/%d  %.0f s  %s%s\n", e.Kind, e.Step, e.Steps, e.Seconds,
+			describe(e.Metrics), speed)
+	}
+}
+
+// meter measures tokens a second since the last event.
+type meter struct{ last time.Time }
+
+func newMeter() *meter { return &meter{last: time.Now()} }
+
+func (m *meter) add(e train.Event) string {
+	seconds := time.Since(m.last).Seconds()
+	m.last = time.Now()
+	if tokens := e.Metrics["tokens"]; tokens > 0 && seconds > 0 {
+		return fmt.Sprintf("  %.0f tok/s", tokens/seconds)
+	}
+	return ""
+}
+
+// describe lists metrics by name, in a fixed order.
+func describe(m train.Metrics) string {
+	var parts []string
+	for k, v := range m {
+		if k != "tokens" {
+			parts = append(parts, fmt.Sprintf("%s %.4g", k, v))
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, "  ")
+}
