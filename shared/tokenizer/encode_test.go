@@ -69,6 +69,18 @@ func TestCacheChangesNothing(t *testing.T) {
 	}
 }
 
+// The caller owns the ids: what it does to them does not reach the cache.
+func TestIDsAreTheCallers(t *testing.T) {
+	tok := house(t)
+	const text = "unseen wordlike strings"
+	first := tok.Encode(text)
+	want := slices.Clone(first)
+	clear(first)
+	if got := tok.Encode(text); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 func TestConcurrentEncode(t *testing.T) {
 	tok := house(t)
 	rng := rand.New(rand.NewPCG(15, 16))
