@@ -11,7 +11,6 @@ import (
 	"math"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"transformer2/shared/checkpoint"
@@ -67,8 +66,8 @@ func model(t testing.TB, seed uint64) *checkpoint.File {
 			svf.Q: {6, 6}, svf.K: {3, 6}, svf.Gate: {9, 6}, svf.Down: {6, 9},
 		} {
 			x := normal(rng(seed+uint64(10*layer)+uint64(role)), shape[0]*shape[1], 0, 1)
-			tensors = append(tensors, checkpoint.FromFloat32(svf.Name(layer, role), checkpoint.BF16, x,
-				shape[0], shape[1]))
+			tensors = append(tensors, checkpoint.FromFloat32(svf.Name(layer, role),
+				checkpoint.BF16, x, shape[0], shape[1]))
 		}
 	}
 	var b bytes.Buffer
@@ -226,17 +225,15 @@ func TestCacheRefusesOtherFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _, err = c.Matrix(linalg.Plain{}, m.Name, 3, 4, w)
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "cache file "+file) {
-			t.Errorf("got %v, want %q", err, want)
-		}
+		refused(t, err, want)
+		refused(t, err, "cache file "+file)
 	}
 	if _, err := c.Load(m.Name, 4, 3, m.Weight); err == nil {
 		t.Error("another shape was taken")
 	}
 	m.Name = "../../etc/passwd"
-	if err := c.Save(&m); err == nil || !strings.Contains(err.Error(), "cannot be a file's") {
-		t.Errorf("got %v", err)
-	}
+	err = c.Save(&m)
+	refused(t, err, "cannot be a file's")
 	if _, _, err := c.Matrix(linalg.Plain{}, "w", 3, 5, w); err == nil {
 		t.Error("12 numbers were taken for 3×5")
 	}
@@ -264,7 +261,8 @@ func contents(t *testing.T, s checkpoint.Store, name string) []byte {
 func contentsOf(t testing.TB, ms ...svf.Matrix) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := svf.WriteDecomposition(&b, &svf.Decomposition{Matrices: ms}, checkpoint.F32); err != nil {
+	d := &svf.Decomposition{Matrices: ms}
+	if err := svf.WriteDecomposition(&b, d, checkpoint.F32); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -291,14 +289,10 @@ func TestModelErrors(t *testing.T) {
 		"is [0 2]":                  write(nil, 0, 2),
 	} {
 		_, err := c.Model(context.Background(), linalg.Plain{}, f, scope(t, "mlp"), nil)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q", err, want)
-		}
+		refused(t, err, want)
 	}
 	_, err := c.Model(context.Background(), linalg.Plain{}, model(t, 1), scope(t, "mlp:5"), nil)
-	if err == nil || !strings.Contains(err.Error(), "no weight in the scope mlp:5") {
-		t.Errorf("got %v", err)
-	}
+	refused(t, err, "no weight in the scope mlp:5")
 }
 
 func TestDecompositionRoundTrip(t *testing.T) {
@@ -366,7 +360,8 @@ func TestReadDecompositionRefusesForeignFiles(t *testing.T) {
 		{"not those that were written", stem + ".digest", "0", whole},
 		{"and basis is  []", "", "", whole[:1]},
 		{`unknown tensor "` + stem + `.basis"`, "", "", whole[1:]},
-		{`unknown tensor "x"`, "", "", append(slices.Clone(whole), checkpoint.FromInt8("x", nil, 0))},
+		{`unknown tensor "x"`, "", "", []checkpoint.Tensor{sigma, basis,
+			checkpoint.FromInt8("x", nil, 0)}},
 		{"not those that were written", "", "", []checkpoint.Tensor{sigma,
 			checkpoint.FromFloat32(stem+".basis", checkpoint.F32, make([]float32, 4), 2, 2)}},
 	} {
@@ -380,9 +375,7 @@ func TestReadDecompositionRefusesForeignFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := svf.ReadDecomposition(bytes.NewReader(out.Bytes()), int64(out.Len()))
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("got %v, want %q", err, c.want)
-		}
+		refused(t, err, c.want)
 	}
 }
 

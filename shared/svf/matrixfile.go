@@ -113,7 +113,8 @@ func readMatrix(f *checkpoint.File, meta map[string]string, name string) (*Matri
 	m.R = min(m.Out, m.In)
 	sigma, _ := f.Tensor(name + ".sigma")
 	basis, ok := f.Tensor(name + ".basis")
-	if !ok || !slices.Equal(sigma.Shape, []int{m.R}) || !slices.Equal(basis.Shape, []int{m.R, m.R}) {
+	if !ok || !slices.Equal(sigma.Shape, []int{m.R}) ||
+		!slices.Equal(basis.Shape, []int{m.R, m.R}) {
 		return nil, fmt.Errorf("svf: %s: sigma is %v and basis is %v, want [%d] and [%d %d]",
 			m.Name, sigma, basis, m.R, m.R, m.R)
 	}

@@ -30,7 +30,8 @@ func ParseMix(s string) ([]Share, error) {
 		alpha, err := strconv.ParseFloat(number, 32)
 		switch {
 		case err != nil || math.IsNaN(alpha) || math.IsInf(alpha, 0):
-			return nil, fmt.Errorf("svf: mixture %q: %s's share %q is not a number", s, name, number)
+			return nil, fmt.Errorf("svf: mixture %q: %s's share %q is not a number",
+				s, name, number)
 		case alpha < 0:
 			return nil, fmt.Errorf("svf: mixture %q: %s's share %v is negative", s, name, alpha)
 		case slices.ContainsFunc(shares, func(o Share) bool { return o.Name == name }):
@@ -126,7 +127,8 @@ func MixLogits(experts []*Expert, alpha [][]float32, d *Decomposition) (*Expert,
 // newMix checks that the experts go together and begins their mixture.
 func newMix(experts []*Expert, alpha [][]float32) (*Expert, []string, error) {
 	if len(experts) == 0 || len(alpha) != len(experts) {
-		return nil, nil, fmt.Errorf("svf: mixing %d experts with %d rows of α", len(experts), len(alpha))
+		return nil, nil, fmt.Errorf("svf: mixing %d experts with %d rows of α",
+			len(experts), len(alpha))
 	}
 	names := Names(experts...)
 	first := experts[0].Meta

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"transformer2/kernels/cpu"
@@ -148,7 +149,9 @@ func eachDevice(t *testing.T, run func(t *testing.T, dev compute.Device)) {
 func eachCase(t *testing.T, run func(t *testing.T, dev compute.Device, out, in int)) {
 	eachDevice(t, func(t *testing.T, dev compute.Device) {
 		for _, c := range cases {
-			t.Run(fmt.Sprintf("%dx%d", c.out, c.in), func(t *testing.T) { run(t, dev, c.out, c.in) })
+			t.Run(fmt.Sprintf("%dx%d", c.out, c.in), func(t *testing.T) {
+				run(t, dev, c.out, c.in)
+			})
 		}
 	})
 }
@@ -226,6 +229,14 @@ func same(t *testing.T, what string, got, want []float32) {
 		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
 			t.Fatalf("%s: number %d is %v, want %v, to the bit", what, i, got[i], want[i])
 		}
+	}
+}
+
+// refused fails unless err is one that says want.
+func refused(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want an error with %q", err, want)
 	}
 }
 

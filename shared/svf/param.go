@@ -13,9 +13,9 @@ const (
 	// Linear: z = 1 + p. At p = 0 the model is the base, bit for bit.
 	Linear Parametrisation = "linear"
 
-	// SigmoidNuclear is that of the paper's released code: z = sigmoid(p), and the adapted weight is
-	// scaled back to the base's nuclear norm. The factor joins z, so that everything behind this
-	// file sees one effective scaling:
+	// SigmoidNuclear is that of the paper's released code: z = sigmoid(p), and the adapted weight
+	// is scaled back to the base's nuclear norm. The factor joins z, so that everything behind
+	// this file sees one effective scaling:
 	//
 	//	W' = U diag(σ∘z) Vᵀ · Σσ/Σ(σ∘z) = U diag(σ∘z̃) Vᵀ,  z̃ = z·Σσ/Σ(σ∘z)
 	SigmoidNuclear Parametrisation = "sigmoid-nuclear"
@@ -23,7 +23,8 @@ const (
 
 func (p Parametrisation) check() error {
 	if p != Linear && p != SigmoidNuclear {
-		return fmt.Errorf("svf: parametrisation %q: want %q or %q", string(p), Linear, SigmoidNuclear)
+		return fmt.Errorf("svf: parametrisation %q: want %q or %q",
+			string(p), Linear, SigmoidNuclear)
 	}
 	return nil
 }
@@ -110,7 +111,8 @@ func nuclear(params []float32, sigma []float64) ([]float64, nuclearNorm, error) 
 // keepNuclear fails where there is no factor. A weight of zeros has any: it is 1.
 func keepNuclear(z, sigma []float64) (nuclearNorm, error) {
 	if len(z) != len(sigma) {
-		return nuclearNorm{}, fmt.Errorf("svf: %d numbers for %d singular values", len(z), len(sigma))
+		return nuclearNorm{}, fmt.Errorf("svf: %d numbers for %d singular values",
+			len(z), len(sigma))
 	}
 	var sum, kept float64
 	for i, s := range sigma {
@@ -122,7 +124,8 @@ func keepNuclear(z, sigma []float64) (nuclearNorm, error) {
 	}
 	factor := sum / kept
 	if math.IsNaN(factor) || math.IsInf(factor, 0) {
-		return nuclearNorm{}, fmt.Errorf("svf: nuclear norm %v becomes %v and cannot be kept", sum, kept)
+		return nuclearNorm{}, fmt.Errorf("svf: nuclear norm %v becomes %v and cannot be kept",
+			sum, kept)
 	}
 	return nuclearNorm{kept, factor}, nil
 }

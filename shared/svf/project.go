@@ -178,8 +178,8 @@ func (p *Projector) shape(op string, y, x compute.Tensor, w compute.Weight, z1 c
 	want := []int{p.out, p.inner, p.out, p.inner, p.r, x.Rows}
 	got := []int{out, in, y.Cols, x.Cols, z1.Cols, y.Rows}
 	if !slices.Equal(got, want) || !rows.IsZero() && rows.N != x.Rows {
-		panic(fmt.Sprintf("svf: %s: weight [%d %d], x %v, y %v, z %v, %d rows of z, want [%d %d] and r = %d",
-			op, out, in, x, y, z1, rows.N, p.out, p.inner, p.r))
+		panic(fmt.Sprintf("svf: %s: weight [%d %d], x %v, y %v, z %v, %d sequence numbers, "+
+			"want [%d %d] and r = %d", op, out, in, x, y, z1, rows.N, p.out, p.inner, p.r))
 	}
 	if x.Rows > p.rows {
 		panic(fmt.Sprintf("svf: %s: %d rows, want at most %d", op, x.Rows, p.rows))

@@ -66,7 +66,8 @@ func parsePart(text string) (part, error) {
 		return s.name == name
 	}), last: -1}
 	if p.set < 0 {
-		return p, fmt.Errorf("unknown set %q, want mlp, attention, all, q, k, v, o, gate, up or down", name)
+		return p, fmt.Errorf("unknown set %q, want mlp, attention, all, q, k, v, o, gate, up or "+
+			"down", name)
 	}
 	if !ranged {
 		return p, nil
@@ -127,7 +128,7 @@ func (s Scope) IsZero() bool { return len(s.parts) == 0 }
 // Union has what either scope has.
 func (s Scope) Union(t Scope) Scope { return Scope{slices.Concat(s.parts, t.parts)}.normal() }
 
-// String is the scope as ParseScope reads it; one scope has one String where its parts are the same.
+// String is the scope as ParseScope reads it, the parts in a fixed order.
 func (s Scope) String() string {
 	texts := make([]string, len(s.parts))
 	for i, p := range s.parts {
