@@ -12,6 +12,7 @@ type gen struct {
 	*build.Context
 	defined map[float32]bool // constants that this file has
 	hasIota bool
+	hasMask bool
 }
 
 // fn opens a function: NOSPLIT because it needs no stack, noescape because it keeps no pointer.

@@ -220,6 +220,19 @@ func (g *gen) iota() {
 	}
 }
 
+// emitMask defines the mask of the upper 16 bits once per file.
+func (g *gen) emitMask() {
+	if g.hasMask {
+		return
+	}
+	g.hasMask = true
+	g.StaticGlobal("upperHalf")
+	g.DataAttributes(attr.RODATA | attr.NOPTR)
+	for i := range 8 {
+		g.AddDatum(4*i, U32(0xffff0000))
+	}
+}
+
 // sweep walks n numbers behind ptrs: groups of unroll vectors while they are whole, then single
 // vectors with a predicate. body handles the vector at disp bytes; slot is its place in a group.
 func (e *isa) sweep(n reg.Register, ptrs []reg.Register, unroll int,

@@ -27,6 +27,7 @@ var families = []struct {
 	{"vector", emitVector},
 	{"exp", emitExp},
 	{"rows", emitRows},
+	{"panel", emitPanel},
 	{"peak", emitPeak},
 }
 
