@@ -1,6 +1,7 @@
 package linalg
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -146,6 +147,53 @@ func TestEigenSymSmallIntegers(t *testing.T) {
 			t.Fatalf("trial %d, n %d: residual %.1e, orthogonality %.1e", trial, n, res, orth)
 		}
 	}
+}
+
+// Any bits: an error, or a decomposition. The matrix is as large as the bytes allow, at most 48.
+func FuzzEigenSym(f *testing.F) {
+	word := func(x ...float64) (b []byte) {
+		for _, v := range x {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+		}
+		return b
+	}
+	f.Add([]byte{})
+	f.Add(word(1))
+	f.Add(word(0, 1, 0))
+	f.Add(word(1, math.NaN(), 1))
+	f.Add(word(math.MaxFloat64, math.MaxFloat64, math.MaxFloat64))
+	f.Add(word(5e-324, -5e-324, 5e-324, 1, 1e-200, 1e200))
+	f.Add(word(1, 1e-160, 1, 1e-150, 1e-170, 1, 0, 1e-155, 1e-145, 1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n := 0
+		for n < 48 && (n+1)*(n+2)/2*8 <= len(b) {
+			n++
+		}
+		a := make([]float64, n*n)
+		finite := true
+		for i := range n {
+			for j := range i + 1 {
+				v := math.Float64frombits(binary.LittleEndian.Uint64(b))
+				b = b[8:]
+				a[i*n+j], a[j*n+i] = v, v
+				finite = finite && v-v == 0
+			}
+		}
+		values, x, err := EigenSym(Plain{}, n, a, n)
+		if top := maxAbs(a); err != nil {
+			if finite && top < math.MaxFloat64/float64(n+1) {
+				t.Fatal(err)
+			}
+			return
+		} else if !finite {
+			t.Fatalf("no error for %v", a)
+		} else if top < 1e-290 { // the quotients of the check lose digits
+			return
+		}
+		if res, orth := eigenErrors(n, a, values, x); !(res <= bound(n)) || !(orth <= bound(n)) {
+			t.Errorf("n %d: residual %.1e, orthogonality %.1e: %v", n, res, orth, a)
+		}
+	})
 }
 
 func BenchmarkEigenSym(b *testing.B) {

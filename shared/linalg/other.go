@@ -125,10 +125,3 @@ func (o *orthonormal) finish(j int, length float64) {
 		o.load[i] += v * v
 	}
 }
-
-// subtract: v −= f·u.
-func subtract(v, u []float64, f float64) {
-	for i, x := range u {
-		v[i] -= f * x
-	}
-}
