@@ -1,24 +1,23 @@
 package cpu
 
 import (
-	"math"
 	"unsafe"
 
 	"transformer2/shared/compute"
 )
 
-// AttentionGrad: see compute.Products. The probabilities are computed again from lse, transposed
-// as in the forward pass:
+// AttentionGrad: see compute.Products. The probabilities are computed again from lse:
 //
-//	Pᵀ [u 32] = exp(K·Qᵀ − lse)      dPᵀ = V·dOᵀ      dSᵀ = Pᵀ∘(dPᵀ − rowsum(dO∘O))
-//	dQᵀ = Kᵀ·dSᵀ      dV += Pᵀ·dO      dK += dSᵀ·Q
+//	P = exp(Scale·Q·Kᵀ − lse)      dP = dO·Vᵀ      dS = Scale·P∘(dP − rowsum(dO∘O))
+//	dQ = dS·K      dK += dSᵀ·Q      dV += Pᵀ·dO
 //
-// Q is scaled when it is gathered, which scales S and dK; dQ is scaled when it is written.
+// Only Kᵀ and Vᵀ are packed, once a part; see attnTask.
 func (d *Device) AttentionGrad(dq, dk, dv, do, o, lse, q, k, v compute.Tensor,
 	spans compute.Ints, h compute.Heads) {
 	const op = "AttentionGrad"
 	t := &d.ops.grad
-	d.attention(&t.attnTask, op, o, lse, q, k, v, spans, h)
+	t.whole = true
+	t.set(d, op, o, lse, q, k, v, spans, h)
 	shape(op, "dq", dq, q.Rows, q.Cols, q)
 	shape(op, "do", do, q.Rows, q.Cols, q)
 	shape(op, "dk", dk, k.Rows, k.Cols, k)
@@ -29,98 +28,96 @@ func (d *Device) AttentionGrad(dq, dk, dv, do, o, lse, q, k, v compute.Tensor,
 	t.dq, t.dk, t.dv, t.do = d.vals(op, dq), d.vals(op, dk), d.vals(op, dv), d.vals(op, do)
 	clear(t.dk)
 	clear(t.dv)
-	t.least = t.cut(t.least[:0])
-	d.pool.do((len(t.groups)-1)*h.KV, 1, t)
+	d.pool.do((len(t.parts)-1)*h.KV, 1, t)
 }
 
-// attnGradTask is AttentionGrad; an item is (group of blocks, key/value head), so that each
+// attnGradTask is AttentionGrad; an item is (part, key/value head). Parts share no keys, so each
 // number of dk and dv is summed by one worker in the order of the rows.
 type attnGradTask struct {
 	attnTask
-	least []int
+	dq, dk, dv, do []float32
 }
 
 func (t *attnGradTask) run(w *worker, lo, hi int) {
 	for i := lo; i < hi; i++ {
-		g, kv := i/t.h.KV, i%t.h.KV
-		for _, b := range t.blocks[t.groups[g]:t.groups[g+1]] {
-			if b.dense {
-				t.dense(w, b, kv)
-				continue
-			}
-			for r := b.row; r < b.row+b.rows; r++ {
-				t.row(w, r, kv)
+		kv := i % t.h.KV
+		blocks, first, end := t.part(i / t.h.KV)
+		kT := t.pack(w, slotA, t.k, kv, first, end, t.h.Scale)
+		vT := t.pack(w, slotD, t.v, kv, first, end, 1)
+		for _, b := range blocks {
+			for h := kv * t.group; h < (kv+1)*t.group; h++ {
+				if b.dense {
+					t.dense(w, b, h, kv, kT, vT, first)
+					continue
+				}
+				for r := b.row; r < b.row+b.rows; r++ {
+					t.row(w, r, h, kv)
+				}
 			}
 		}
 	}
 }
 
-// row adds what one query row gives to the gradients.
-func (t *attnGradTask) row(w *worker, row, kv int) {
+// row adds what one query row of one head gives to the gradients.
+func (t *attnGradTask) row(w *worker, row, h, kv int) {
 	f, dim := w.d.f, t.h.Dim
 	lo, hi := t.span(row)
-	p := w.scratch(slotA, hi-lo)
-	for h := kv * t.group; h < (kv+1)*t.group; h++ {
-		at := row*t.ldq + h*dim
-		q, dq, do := t.q[at:at+dim], t.dq[at:at+dim], t.do[at:at+dim]
+	at, ks := row*t.ldq+h*dim, lo*t.ldk+kv*dim
+	q, dq, do := t.q[at:at+dim], t.dq[at:at+dim], t.do[at:at+dim]
+	if hi == lo {
 		clear(dq)
-		if hi == lo {
-			continue
-		}
-		mean := f.dot(do, t.o[at:at+dim])
-		for s := lo; s < hi; s++ {
-			p[s-lo] = t.h.Scale * f.dot(q, t.k[s*t.ldk+kv*dim:])
-		}
-		f.expSum(p, p, t.lse[row*t.h.Q+h])
-		for s := lo; s < hi; s++ {
-			ks := s*t.ldk + kv*dim
-			ds := p[s-lo] * (f.dot(do, t.v[ks:]) - mean) * t.h.Scale
-			f.axpy(dq, ds, t.k[ks:])
-			f.axpy(t.dk[ks:ks+dim], ds, q)
-			f.axpy(t.dv[ks:ks+dim], p[s-lo], do)
-		}
+		return
+	}
+	p, ds, qs := w.scratch(slotB, hi-lo), w.scratch(slotE, hi-lo), w.scratch(slotC, dim)
+	f.scale(qs, q, t.h.Scale)
+	f.dots(p, qs, t.k[ks:], t.ldk)
+	f.expSum(p, p, t.lse[row*t.h.Q+h])
+	f.dots(ds, do, t.v[ks:], t.ldk)
+	f.softmaxGrad(ds, p, f.dot(do, t.o[at:at+dim]), t.h.Scale)
+	f.weighted(dq, ds, t.k[ks:], t.ldk)
+	for s := range p {
+		f.axpy(t.dk[ks+s*t.ldk:ks+s*t.ldk+dim], ds[s], q)
+		f.axpy(t.dv[ks+s*t.ldk:ks+s*t.ldk+dim], p[s], do)
 	}
 }
 
-// dense is one block of query rows as matrix products.
-func (t *attnGradTask) dense(w *worker, b queryBlock, kv int) {
-	f, dim, lanes := w.d.f, t.h.Dim, b.rows*t.group
-	stats := w.scratch(slotD, 4*nr)
-	lse, mean, unused, scale := stats[:nr], stats[nr:2*nr], stats[2*nr:3*nr], stats[3*nr:]
-	q, qT := t.gather(w, slotE, t.q, b, kv, t.h.Scale)
-	do, doT := t.gather(w, slotF, t.do, b, kv, 1)
-	for j := range nr {
-		lse[j], mean[j], scale[j] = 0, 0, t.h.Scale
-		if j < lanes {
-			row, head := t.lane(b, kv, j)
-			mean[j] = f.dot(do[j*dim:(j+1)*dim], t.o[row*t.ldq+head*dim:])
-			lse[j] = t.lse[row*t.h.Q+head]
+// dense is a block of rows of one head: P and dS of all its rows, then what they add to dk, dv.
+func (t *attnGradTask) dense(w *worker, b queryBlock, h, kv int, kT, vT []float32, first int) {
+	f, dim, end := w.d.f, t.h.Dim, b.row+b.rows
+	win := b.window(first)
+	p, ds := w.scratch(slotB, b.rows*win.width), w.scratch(slotE, b.rows*win.width)
+	for r0 := b.row; r0 < end; r0 += f.mr() {
+		rows := min(f.mr(), end-r0)
+		ps, dss := p[(r0-b.row)*win.width:], ds[(r0-b.row)*win.width:]
+		t.scores(f, ps, t.q, kT, r0, rows, h, win)
+		t.scores(f, dss, t.do, vT, r0, rows, h, win)
+		for i := range rows {
+			at := (r0+i)*t.ldq + h*dim
+			prow, live := t.live(ps, r0, i, win)
+			dsrow, _ := t.live(dss, r0, i, win)
+			for _, row := range [...][]float32{prow, dsrow} {
+				clear(row[:live.lo])
+				clear(row[live.hi:])
+			}
+			prow, dsrow = prow[live.lo:live.hi], dsrow[live.lo:live.hi]
+			f.expSum(prow, prow, t.lse[(r0+i)*t.h.Q+h])
+			f.softmaxGrad(dsrow, prow, f.dot(t.do[at:at+dim], t.o[at:]), t.h.Scale)
 		}
-		if math.IsInf(float64(lse[j]), -1) {
-			lse[j] = 0
-		}
+		t.combine(f, t.dq, dss, t.k, r0, rows, h, kv, win, b.hi)
 	}
-	p := t.scores(w, slotB, t.k, qT, b, kv)
-	t.mask(p, b)
-	f.expCols(p, lse, unused)
-	ds := t.scores(w, slotC, t.v, doT, b, kv)
-	f.gradCols(ds, p, mean)
-	dqT := w.scratch(slotG, dim*nr)
-	t.weighted(w, dqT, t.k, ds, b, kv)
-	t.scatter(w, t.dq, dqT, b, kv, scale)
-	t.spread(w, t.dv, p, do, b, kv, lanes)
-	t.spread(w, t.dk, ds, q, b, kv, lanes)
+	t.spread(f, t.dv, p, t.do, b, h, kv, win)
+	t.spread(f, t.dk, ds, t.q, b, h, kv, win)
 }
 
-// spread adds Pᵀ [u lanes]·rows [lanes dim] to the block's keys of x [S, KV·dim].
-func (t *attnGradTask) spread(w *worker, x, p, rows []float32, b queryBlock, kv, lanes int) {
-	f, dim, n := w.d.f, t.h.Dim, b.hi-b.lo
-	xp, pp, rp := unsafe.SliceData(x), unsafe.SliceData(p), unsafe.SliceData(rows)
-	for u := 0; u < n; u += f.mr() {
-		kernel := f.tileRow[min(f.mr(), n-u)]
+// spread adds Pᵀ [keys rows]·Y [rows dim] to one head of x [S, KV·dim], for the block's rows.
+func (t *attnGradTask) spread(f *form, x, p, y []float32, b queryBlock, h, kv int, win window) {
+	dim, mr := t.h.Dim, f.mr()
+	xp, pp, yp := unsafe.SliceData(x), unsafe.SliceData(p), unsafe.SliceData(y)
+	for u := b.lo; u < b.hi; u += mr {
+		kernel := f.tile[min(mr, b.hi-u)]
 		for j := 0; j < dim; j += nr {
-			kernel(lanes, at(pp, u*nr), nr, at(rp, j), dim,
-				at(xp, (b.lo+u)*t.ldk+kv*dim+j), t.ldk, 1, columns(dim-j))
+			kernel(b.rows, at(pp, u-win.lo), win.width, at(yp, b.row*t.ldq+h*dim+j), t.ldq,
+				at(xp, u*t.ldk+kv*dim+j), t.ldk, 1, columns(dim-j))
 		}
 	}
 }

@@ -64,14 +64,12 @@ type form struct {
 	max func(x []float32) float32
 	// expSum: y[i] = exp(x[i]−m), and their sum. y may be x.
 	expSum func(y, x []float32, m float32) float32
-	// colMax, expCols and gradCols work on columns of rows [len(s)/nr][nr]:
-	//
-	//	m[j] = max(m[j], s[u*nr+j])
-	//	s[u*nr+j] = exp(s[u*nr+j] − m[j]); sum[j] += s[u*nr+j]
-	//	s[u*nr+j] = p[u*nr+j]·(s[u*nr+j] − mean[j])
-	colMax   func(m, s []float32)
-	expCols  func(s, m, sum []float32)
-	gradCols func(s, p, mean []float32)
+	// dots: y[j] = Σ_i q[i]·k[j*stride+i], i < len(q)
+	dots func(y, q, k []float32, stride int)
+	// weighted: o[i] = Σ_j p[j]·v[j*stride+i], i < len(o)
+	weighted func(o, p, v []float32, stride int)
+	// softmaxGrad: d[i] = scale·p[i]·(d[i] − mean)
+	softmaxGrad func(d, p []float32, mean, scale float32)
 	// rope: a[i], b[i] = a[i]·c[i] − b[i]·s[i]·sign, b[i]·c[i] + a[i]·s[i]·sign
 	rope func(a, b, c, s []float32, sign float32)
 	// rmsGrad: dx[i] += r·(dy[i]·g[i] − x[i]·c)
@@ -85,6 +83,9 @@ type form struct {
 	dot64  func(a, b []float64) float64
 	axpy64 func(y []float64, a float64, x []float64)
 }
+
+// maxRows is no less than mr of any form.
+const maxRows = 16
 
 // mr is the most rows of a tile.
 func (f *form) mr() int { return len(f.tile) - 1 }

@@ -7,36 +7,36 @@ import (
 
 // loops is the form that runs anywhere and says what the others mean.
 var loops = form{
-	name:       "loops",
-	tile:       tileLoops(false),
-	tileRow:    tileLoops(true),
-	panelF32:   panelF32Loop,
-	panelF16:   panelF16Loop,
-	panelBF16:  panelBF16Loop,
-	panelQ8:    panelQ8Loop,
-	widenF16:   widenF16Loop,
-	widenBF16:  widenBF16Loop,
-	packT:      packTLoop,
-	dot:        dotLoop,
-	dot3:       dot3Loop,
-	add:        addLoop,
-	mul:        mulLoop,
-	axpy:       axpyLoop,
-	scale:      scaleLoop,
-	mulScale:   mulScaleLoop,
-	mulAcc:     mulAccLoop,
-	max:        maxLoop,
-	expSum:     expSumLoop,
-	colMax:     colMaxLoop,
-	expCols:    expColsLoop,
-	gradCols:   gradColsLoop,
-	rope:       ropeLoop,
-	rmsGrad:    rmsGradLoop,
-	swiglu:     swigluLoop,
-	swigluGrad: swigluGradLoop,
-	adamw:      adamwLoop,
-	dot64:      dot64Loop,
-	axpy64:     axpy64Loop,
+	name:        "loops",
+	tile:        tileLoops(false),
+	tileRow:     tileLoops(true),
+	panelF32:    panelF32Loop,
+	panelF16:    panelF16Loop,
+	panelBF16:   panelBF16Loop,
+	panelQ8:     panelQ8Loop,
+	widenF16:    widenF16Loop,
+	widenBF16:   widenBF16Loop,
+	packT:       packTLoop,
+	dot:         dotLoop,
+	dot3:        dot3Loop,
+	add:         addLoop,
+	mul:         mulLoop,
+	axpy:        axpyLoop,
+	scale:       scaleLoop,
+	mulScale:    mulScaleLoop,
+	mulAcc:      mulAccLoop,
+	max:         maxLoop,
+	expSum:      expSumLoop,
+	dots:        dotsLoop,
+	weighted:    weightedLoop,
+	softmaxGrad: softmaxGradLoop,
+	rope:        ropeLoop,
+	rmsGrad:     rmsGradLoop,
+	swiglu:      swigluLoop,
+	swigluGrad:  swigluGradLoop,
+	adamw:       adamwLoop,
+	dot64:       dot64Loop,
+	axpy64:      axpy64Loop,
 }
 
 // tileLoops are the tiles of 1 … 4 rows.
@@ -238,22 +238,22 @@ func expSumLoop(y, x []float32, m float32) float32 {
 
 func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
 
-func colMaxLoop(m, s []float32) {
-	for i, v := range s {
-		m[i%nr] = max(m[i%nr], v)
+func dotsLoop(y, q, k []float32, stride int) {
+	for j := range y {
+		y[j] = dotLoop(q, k[j*stride:])
 	}
 }
 
-func expColsLoop(s, m, sum []float32) {
-	for i, v := range s {
-		s[i] = exp(v - m[i%nr])
-		sum[i%nr] += s[i]
+func weightedLoop(o, p, v []float32, stride int) {
+	clear(o)
+	for j, pj := range p {
+		axpyLoop(o, pj, v[j*stride:])
 	}
 }
 
-func gradColsLoop(s, p, mean []float32) {
-	for i, v := range s {
-		s[i] = p[i] * (v - mean[i%nr])
+func softmaxGradLoop(d, p []float32, mean, scale float32) {
+	for i := range d {
+		d[i] = scale * p[i] * (d[i] - mean)
 	}
 }
 

@@ -187,41 +187,41 @@ func expSumSimd(y, x []float32, m float32) float32 {
 	return sum(s) + expSumLoop(y[i:], x[i:], m)
 }
 
-func colMaxSimd(m, s []float32) {
-	w := simd.Float32s{}.Len()
-	mp, sp := unsafe.SliceData(m), unsafe.SliceData(s)
-	for j := 0; j < nr; j += w {
-		v := load(mp, j)
-		for o := j; o < len(s); o += nr {
-			v = v.Max(load(sp, o))
-		}
-		store(mp, j, v)
+func dotsSimd(y, q, k []float32, stride int) {
+	for j := range y {
+		y[j] = dotSimd(q, k[j*stride:])
 	}
 }
 
-func expColsSimd(s, m, total []float32) {
-	w := simd.Float32s{}.Len()
-	sp, mp, tp := unsafe.SliceData(s), unsafe.SliceData(m), unsafe.SliceData(total)
-	for j := 0; j < nr; j += w {
-		mv, t := load(mp, j), load(tp, j)
-		for o := j; o < len(s); o += nr {
-			e := expv(load(sp, o).Sub(mv))
-			store(sp, o, e)
-			t = t.Add(e)
+// weightedSimd keeps a vector of o in a register while the rows pass.
+func weightedSimd(o, p, v []float32, stride int) {
+	n, w := len(o), simd.Float32s{}.Len()
+	op, vp := unsafe.SliceData(o), unsafe.SliceData(v)
+	i := 0
+	for ; i <= n-2*w; i += 2 * w {
+		var a, b simd.Float32s
+		for j, x := range p {
+			xv := simd.BroadcastFloat32s(x)
+			a = load(vp, j*stride+i).MulAdd(xv, a)
+			b = load(vp, j*stride+i+w).MulAdd(xv, b)
 		}
-		store(tp, j, t)
+		store(op, i, a)
+		store(op, i+w, b)
+	}
+	if i < n {
+		weightedLoop(o[i:], p, v[min(i, len(v)):], stride)
 	}
 }
 
-func gradColsSimd(s, p, mean []float32) {
-	w := simd.Float32s{}.Len()
-	sp, pp, mp := unsafe.SliceData(s), unsafe.SliceData(p), unsafe.SliceData(mean)
-	for j := 0; j < nr; j += w {
-		mv := load(mp, j)
-		for o := j; o < len(s); o += nr {
-			store(sp, o, load(sp, o).Sub(mv).Mul(load(pp, o)))
-		}
+func softmaxGradSimd(d, p []float32, mean, scale float32) {
+	n, w := len(d), simd.Float32s{}.Len()
+	dp, pp := unsafe.SliceData(d), unsafe.SliceData(p)
+	mv, sv := simd.BroadcastFloat32s(mean), simd.BroadcastFloat32s(scale)
+	i := 0
+	for ; i <= n-w; i += w {
+		store(dp, i, load(dp, i).Sub(mv).Mul(load(pp, i)).Mul(sv))
 	}
+	softmaxGradLoop(d[i:], p[i:], mean, scale)
 }
 
 func ropeSimd(a, b, c, s []float32, sign float32) {
@@ -312,7 +312,7 @@ func useSimd(f *form) {
 	f.dot, f.dot3, f.add, f.mul, f.axpy = dotSimd, dot3Simd, addSimd, mulSimd, axpySimd
 	f.scale, f.mulScale, f.mulAcc = scaleSimd, mulScaleSimd, mulAccSimd
 	f.max, f.expSum = maxSimd, expSumSimd
-	f.colMax, f.expCols, f.gradCols = colMaxSimd, expColsSimd, gradColsSimd
+	f.dots, f.weighted, f.softmaxGrad = dotsSimd, weightedSimd, softmaxGradSimd
 	f.rope, f.rmsGrad = ropeSimd, rmsGradSimd
 	f.swiglu, f.swigluGrad, f.adamw = swigluSimd, swigluGradSimd, adamwSimd
 }

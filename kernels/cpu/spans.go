@@ -10,9 +10,14 @@ type queryBlock struct {
 	dense     bool
 }
 
-// denseLanes is the fewest lanes of 32 that make a dense block worth while: below it the matrix
-// products mostly multiply empty lanes.
-const denseLanes = 4
+const (
+	// stripsPerBlock strips of rows share the products that have rows as their inner index.
+	stripsPerBlock = 4
+	// denseRows is the fewest rows of a dense block: fewer do not repay packing their keys.
+	denseRows = 4
+	// blocksPerPart blocks share packed keys; more parts than this are for parallel work.
+	blocksPerPart = 8
+)
 
 // span is the keys that a row sees; an empty span is [0, 0).
 func (t *attnTask) span(row int) (lo, hi int) {
@@ -23,10 +28,10 @@ func (t *attnTask) span(row int) (lo, hi int) {
 	return lo, hi
 }
 
-// plan cuts the query rows into blocks of up to 32 lanes. A row joins a block while their keys
-// overlap and the union stays below twice the longest span (plus a block's own causal staircase).
-func (t *attnTask) plan() {
-	most := max(1, nr/t.group)
+// plan cuts the query rows into blocks, and the blocks into parts. A row joins a block while their
+// keys overlap and the union stays close to the longest span.
+func (t *attnTask) plan(mr int) {
+	most := mr * stripsPerBlock
 	for row := 0; row < len(t.spans)/2; {
 		lo, hi := t.span(row)
 		b := queryBlock{row: row, rows: 1, lo: lo, hi: hi}
@@ -34,39 +39,51 @@ func (t *attnTask) plan() {
 		for b.rows < most && row+b.rows < len(t.spans)/2 {
 			lo, hi := t.span(row + b.rows)
 			if hi == lo || b.hi == b.lo || lo >= b.hi || hi <= b.lo ||
-				max(hi, b.hi)-min(lo, b.lo) > 2*max(longest, hi-lo)+nr {
+				max(hi, b.hi)-min(lo, b.lo) > 2*max(longest, hi-lo)+most {
 				break
 			}
 			longest = max(longest, hi-lo)
 			b.lo, b.hi = min(lo, b.lo), max(hi, b.hi)
 			b.rows++
 		}
-		lanes := b.rows * t.group
-		b.dense = b.hi > b.lo && lanes >= denseLanes && lanes <= nr
+		b.dense = b.hi > b.lo && b.rows*t.group >= denseRows
 		t.blocks = append(t.blocks, b)
 		row += b.rows
 	}
+	t.cut()
 }
 
-// cut groups the blocks so that no key is seen from two groups: the gradients of keys and values
-// of a group belong to it alone.
-func (t *attnTask) cut(least []int) []int {
-	// least[i] is the lowest key that blocks i and later see.
-	next := math.MaxInt
-	for i := len(t.blocks) - 1; i >= 0; i-- {
+// cut makes parts of consecutive blocks such that no key is seen from two parts: what a part adds
+// to the gradients of keys and values belongs to it alone. The forward pass cuts further.
+func (t *attnTask) cut() {
+	// least[i] is the lowest key that blocks n−i and later see.
+	n, next := len(t.blocks), math.MaxInt
+	t.least = append(t.least, next)
+	for i := n - 1; i >= 0; i-- {
 		if b := t.blocks[i]; b.hi > b.lo {
 			next = min(next, b.lo)
 		}
-		least = append(least, next)
+		t.least = append(t.least, next)
 	}
-	t.groups = append(t.groups, 0)
-	end := 0
+	end, start := 0, 0
 	for i, b := range t.blocks {
-		if i > 0 && least[len(least)-1-i] >= end {
-			t.groups = append(t.groups, i)
+		if i == 0 || t.least[n-i] >= end || (!t.whole && i-start == blocksPerPart) {
+			t.parts = append(t.parts, i)
+			start = i
 		}
 		end = max(end, b.hi)
 	}
-	t.groups = append(t.groups, len(t.blocks))
-	return least
+	t.parts = append(t.parts, n)
+}
+
+// part is the blocks of part i and the union [lo, hi) of the keys of the dense ones.
+func (t *attnTask) part(i int) (blocks []queryBlock, lo, hi int) {
+	blocks = t.blocks[t.parts[i]:t.parts[i+1]]
+	lo = math.MaxInt
+	for _, b := range blocks {
+		if b.dense {
+			lo, hi = min(lo, b.lo), max(hi, b.hi)
+		}
+	}
+	return blocks, min(lo, hi), hi
 }
