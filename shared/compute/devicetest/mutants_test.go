@@ -20,20 +20,24 @@ func (r *recorder) Errorf(format string, args ...any) {
 	r.messages = append(r.messages, fmt.Sprintf(format, args...))
 }
 
+// collect runs f to its end or to its FailNow.
+func (r *recorder) collect(f func()) {
+	done := make(chan bool)
+	go func() { // FailNow ends the goroutine
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
 // failures runs one check against dev and returns what it complained of.
 func failures(name string, dev compute.Device, o Options) []string {
 	r := new(recorder)
 	for _, c := range checks {
-		if c.name != name {
-			continue
+		if c.name == name {
+			r.collect(func() { c.against(r, dev, o) })
+			return r.messages
 		}
-		done := make(chan bool)
-		go func() { // FailNow ends the goroutine
-			defer close(done)
-			c.against(r, dev, o)
-		}()
-		<-done
-		return r.messages
 	}
 	return []string{"no such check"}
 }
