@@ -3,7 +3,7 @@
 // It reads and writes safetensors (huggingface.co/docs/safetensors):
 //
 //	u64 n, little-endian | n bytes of JSON | data
-//	{"__metadata__": {key: text}, NAME: {"dtype": "F32", "shape": [out, in], "data_offsets": [a, b]}}
+//	{"__metadata__": {KEY: TEXT}, NAME: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}
 //
 // A header is checked to the last byte before anything is allocated from what it says: a file is
 // read whole or refused with one sentence. Tensors are streamed one at a time, converted to f32.

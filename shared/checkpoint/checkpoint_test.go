@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -21,6 +20,14 @@ func file(header string, data int) []byte {
 }
 
 func open(b []byte) (*File, error) { return Open(bytes.NewReader(b), int64(len(b))) }
+
+// refused fails unless err is one that says want.
+func refused(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want an error with %q", err, want)
+	}
+}
 
 func encode(t *testing.T, tensors []Tensor, meta map[string]string) []byte {
 	t.Helper()
@@ -85,7 +92,7 @@ func TestRoundTripOfEveryType(t *testing.T) {
 	var names []string
 	for _, w := range tensors {
 		names = append(names, w.Name)
-		if got, ok := f.Tensor(w.Name); !ok || got.DType != w.DType || !slices.Equal(got.Shape, w.Shape) {
+		if got, ok := f.Tensor(w.Name); !ok || got.String() != w.Info.String() {
 			t.Errorf("%s is %v, want %v", w.Name, got, w.Info)
 		}
 		if s, err := f.Section(w.Name); err != nil || s.Size()%int64(w.DType.Size()) != 0 {
@@ -175,7 +182,9 @@ func TestWriteDoesNotDependOnOrder(t *testing.T) {
 	want := encode(t, tensors, meta)
 	rng := rand.New(rand.NewPCG(2, 0))
 	for range 20 {
-		rng.Shuffle(len(tensors), func(i, j int) { tensors[i], tensors[j] = tensors[j], tensors[i] })
+		rng.Shuffle(len(tensors), func(i, j int) {
+			tensors[i], tensors[j] = tensors[j], tensors[i]
+		})
 		if got := encode(t, tensors, meta); !bytes.Equal(got, want) {
 			t.Fatalf("got %q, want %q", got, want)
 		}
@@ -194,115 +203,20 @@ func TestWriteDoesNotDependOnOrder(t *testing.T) {
 	}
 }
 
-func TestReadsWhatTheFormatAllows(t *testing.T) {
-	for name, b := range map[string][]byte{
-		"spaces": file("{ \"a\" : { \"shape\":[ 2 ] , \"data_offsets\":[0, 8],\"dtype\":\"F32\"} }\n \t", 8),
-		"data in any order": file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},`+
-			`"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 8),
-		"empty tensors between": file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},`+
-			`"b":{"dtype":"F32","shape":[0],"data_offsets":[4,4]},`+
-			`"c":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8),
-		"empty tensor first": file(`{"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},`+
-			`"a":{"dtype":"F32","shape":[3,0],"data_offsets":[0,0]}}`, 4),
-		"escapes":       file(`{"\u0061\/":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 4),
-		"unread types":  file(`{"a":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}}`, 4),
-		"metadata last": file(`{"a":{"dtype":"I32","shape":[],"data_offsets":[0,4]},"__metadata__":{}}`, 4),
-	} {
-		if _, err := open(b); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestRefusesHostileFiles(t *testing.T) {
-	entry := func(rest string) string { return `{"a":{` + rest + `}}` }
-	long := binary.LittleEndian.AppendUint64(nil, maxHeader+1)
-	huge := binary.LittleEndian.AppendUint64(nil, math.MaxUint64)
-	for _, c := range []struct {
-		name, want string
-		file       []byte
-	}{
-		{"nothing", "0 bytes are too few", nil},
-		{"seven bytes", "7 bytes are too few", make([]byte, 7)},
-		{"header beyond 100 MB", "want at most 100000000", append(long, "{}"...)},
-		{"header of 2^64-1", "want at most", append(huge, "{}"...)},
-		{"header beyond the file", "in a file of", file("{}", 0)[:9]},
-		{"empty header", "does not start with {", file("", 0)},
-		{"a pickle", "does not start", file("\x80\x02}q\x00.", 0)},
-		{"a list", "does not start", file(`[]`, 0)},
-		{"leading space", "does not start", file(` {}`, 0)},
-		{"broken JSON", "header:", file(`{"a":`, 0)},
-		{"bad UTF-8", "UTF-8", file("{\"\xff\":{}}", 0)},
-		{"two values", "after its end", file(`{}{}`, 0)},
-		{"zeros for padding", "after its end", file("{}\x00", 0)},
-		{"duplicate tensor", "duplicate", file(`{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},`+
-			`"\u0061":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}`, 0)},
-		{"duplicate field", "duplicate", file(entry(`"dtype":"F32","dtype":"F16"`), 0)},
-		{"duplicate metadata", "duplicate", file(`{"__metadata__":{"a":"","a":""}}`, 0)},
-		{"metadata not text", "want string", file(`{"__metadata__":{"a":1}}`, 0)},
-		{"metadata not an object", "want {", file(`{"__metadata__":[]}`, 0)},
-		{"tensor not an object", "want {", file(`{"a":7}`, 0)},
-		{"unknown field", `unknown field "x"`, file(entry(`"x":1`), 0)},
-		{"no dtype", "want dtype, shape", file(entry(`"shape":[1],"data_offsets":[0,4]`), 4)},
-		{"no shape", "want dtype, shape", file(entry(`"dtype":"F32","data_offsets":[0,4]`), 4)},
-		{"no offsets", "want dtype, shape", file(entry(`"dtype":"F32","shape":[1]`), 4)},
-		{"one offset", "want dtype, shape", file(entry(`"dtype":"F32","shape":[1],"data_offsets":[0]`), 4)},
-		{"three offsets", "more than 2", file(entry(`"dtype":"F32","shape":[1],"data_offsets":[0,4,4]`), 4)},
-		{"unknown dtype", `unknown data type "Q4"`, file(entry(`"dtype":"Q4","shape":[1],"data_offsets":[0,4]`), 4)},
-		{"negative side", "-1 is not a whole", file(entry(`"dtype":"F32","shape":[-1],"data_offsets":[0,4]`), 4)},
-		{"fraction", "1.5 is not a whole", file(entry(`"dtype":"F32","shape":[1.5],"data_offsets":[0,4]`), 4)},
-		{"exponent", "1e0 is not a whole", file(entry(`"dtype":"F32","shape":[1e0],"data_offsets":[0,4]`), 4)},
-		{"2^64", "is not a whole", file(entry(`"dtype":"F32","shape":[18446744073709551616],"data_offsets":[0,4]`), 4)},
-		{"17 sides", "more than 16", file(entry(`"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]`), 4)},
-		{"shape overflows", "overflows", file(entry(`"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,0]`), 0)},
-		{"bytes overflow", "overflows", file(entry(`"dtype":"F64","shape":[2305843009213693952],"data_offsets":[0,0]`), 0)},
-		{"offsets backwards", "bytes [4, 0)", file(entry(`"dtype":"F32","shape":[1],"data_offsets":[4,0]`), 4)},
-		{"offsets beyond", "bytes [0, 8) of 4", file(entry(`"dtype":"F32","shape":[2],"data_offsets":[0,8]`), 4)},
-		{"shape against offsets", "4 bytes, want 8", file(entry(`"dtype":"F32","shape":[2],"data_offsets":[0,4]`), 4)},
-		{"a hole at the start", "belong to none", file(entry(`"dtype":"F32","shape":[1],"data_offsets":[4,8]`), 8)},
-		{"a hole between", "bytes [4, 8) belong to none", file(
-			`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}`, 12)},
-		{"overlap", "within another that ends at 8", file(
-			`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8)},
-		{"the same bytes twice", "within another", file(
-			`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 8)},
-		{"truncated data", "bytes [0, 8) of 7", file(entry(`"dtype":"F32","shape":[2],"data_offsets":[0,8]`), 7)},
-		{"data behind", "9 bytes of data, want the 8", file(entry(`"dtype":"F32","shape":[2],"data_offsets":[0,8]`), 9)},
-		{"deep nesting", "", file(`{"a":`+strings.Repeat("[", 1<<20)+`}`, 0)},
-	} {
-		_, err := open(c.file)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
-		} else if !strings.HasPrefix(err.Error(), "checkpoint: not a safetensors file: ") {
-			t.Errorf("%s: %v", c.name, err)
-		}
-	}
-}
-
-// A reader that has fewer bytes than it was said to have.
-func TestShortReader(t *testing.T) {
-	b := encode(t, []Tensor{FromFloat32("a", F32, []float32{1, 2, 3}, 3)}, nil)
-	for n := range len(b) {
-		f, err := Open(bytes.NewReader(b[:n]), int64(len(b)))
-		if err == nil {
-			_, err = f.Float32("a")
-		}
-		if !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Fatalf("%d of %d bytes: %v", n, len(b), err)
-		}
-	}
-}
-
 func TestReadErrorsNameTheTensor(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
 	f, err := open(encode(t, []Tensor{
-		FromFloat32("nan", F32, []float32{1, 2, nan}, 3), FromFloat32("inf", BF16, []float32{1, inf}, 2),
+		FromFloat32("nan", F32, []float32{1, 2, nan}, 3),
+		FromFloat32("inf", BF16, []float32{1, inf}, 2),
 		FromInt8("int", []int8{1}, 1),
 	}, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	get := func(name string, opts ...Option) error { _, err := f.Float32(name, opts...); return err }
+	get := func(name string, opts ...Option) error {
+		_, err := f.Float32(name, opts...)
+		return err
+	}
 	_, errInt8 := f.Int8("nan")
 	_, errInt32 := f.Int32("gone")
 	_, err64 := f.Float64("int")
@@ -322,9 +236,7 @@ func TestReadErrorsNameTheTensor(t *testing.T) {
 		`: no tensor "gone"`:                              errRaw,
 		`t: no tensor "gone"`:                             errSection,
 	} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q", err, want)
-		}
+		refused(t, err, want)
 	}
 	if err := get("nan"); err != nil {
 		t.Errorf("without Finite: %v", err)
@@ -337,6 +249,8 @@ func TestWriteRefuses(t *testing.T) {
 		return Tensor{Name: "s", Info: Info{DType: F32, Shape: []int{2}},
 			Encode: func(w io.Writer) error { _, err := w.Write(make([]byte, n)); return err }}
 	}
+	huge := Info{DType: F32, Shape: []int{1 << 62, 4}}
+	deep := Info{DType: F32, Shape: make([]int, 17)}
 	for want, tensors := range map[string][]Tensor{
 		`"a": the name is taken`:              {one, one},
 		`"__metadata__": the name is taken`:   {FromFloat32("__metadata__", F32, nil, 0)},
@@ -346,54 +260,11 @@ func TestWriteRefuses(t *testing.T) {
 		`"s": 4 bytes, want 8 for F32 [2]`:    {stream(4)},
 		`"s": 4 bytes more than its shape`:    {stream(12)},
 		`invalid UTF-8`:                       {FromFloat32("\xff", F32, nil, 0)},
-		`17 sides, want at most 16`:           {FromFloat32("x", F32, []float32{1}, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)},
+		`17 sides, want at most 16`:           {{Name: "x", Info: deep}},
 		`unknown data type "F12"`:             {{Name: "x", Info: Info{DType: "F12"}}},
-		`shape [4611686018427387904 4] overf`: {{Name: "x", Info: Info{DType: F32, Shape: []int{1 << 62, 4}}}},
+		`shape [4611686018427387904 4] overf`: {{Name: "x", Info: huge}},
 	} {
 		err := Write(io.Discard, tensors, nil)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q", err, want)
-		}
+		refused(t, err, want)
 	}
-}
-
-func FuzzOpen(f *testing.F) {
-	f.Add(file("{}", 0))
-	f.Add(file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 8))
-	f.Add(file(`{"a":{"dtype":"F16","shape":[1,0],"data_offsets":[0,0]},"__metadata__":{"k":"v"}}`, 0))
-	f.Add(file(`{"a":{"dtype":"I8","shape":[9223372036854775807],"data_offsets":[0,9223372036854775807]}}`, 0))
-	f.Add(file(`{"a":[[[{`, 0))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		f, err := open(b)
-		if err != nil {
-			return
-		}
-		var total int64
-		var again []Tensor
-		for _, name := range f.Names() {
-			info, _ := f.Tensor(name)
-			raw, err := f.Raw(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(raw) != info.Len()*info.DType.Size() {
-				t.Fatalf("%s is %v of %d bytes", name, info, len(raw))
-			}
-			total += int64(len(raw))
-			_, _ = f.Float32(name, Finite) // may refuse, must not panic
-			again = append(again, Tensor{Name: name, Info: info,
-				Encode: func(w io.Writer) error { _, err := w.Write(raw); return err }})
-		}
-		if f.data+total != int64(len(b)) {
-			t.Fatalf("%d bytes of header and %d of tensors in a file of %d", f.data, total, len(b))
-		}
-		rewritten := encode(t, again, f.Metadata())
-		g, err := open(rewritten)
-		if err != nil {
-			t.Fatalf("%v: %q", err, rewritten)
-		}
-		if !slices.Equal(g.Names(), f.Names()) {
-			t.Fatalf("%q, want %q", g.Names(), f.Names())
-		}
-	})
 }

@@ -75,7 +75,8 @@ func TestBrainRoundsToNearestEven(t *testing.T) {
 		if !(a >= 0x1p-126 && a < 0x1.ffp127) { // subnormals have fewer bits; the rest is below
 			continue
 		}
-		want, _ := new(big.Float).SetPrec(8).SetMode(big.ToNearestEven).SetFloat64(float64(x)).Float32()
+		eight := new(big.Float).SetPrec(8).SetMode(big.ToNearestEven)
+		want, _ := eight.SetFloat64(float64(x)).Float32()
 		if got := math.Float32frombits(uint32(toBrain(x)) << 16); got != want {
 			t.Fatalf("%v rounds to %v, want %v", x, got, want)
 		}

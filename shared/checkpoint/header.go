@@ -74,7 +74,8 @@ func layOut(entries []entry, size int64) error {
 		case err != nil:
 			return fmt.Errorf("tensor %q: %w", e.name, err)
 		case e.begin < 0 || e.end < e.begin || e.end > size:
-			return fmt.Errorf("tensor %q: bytes [%d, %d) of %d of data", e.name, e.begin, e.end, size)
+			return fmt.Errorf("tensor %q: bytes [%d, %d) of %d of data",
+				e.name, e.begin, e.end, size)
 		case e.end-e.begin != want:
 			return fmt.Errorf("tensor %q: %d bytes, want %d for %v",
 				e.name, e.end-e.begin, want, e.info)

@@ -145,7 +145,8 @@ func encodeHeader(tensors []Tensor, meta map[string]string) ([]byte, error) {
 		case seen[t.Name]:
 			return nil, fmt.Errorf("tensor %q: the name is taken", t.Name)
 		case len(t.Shape) > maxDims:
-			return nil, fmt.Errorf("tensor %q: %d sides, want at most %d", t.Name, len(t.Shape), maxDims)
+			return nil, fmt.Errorf("tensor %q: %d sides, want at most %d",
+				t.Name, len(t.Shape), maxDims)
 		case n > math.MaxInt64-at:
 			return nil, fmt.Errorf("tensor %q: the file's length overflows", t.Name)
 		}

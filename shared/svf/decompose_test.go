@@ -213,12 +213,12 @@ func TestCacheRefusesOtherFiles(t *testing.T) {
 	named, two := m, m
 	named.Name, two.Name = svf.Name(1, svf.Up), svf.Name(2, svf.Up)
 	for want, b := range map[string][]byte{
-		"not a safetensors file":                                  good[:len(good)/2],
-		"its numbers are not those":                               flip(good, len(good)-1),
-		"was decomposed from weight " + collision.Weight.String(): contentsOf(t, collision),
-		"it does not hold " + m.Name + " alone":                   contentsOf(t, named),
-		"does not hold " + m.Name + " alone":                      contentsOf(t, m, two),
-		"not a decomposition file":                                encodeExpert(t, expert(t, "mlp", 1)),
+		"not a safetensors file":                              good[:len(good)/2],
+		"its numbers are not those":                           flip(good, len(good)-1),
+		"decomposed from weight " + collision.Weight.String(): contentsOf(t, collision),
+		"it does not hold " + m.Name + " alone":               contentsOf(t, named),
+		"does not hold " + m.Name + " alone":                  contentsOf(t, m, two),
+		"not a decomposition file":                            encodeExpert(t, expert(t, "q", 1)),
 	} {
 		err := store.Create(file, func(w io.Writer) error { _, err := w.Write(b); return err })
 		if err != nil {

@@ -192,7 +192,8 @@ func rewrite(t testing.TB, tensors []checkpoint.Tensor, change map[string]string
 func TestReadExpertRefusesForeignFiles(t *testing.T) {
 	z := "model.layers.1.mlp.gate_proj.z"
 	one := func(name string, dt checkpoint.DType, data []float32, shape ...int) []byte {
-		return rewrite(t, []checkpoint.Tensor{checkpoint.FromFloat32(name, dt, data, shape...)}, nil)
+		z := checkpoint.FromFloat32(name, dt, data, shape...)
+		return rewrite(t, []checkpoint.Tensor{z}, nil)
 	}
 	f32, nan := checkpoint.F32, float32(math.NaN())
 	good := rewrite(t, nil, nil)
