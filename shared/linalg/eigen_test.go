@@ -201,3 +201,9 @@ func BenchmarkEigenSym(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmarkEigenSym(b, Plain{}, n) })
 	}
 }
+
+func BenchmarkBasis(b *testing.B) {
+	for _, n := range []int{64, 288, 512} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmarkBasis(b, Plain{}, n) })
+	}
+}

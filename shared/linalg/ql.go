@@ -39,7 +39,7 @@ func solveQL(n int, d, e, z []float64, ld int) error {
 				break
 			}
 			if sweep == qlSweeps {
-				return fmt.Errorf("linalg: QL iteration: eigenvalue %d of %d: no convergence in %d sweeps",
+				return fmt.Errorf("linalg: QL: eigenvalue %d of %d: no convergence in %d sweeps",
 					l, n, qlSweeps)
 			}
 			qlSweep(l, m, n, d, f, z, ld)

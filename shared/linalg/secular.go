@@ -96,8 +96,7 @@ func between(lo, hi float64) float64 {
 	return lo + (hi-lo)/2
 }
 
-// start chooses the origin, a first guess and a bracket [lo, hi] around mu that leaves out the pole.
-// The guess solves the equation with all poles but two replaced by their sum at the middle.
+// start chooses the origin, a first guess and a bracket [lo, hi] around mu without the pole. The guess solves the equation with all poles but two replaced by their sum at the middle.
 func (q *secular) start(j, split int) (origin int, mu, lo, hi float64) {
 	k := len(q.d)
 	gap := q.d[split+1] - q.d[split]
@@ -172,8 +171,8 @@ func clamp(x, lo, hi float64) float64 {
 //
 //	f(λ) ≈ c + p/(d_split − λ) + q/(d_{split+1} − λ)
 //
-// which agrees with f and its slope at mu. The fixed-weight form keeps the weight z² of the origin's
-// pole, the middle way fits each side of the root by itself (Li; Bunch, Nielsen and Sorensen).
+// which agrees with f and its slope at mu. The fixed-weight form keeps z² of the origin's pole,
+// the middle way fits each side of the root by itself (Li; Bunch, Nielsen and Sorensen).
 func (q *secular) step(j, split, o int, mu float64, at sums, fixed bool) float64 {
 	d1, d2 := (q.d[split]-q.d[o])-mu, (q.d[split+1]-q.d[o])-mu
 	gap := q.d[split+1] - q.d[split]

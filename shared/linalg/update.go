@@ -192,24 +192,32 @@ func (u *update) vectors() {
 			u.eigenvector(j, s[j*k:j*k+k])
 		}
 	})
-	upper := u.count[inTop] + u.count[inBoth]    // columns that the upper half needs
-	lower := u.count[inBoth] + u.count[inBottom] // and the lower
-	cols := make([]int, k, u.n)                  // the columns in their new order
+	d := make([]float64, 0, u.n)
+	for j := range k {
+		d = append(d, u.dk[u.origin[j]]+u.mu[j])
+	}
+	for _, c := range u.gone {
+		d = append(d, u.d[c])
+	}
+	copy(u.d, d)
+
+	upper := u.count[inTop] + u.count[inBoth]    // columns that the upper half needs, the first
+	lower := u.count[inBoth] + u.count[inBottom] // and the lower, the last
+	g0 := u.g[:u.top*upper]
+	g1 := u.g[len(g0) : len(g0)+(u.n-u.top)*lower]
+	u.regroup(g0, g1, upper, lower)
+	u.p.Gemm64(u.top, k, upper, 1, g0, upper, 1, s, 1, k, u.q, u.ld)
+	u.p.Gemm64(u.n-u.top, k, lower, 1, g1, lower, 1, s[k-lower:], 1, k, u.q[u.top*u.ld:], u.ld)
+}
+
+// regroup moves the columns that take part to g0 [top upper] and g1 [n−top lower], in the order of
+// grp, and the others to the end of q, and clears the rest of q for the products.
+func (u *update) regroup(g0, g1 []float64, upper, lower int) {
+	k := len(u.keep)
+	cols := make([]int, k)
 	for r, i := range u.grp {
 		cols[r] = u.keep[i]
 	}
-	cols = append(cols, u.gone...)
-	dNew := make([]float64, u.n)
-	for j := range k {
-		dNew[j] = u.dk[u.origin[j]] + u.mu[j]
-	}
-	for i, c := range u.gone {
-		dNew[k+i] = u.d[c]
-	}
-	copy(u.d, dNew)
-
-	g0 := u.g[:u.top*upper]
-	g1 := u.g[len(g0) : len(g0)+(u.n-u.top)*lower]
 	u.p.Parallel(u.n, 16384/u.n+1, func(lo, hi int) {
 		old := make([]float64, u.n)
 		for i := lo; i < hi; i++ {
@@ -217,7 +225,7 @@ func (u *update) vectors() {
 			copy(old, row)
 			need, to := cols[:upper], g0[min(i, u.top)*upper:]
 			if i >= u.top {
-				need, to = cols[k-lower:k], g1[(i-u.top)*lower:]
+				need, to = cols[k-lower:], g1[(i-u.top)*lower:]
 			}
 			for x, c := range need {
 				to[x] = old[c]
@@ -228,8 +236,6 @@ func (u *update) vectors() {
 			}
 		}
 	})
-	u.p.Gemm64(u.top, k, upper, 1, g0, upper, 1, s, 1, k, u.q, u.ld)
-	u.p.Gemm64(u.n-u.top, k, lower, 1, g1, lower, 1, s[k-lower:], 1, k, u.q[u.top*u.ld:], u.ld)
 }
 
 // eigenvector writes ẑ_i/(d_i − λ_j), normalised, in the order of grp.
