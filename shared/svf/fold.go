@@ -34,8 +34,8 @@ func (s *Scratch) reserve(slot, n int) error {
 	if err != nil {
 		return fmt.Errorf("svf: scratch of %d numbers: %w", n, err)
 	}
-	if !s.slots[slot].IsZero() {
-		s.dev.Free(s.slots[slot].Buf)
+	if err := s.release(s.slots[slot].Buf); err != nil {
+		return err
 	}
 	s.slots[slot] = t
 	return nil
@@ -50,8 +50,8 @@ func (s *Scratch) reserveCount(n int) error {
 	if err != nil {
 		return fmt.Errorf("svf: scratch of %d ints: %w", n, err)
 	}
-	if !s.count.IsZero() {
-		s.dev.Free(s.count.Buf)
+	if err := s.release(s.count.Buf); err != nil {
+		return err
 	}
 	numbers := make([]int32, n)
 	for i := range numbers {
@@ -59,6 +59,18 @@ func (s *Scratch) reserveCount(n int) error {
 	}
 	s.dev.WriteInts(count, numbers)
 	s.count = count
+	return nil
+}
+
+// release frees a buffer that has been replaced, once the ops that use it are on their way.
+func (s *Scratch) release(b compute.Buffer) error {
+	if b == nil {
+		return nil
+	}
+	if err := s.dev.Submit(); err != nil {
+		return fmt.Errorf("svf: scratch: %w", err)
+	}
+	s.dev.Free(b)
 	return nil
 }
 

@@ -43,8 +43,8 @@ func (p Parametrisation) Init(rng *rand.Rand, r int) []float32 {
 }
 
 // Scale computes what a Folder or Projector takes, dst = z̃ − 1, from the parameters and the
-// matrix's singular values (Linear does not look at them). All are [R]. It fails where the
-// parameters are not finite or leave nothing of the nuclear norm.
+// matrix's singular values (Linear does not look at them). All are [R]; dst may be params. It fails
+// where the parameters are not finite or leave nothing of the nuclear norm.
 func (p Parametrisation) Scale(dst, params []float32, sigma []float64) error {
 	if err := p.check(); err != nil {
 		return err
