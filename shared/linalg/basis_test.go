@@ -221,7 +221,7 @@ func TestOneBasisScales(t *testing.T) {
 		}
 		subtractProduct(got, d, u, v, func(k int) float64 { return z[k] })
 		if e := nanMax(got); !(e <= relScaled*d.Sigma[0]) {
-			t.Errorf("the two forms differ by %.1e of σ₁, want at most %.0e", e/d.Sigma[0], relScaled)
+			t.Errorf("the forms differ by %.1e of σ₁, want at most %.0e", e/d.Sigma[0], relScaled)
 		}
 	})
 }
@@ -365,7 +365,8 @@ func TestResidualSeesErrors(t *testing.T) {
 }
 
 func TestBasisRejects(t *testing.T) {
-	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		bad := float32(v)
 		w := make([]float32, 12)
 		w[5] = bad
 		if _, err := Basis(Plain{}, 3, 4, w); err == nil {

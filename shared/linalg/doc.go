@@ -9,9 +9,9 @@
 // Gram matrix of that side, G = W Wᵀ = U diag(σ²) Uᵀ or G = Wᵀ W = V diag(σ²) Vᵀ, with a symmetric
 // eigen-solver in float64 ([EigenSym]):
 //
-//	G = Q T Qᵀ        blocked Householder reduction to a tridiagonal T      (tridiag.go)
-//	T = Z diag(λ) Zᵀ  divide and conquer of Gu and Eisenstat                (divide.go, secular.go)
-//	U = Q Z           the reflections, applied in blocks                    (tridiag.go)
+//	G = Q T Qᵀ        blocked Householder reduction to a tridiagonal T   (tridiag.go)
+//	T = Z diag(λ) Zᵀ  divide and conquer of Gu and Eisenstat             (divide.go, update.go)
+//	U = Q Z           the reflections, applied in blocks                 (tridiag.go)
 //
 // All that costs n³ goes through [compute.Dense64]; [Plain] is one without a device. The results
 // have the same bits for every thread count of a Dense64 whose products have that property.

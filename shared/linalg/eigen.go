@@ -19,7 +19,7 @@ import (
 func EigenSym(p compute.Dense64, n int, a []float64, lda int) (values, vectors []float64,
 	err error) {
 	if n < 0 || lda < n || n > 0 && len(a) < (n-1)*lda+n {
-		return nil, nil, fmt.Errorf("linalg: EigenSym: %d numbers, leading dimension %d: want %d×%d",
+		return nil, nil, fmt.Errorf("linalg: EigenSym: %d numbers at lda %d, want %d×%d",
 			len(a), lda, n, n)
 	}
 	work := make([]float64, n*n)
@@ -42,7 +42,8 @@ func EigenSym(p compute.Dense64, n int, a []float64, lda int) (values, vectors [
 }
 
 // copyScaled copies the lower triangle times 2^−exp to dst [n n], so that the entries are below 1.
-func copyScaled(p compute.Dense64, n int, a []float64, lda int, dst []float64) (exp int, err error) {
+func copyScaled(p compute.Dense64, n int, a []float64, lda int, dst []float64) (exp int,
+	err error) {
 	var top float64
 	for i := range n {
 		for j, v := range a[i*lda : i*lda+i+1] {
