@@ -96,7 +96,8 @@ func between(lo, hi float64) float64 {
 	return lo + (hi-lo)/2
 }
 
-// start chooses the origin, a first guess and a bracket [lo, hi] around mu without the pole. The guess solves the equation with all poles but two replaced by their sum at the middle.
+// start chooses the origin, a first guess, and a bracket [lo, hi] around mu that leaves the pole
+// out. The guess solves the equation with all poles but two replaced by their sum at the middle.
 func (q *secular) start(j, split int) (origin int, mu, lo, hi float64) {
 	k := len(q.d)
 	gap := q.d[split+1] - q.d[split]
