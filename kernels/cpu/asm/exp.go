@@ -1,8 +1,6 @@
 package main
 
 import (
-	"math"
-
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -20,22 +18,19 @@ const (
 var expPoly = []float32{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
 	4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1}
 
-var bias = math.Float32frombits(127) // as an integer
+const bias = bits(127) // of an exponent
 
 func (e *isa) expConstants() {
 	e.constants(log2e, ln2Hi, ln2Lo, expMax, expMin, 1)
 	e.constants(expPoly...)
-	if !e.z {
-		e.constants(bias)
-	}
 }
 
 // inRegister is a constant for the place of a register operand.
 func (e *isa) inRegister(x float32) vec {
 	if e.z {
-		return vec{e.consts[x]}
+		return vec{e.consts[bitsOf(x)]}
 	}
-	return e.splat(constMem(x))
+	return e.splat(e.constant(bitsOf(x)))
 }
 
 // exp replaces x by e^x. NaN stays NaN; results below 2^-125 are 0.
@@ -54,9 +49,9 @@ func (e *isa) exp(x vec) {
 	e.fnma(ln2Lo, n, x)
 	for i := range p {
 		if e.z {
-			e.VMOVAPS(e.consts[expPoly[0]], p[i])
+			e.VMOVAPS(e.consts[bitsOf(expPoly[0])], p[i])
 		} else {
-			e.VMOVUPS(constMem(expPoly[0]), p[i])
+			e.VMOVUPS(e.constant(bitsOf(expPoly[0])), p[i])
 		}
 	}
 	for _, c := range expPoly[1:] {
@@ -75,18 +70,18 @@ func (e *isa) scale2(p, n, d vec) {
 	const notLess = 0x15 // true for NaN too
 	if e.z {
 		k := e.K()
-		e.VCMPPS(U8(notLess), e.consts[expMin], n[0], k)
+		e.VCMPPS(U8(notLess), e.consts[bitsOf(expMin)], n[0], k)
 		e.VSCALEFPS_Z(n[0], p[0], k, d[0])
 		return
 	}
 	keep, half := e.YMM(), e.YMM()
 	for i := range d {
-		e.VCMPPS(U8(notLess), constMem(expMin), n[i], keep)
+		e.VCMPPS(U8(notLess), e.constant(bitsOf(expMin)), n[i], keep)
 		e.VCVTPS2DQ(n[i], n[i])
 		e.VPSRAD(Imm(1), n[i], half)
 		e.VPSUBD(half, n[i], n[i])
 		for _, h := range []reg.VecVirtual{half, n[i]} {
-			e.VPADDD(constMem(bias), h, h)
+			e.VPADDD(e.constant(bias), h, h)
 			e.VPSLLD(Imm(23), h, h)
 			e.VMULPS(h, p[i], p[i])
 		}
@@ -261,9 +256,9 @@ func (e *isa) sigmoid(a vec) vec {
 	e.add(float32(1), s, s)
 	for i := range one {
 		if e.z {
-			e.VMOVAPS(e.consts[1], one[i])
+			e.VMOVAPS(e.consts[bitsOf(1)], one[i])
 		} else {
-			e.VMOVUPS(constMem(1), one[i])
+			e.VMOVUPS(e.constant(bitsOf(1)), one[i])
 		}
 	}
 	e.divR(s, one, s)

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/mmcloughlin/avo/attr"
-
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -23,7 +21,6 @@ func emitGemm(g *gen) {
 		gemmZ(g, mr, false)
 		gemmZ(g, mr, true)
 	}
-	laneBits(g)
 	for mr := 1; mr <= maxMRY; mr++ {
 		gemmY(g, mr, false)
 		gemmY(g, mr, true)
@@ -184,15 +181,6 @@ func (g *gen) initC(acc []reg.VecVirtual, mr int, lo, hi reg.Register) {
 	g.Label("start")
 }
 
-// laneBits is the constant {1, 2, 4, ... 128}: bit j selects lane j.
-func laneBits(g *gen) {
-	g.StaticGlobal("laneBits")
-	g.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range 8 {
-		g.AddDatum(4*i, U32(1<<i))
-	}
-}
-
 // gemmY emits the mr×32 AVX2 micro-kernel: columns 0-15, then 16-31 of the same panel.
 func gemmY(g *gen, mr int, rows bool) {
 	name := fmt.Sprintf("gemmY%d", mr)
@@ -256,7 +244,7 @@ func gemmY(g *gen, mr int, rows bool) {
 func (g *gen) lanes(mask reg.Register) (lo, hi reg.VecVirtual) {
 	bits := g.YMM()
 	lo, hi = g.YMM(), g.YMM()
-	g.VMOVDQU(NewDataAddr(Symbol{Name: "laneBits", Static: true}, 0), bits)
+	g.VMOVDQU(g.laneBits(), bits)
 	t := g.GP32()
 	g.MOVL(mask, t)
 	g.VMOVD(t, lo.AsX())

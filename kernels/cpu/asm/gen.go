@@ -10,9 +10,7 @@ import (
 // gen is an avo context with the idioms that the kernels share.
 type gen struct {
 	*build.Context
-	defined map[float32]bool // constants that this file has
-	hasIota bool
-	hasMask bool
+	tables map[string]bool // data that this file has
 }
 
 // fn opens a function: NOSPLIT because it needs no stack, noescape because it keeps no pointer.

@@ -15,7 +15,7 @@ import (
 type isa struct {
 	*gen
 	z      bool
-	consts map[float32]reg.VecVirtual // constants that Z keeps in registers
+	consts map[bits]reg.VecVirtual // constants that Z keeps in registers
 }
 
 // vec is 16 lanes: one register, or two.
@@ -35,7 +35,7 @@ func both(g *gen, name, signature string, doc []string, body func(e *isa)) {
 			suffix = "Z"
 		}
 		g.fn(name+suffix, signature, append([]string{name + suffix + " is"}, doc...)...)
-		body(&isa{gen: g, z: z, consts: map[float32]reg.VecVirtual{}})
+		body(&isa{gen: g, z: z, consts: map[bits]reg.VecVirtual{}})
 		g.ret()
 	}
 }
@@ -86,42 +86,61 @@ func (e *isa) splatArg(name string) vec {
 	return e.splat(b.Addr)
 }
 
-// constName is the symbol of a constant, eight times over.
-func constName(x float32) string { return fmt.Sprintf("f32x%08x", math.Float32bits(x)) }
+// bits is a 32-bit constant, alike in all lanes.
+type bits uint32
 
-// emitConst defines a constant once per file.
-func (g *gen) emitConst(x float32) {
-	if g.defined == nil {
-		g.defined = map[float32]bool{}
-	}
-	if g.defined[x] {
-		return
-	}
-	g.defined[x] = true
-	g.StaticGlobal(constName(x))
-	g.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range 8 {
-		g.AddDatum(4*i, U32(math.Float32bits(x)))
-	}
-}
+func bitsOf(x float32) bits { return bits(math.Float32bits(x)) }
 
-func constMem(x float32) Mem {
-	return NewDataAddr(Symbol{Name: constName(x), Static: true}, 0)
-}
-
-// load constants before a loop: Z has registers for them, Y reads them from memory.
-func (e *isa) constants(xs ...float32) {
-	for _, x := range xs {
-		e.emitConst(x)
-		if e.z {
-			r := e.ZMM()
-			e.VBROADCASTSS(constMem(x), r)
-			e.consts[x] = r
+// table defines read-only data once per file and gives its address.
+func (g *gen) table(name string, words ...bits) Mem {
+	if g.tables == nil {
+		g.tables = map[string]bool{}
+	}
+	if !g.tables[name] {
+		g.tables[name] = true
+		g.StaticGlobal(name)
+		g.DataAttributes(attr.RODATA | attr.NOPTR)
+		for i, w := range words {
+			g.AddDatum(4*i, U32(w))
 		}
 	}
+	return NewDataAddr(Symbol{Name: name, Static: true}, 0)
 }
 
-// part is the operand of half i: a register of a vec, memory, or a constant (float32).
+// constant is the address of x, eight times over.
+func (g *gen) constant(x bits) Mem {
+	return g.table(fmt.Sprintf("x8_%08x", uint32(x)), x, x, x, x, x, x, x, x)
+}
+
+// laneIndex is {0, 1, ... 15}.
+func (g *gen) laneIndex() Mem {
+	return g.table("laneIndex", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+}
+
+// laneBits is {1, 2, 4, ... 128}: bit j selects lane j.
+func (g *gen) laneBits() Mem {
+	return g.table("laneBits", 1, 2, 4, 8, 16, 32, 64, 128)
+}
+
+// constants loads constants before a loop: Z has registers for them, Y reads them from memory.
+func (e *isa) constants(xs ...float32) {
+	for _, x := range xs {
+		e.bits(bitsOf(x))
+	}
+}
+
+func (e *isa) bits(us ...bits) {
+	for _, u := range us {
+		if _, ok := e.consts[u]; ok || !e.z {
+			continue
+		}
+		r := e.ZMM()
+		e.VBROADCASTSS(e.constant(u), r)
+		e.consts[u] = r
+	}
+}
+
+// part is the operand of half i: a register of a vec, memory, or a constant (float32, bits).
 func (e *isa) part(x any, i int) Op {
 	switch x := x.(type) {
 	case vec:
@@ -130,14 +149,16 @@ func (e *isa) part(x any, i int) Op {
 		x.Disp += 32 * i
 		return x
 	case float32:
-		if e.z {
-			r, ok := e.consts[x]
-			if !ok {
-				panic(fmt.Sprintf("constant %g was not loaded", x))
-			}
-			return r
+		return e.part(bitsOf(x), i)
+	case bits:
+		if !e.z {
+			return e.constant(x)
 		}
-		return constMem(x)
+		r, ok := e.consts[x]
+		if !ok {
+			panic(fmt.Sprintf("constant %x was not loaded", x))
+		}
+		return r
 	}
 	panic("operand")
 }
@@ -200,37 +221,10 @@ func (e *isa) firstLanes(n reg.Register) *lanes16 {
 	v := e.vec()
 	e.VMOVD(n.(reg.GPVirtual).As32(), v[0].AsX())
 	e.VPBROADCASTD(v[0].AsX(), v[0])
-	e.iota()
-	lanes := NewDataAddr(Symbol{Name: "laneIndex", Static: true}, 0)
+	lanes := e.laneIndex()
 	e.VPCMPGTD(e.part(lanes, 1), v[0], v[1])
 	e.VPCMPGTD(e.part(lanes, 0), v[0], v[0])
 	return &lanes16{v: v}
-}
-
-// iota defines {0, 1, ... 15} once per file.
-func (g *gen) iota() {
-	if g.hasIota {
-		return
-	}
-	g.hasIota = true
-	g.StaticGlobal("laneIndex")
-	g.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range 16 {
-		g.AddDatum(4*i, U32(uint32(i)))
-	}
-}
-
-// emitMask defines the mask of the upper 16 bits once per file.
-func (g *gen) emitMask() {
-	if g.hasMask {
-		return
-	}
-	g.hasMask = true
-	g.StaticGlobal("upperHalf")
-	g.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range 8 {
-		g.AddDatum(4*i, U32(0xffff0000))
-	}
 }
 
 // sweep walks n numbers behind ptrs: groups of unroll vectors while they are whole, then single

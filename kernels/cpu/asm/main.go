@@ -28,6 +28,7 @@ var families = []struct {
 	{"exp", emitExp},
 	{"rows", emitRows},
 	{"panel", emitPanel},
+	{"q8", emitQ8},
 	{"peak", emitPeak},
 }
 

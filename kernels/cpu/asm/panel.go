@@ -24,7 +24,6 @@ var (
 func (t dtype) rowBytes() int { return 32 * t.size }
 
 func emitPanel(g *gen) {
-	laneBits(g)
 	for _, t := range []dtype{f32, f16, bf16} {
 		for mr := 1; mr <= maxMRZ; mr++ {
 			emitPanelFunc(newPanel(g, t, mr, true))
@@ -261,8 +260,7 @@ func (p *panel) widen(m Mem, h int, v []reg.VecVirtual) {
 
 // splitBF16 loads words of two BF16: the lower ones to v[0], the upper ones to v[1].
 func (g *gen) splitBF16(m Mem, z bool, v []reg.VecVirtual) {
-	g.emitMask()
-	mask := NewDataAddr(Symbol{Name: "upperHalf", Static: true}, 0)
+	mask := g.constant(0xffff0000)
 	if z {
 		g.VMOVDQU32(m, v[1])
 		g.VPSLLD(Imm(16), v[1], v[0])
@@ -393,7 +391,7 @@ func (g *gen) laneMask(bits reg.GPVirtual) reg.VecVirtual {
 	v := g.YMM()
 	g.VMOVD(bits.As32(), v.AsX())
 	g.VPBROADCASTD(v.AsX(), v)
-	lanes := NewDataAddr(Symbol{Name: "laneBits", Static: true}, 0)
+	lanes := g.laneBits()
 	g.VPAND(lanes, v, v)
 	g.VPCMPEQD(lanes, v, v)
 	return v

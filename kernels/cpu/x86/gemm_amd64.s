@@ -6338,16 +6338,6 @@ loopDone:
 	VZEROUPPER
 	RET
 
-DATA laneBits<>+0(SB)/4, $0x00000001
-DATA laneBits<>+4(SB)/4, $0x00000002
-DATA laneBits<>+8(SB)/4, $0x00000004
-DATA laneBits<>+12(SB)/4, $0x00000008
-DATA laneBits<>+16(SB)/4, $0x00000010
-DATA laneBits<>+20(SB)/4, $0x00000020
-DATA laneBits<>+24(SB)/4, $0x00000040
-DATA laneBits<>+28(SB)/4, $0x00000080
-GLOBL laneBits<>(SB), RODATA|NOPTR, $32
-
 // func gemmY1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, mask uint32)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·gemmY1(SB), NOSPLIT, $0-68
@@ -6479,6 +6469,16 @@ stored:
 end:
 	VZEROUPPER
 	RET
+
+DATA laneBits<>+0(SB)/4, $0x00000001
+DATA laneBits<>+4(SB)/4, $0x00000002
+DATA laneBits<>+8(SB)/4, $0x00000004
+DATA laneBits<>+12(SB)/4, $0x00000008
+DATA laneBits<>+16(SB)/4, $0x00000010
+DATA laneBits<>+20(SB)/4, $0x00000020
+DATA laneBits<>+24(SB)/4, $0x00000040
+DATA laneBits<>+28(SB)/4, $0x00000080
+GLOBL laneBits<>(SB), RODATA|NOPTR, $32
 
 // func gemmRowY1(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, acc int, mask uint32)
 // Requires: AVX, AVX2, FMA3, MMX+
