@@ -53,6 +53,10 @@ func (d *broken) Attention(o, lse, q, k, v compute.Tensor, spans compute.Ints,
 		o = filled(o, 0)
 	case "keys in bf16":
 		k = mapped(k, asBF16)
+	case "queries in tf32":
+		q = mapped(q, asTF32)
+	case "values in f16":
+		v = mapped(v, roundF16)
 	case "masked, not skipped": // 0·NaN of an unused row
 		d.reference.Attention(o, lse, q, k, v, spans, h)
 		for i := range data(o) {
@@ -117,6 +121,8 @@ func (d *broken) AttentionGrad(dq, dk, dv, do, o, lse, q, k, v compute.Tensor,
 		spans = spansWith(spans, func(lo, hi int32) (int32, int32) { return lo, hi - 1 })
 	case "grad in bf16":
 		do = mapped(do, asBF16)
+	case "grad in tf32":
+		do = mapped(do, asTF32)
 	}
 	d.reference.AttentionGrad(dq, dk, dv, do, o, lse, q, k, v, spans, h)
 }

@@ -33,6 +33,9 @@ func intsOf(v []int32) compute.Ints { return compute.Ints{Buf: int32s(v), N: len
 // asBF16 drops to bf16, as a tensor core or a careless kernel would.
 func asBF16(x float32) float32 { return roundBF16(x) }
 
+// asTF32 keeps the 10 bits of fraction that NVIDIA's tensor cores take of an f32.
+func asTF32(x float32) float32 { return roundTo(x, 11, -126, math.MaxFloat32) }
+
 // asInt8 quantises activations in place of keeping f32.
 func asInt8(x compute.Tensor) compute.Tensor {
 	top := float32(0)
@@ -138,6 +141,8 @@ func (d *broken) MatMul(y, x compute.Tensor, w compute.Weight) {
 	switch d.bug {
 	case "bf16 activations":
 		x = mapped(x, asBF16)
+	case "tf32 activations":
+		x = mapped(x, asTF32)
 	case "int8 activations":
 		x = asInt8(x)
 	case "unchecked":

@@ -9,7 +9,7 @@ import (
 	"transformer2/shared/compute"
 )
 
-// recorder is a reporter that remembers in place of failing.
+// recorder is a reporter that remembers in place of failing; one message is enough for it.
 type recorder struct{ messages []string }
 
 func (r *recorder) Helper()             {}
@@ -18,6 +18,7 @@ func (r *recorder) FailNow()            { runtime.Goexit() }
 
 func (r *recorder) Errorf(format string, args ...any) {
 	r.messages = append(r.messages, fmt.Sprintf(format, args...))
+	runtime.Goexit()
 }
 
 // collect runs f to its end or to its FailNow.
@@ -61,6 +62,7 @@ var mutants = []struct{ bug, checks string }{
 	{"fill in eights", "Fill"},
 	{"bf16 activations", "MatMul"},
 	{"int8 activations", "MatMul MatMulRows"},
+	{"tf32 activations", "MatMul"},
 	{"rows of four", "MatMul"},
 	{"rows mixed", "MatMulRows"},
 	{"nondeterministic", "MatMul"},
@@ -83,6 +85,8 @@ var mutants = []struct{ bug, checks string }{
 	{"no scale", "Attention Directional"},
 	{"no scale in lse", "Attention"},
 	{"keys in bf16", "Attention"},
+	{"queries in tf32", "Attention"},
+	{"values in f16", "Attention"},
 	{"masked, not skipped", "Attention"},
 	{"no maximum", "Attention"},
 	{"empty span is NaN", "Attention"},
@@ -93,6 +97,7 @@ var mutants = []struct{ bug, checks string }{
 	{"no row term", "AttentionGrad Differences Directional"},
 	{"grad span ends early", "AttentionGrad Differences"},
 	{"grad in bf16", "AttentionGrad"},
+	{"grad in tf32", "AttentionGrad"},
 	{"no eps", "RMSNorm"},
 	{"sum for mean", "RMSNorm"},
 	{"one plus g", "RMSNorm"},
@@ -140,14 +145,38 @@ var mutants = []struct{ bug, checks string }{
 	{"power on the device", "AdamW"},
 }
 
-// TestMutants shows the power of the suite: each bug fails the checks named.
+// TestMutants shows the power of the suite: each bug fails the checks named, also with other inputs.
 func TestMutants(t *testing.T) {
-	for _, m := range mutants {
-		for _, name := range strings.Fields(m.checks) {
-			if len(failures(name, &broken{bug: m.bug}, Options{})) == 0 {
-				t.Errorf("%s: the bug %q passes", name, m.bug)
+	for seed := range uint64(2) {
+		for _, m := range mutants {
+			for _, name := range strings.Fields(m.checks) {
+				if len(failures(name, &broken{bug: m.bug}, Options{Seed: seed})) == 0 {
+					t.Errorf("%s: the bug %q passes, seed %d", name, m.bug, seed)
+				}
 			}
 		}
+	}
+}
+
+// quick is what a device runs whose calls are slow.
+var quick = Options{MaxDim: 130, Every: 2, Once: true}
+
+// quickMisses is how many pairs of bug and check may go unseen at half of the sizes.
+const quickMisses = 6
+
+func TestMutantsQuick(t *testing.T) {
+	pairs, missed := 0, []string(nil)
+	for _, m := range mutants {
+		for _, name := range strings.Fields(m.checks) {
+			pairs++
+			if len(failures(name, &broken{bug: m.bug}, quick)) == 0 {
+				missed = append(missed, name+": "+m.bug)
+			}
+		}
+	}
+	t.Logf("%d of %d unseen: %q", len(missed), pairs, missed)
+	if len(missed) > quickMisses {
+		t.Errorf("%d unseen, want %d at most: %q", len(missed), quickMisses, missed)
 	}
 }
 
