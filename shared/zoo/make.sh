@@ -1,0 +1,48 @@
+#!/bin/sh
+# Retrains everything that ships: base models from the generated corpus, then their experts.
+#
+#	shared/zoo/make.sh bin/t2 [MODEL ...]
+#
+# A run that was stopped goes on where it was: its state lies below $RUNS (default runs/zoo).
+# Nothing in models/ changes before the run that makes it has ended.
+set -eu
+t2=$1
+shift
+models=${*:-tako tako-b}
+runs=${RUNS:-runs/zoo}
+zoo=$(dirname "$0")/models
+
+# thin keeps every 25th step of a run log, and every evaluation.
+thin() { awk '/"kind":"eval"/ || /"kind":"resume"/ || NR % 25 == 1' "$1"; }
+
+# base NAME SEED: about 41 M tokens.
+base() {
+	"$t2" pretrain --out "$runs/$1/base" --seed "$2" --steps 5000 --batch-tokens 8192 --lr 3e-3 \
+		--eval-every 500 --save-every 50
+	mkdir -p "$zoo/$1/experts" "$zoo/$1/log"
+	cp "$runs/$1/base/config.json" "$runs/$1/base/tokenizer.json" "$runs/$1/base/model.safetensors" "$zoo/$1/"
+	thin "$runs/$1/base/log.jsonl" >"$zoo/$1/log/base.jsonl"
+}
+
+# expert MODEL NAME STEPS [FLAGS]: a z-vector for the task NAME, the best of its run by validation.
+expert() {
+	model=$1 name=$2 steps=$3
+	shift 3
+	"$t2" train --model "$zoo/$model" --task "$name" --steps "$steps" --out "$runs/$model/$name" "$@"
+	cp "$runs/$model/$name/best.safetensors" "$zoo/$model/experts/$name.safetensors"
+	thin "$runs/$model/$name/log.jsonl" >"$zoo/$model/log/$name.jsonl"
+}
+
+for model in $models; do
+	case $model in
+	tako) base tako 1 ;;
+	tako-b) base tako-b 2 ;;
+	*) echo "make.sh: no model $model, there is: tako tako-b" >&2; exit 1 ;;
+	esac
+	for task in math code reasoning classify; do
+		expert "$model" "$task" 150
+	done
+	for style in shout brief french polite; do
+		expert "$model" "$style" 40
+	done
+done
