@@ -105,12 +105,12 @@ func (t *attnGradTask) dense(w *worker, b queryBlock, h, kv int, kT, vT []float3
 		}
 		t.combine(f, t.dq, dss, t.k, r0, rows, h, kv, win, b.hi)
 	}
-	t.spread(f, t.dv, p, t.do, b, h, kv, win)
-	t.spread(f, t.dk, ds, t.q, b, h, kv, win)
+	t.keys(f, t.dv, p, t.do, b, h, kv, win)
+	t.keys(f, t.dk, ds, t.q, b, h, kv, win)
 }
 
-// spread adds Pᵀ [keys rows]·Y [rows dim] to one head of x [S, KV·dim], for the block's rows.
-func (t *attnGradTask) spread(f *form, x, p, y []float32, b queryBlock, h, kv int, win window) {
+// keys adds Pᵀ [keys rows]·Y [rows dim] to one head of x [S, KV·dim], for the block's rows.
+func (t *attnGradTask) keys(f *form, x, p, y []float32, b queryBlock, h, kv int, win window) {
 	dim, mr := t.h.Dim, f.mr()
 	xp, pp, yp := unsafe.SliceData(x), unsafe.SliceData(p), unsafe.SliceData(y)
 	for u := b.lo; u < b.hi; u += mr {

@@ -68,9 +68,10 @@ func (d *Device) Close() error {
 // ops holds the arguments of the op that runs now: a task must live on the heap, and one that
 // lives in the device costs no allocation.
 type ops struct {
-	matvec matvecTask
+	matmul matmulTask
 	gemm   gemmTask
 	packB  packBTask
+	outer  outerTask
 	packW  packWTask
 	weight weightTask
 	attn   attnTask

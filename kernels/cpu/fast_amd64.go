@@ -1,16 +1,18 @@
 package cpu
 
 import (
+	"unsafe"
+
 	"golang.org/x/sys/cpu"
 
 	"transformer2/kernels/cpu/x86"
 )
 
-// fastForms are the assembly forms that this processor can run.
+// fastForms are the assembly forms that this processor can run, best first.
 func fastForms() []*form {
 	var fs []*form
 	c := &cpu.X86
-	avx2 := c.HasAVX2 && c.HasFMA
+	avx2 := c.HasAVX2 && c.HasFMA && cpu.X86.HasAVX // every AVX2 processor has F16C
 	if avx2 && c.HasAVX512F && c.HasAVX512BW && c.HasAVX512DQ && c.HasAVX512VL {
 		fs = append(fs, &avx512)
 	}
@@ -20,22 +22,25 @@ func fastForms() []*form {
 	return fs
 }
 
-var avx512, avx2Form = newAVX512(), newAVX2()
+var avx512, avx2Form = asmForm("avx512", useZ), asmForm("avx2", useY)
 
-func newAVX512() form {
+func asmForm(name string, use func(*form)) form {
 	f := loops
-	f.name = "avx512"
-	f.tile, f.tileRow = gemmFuncs(x86.GemmZ[:]), gemmFuncs(x86.GemmRowZ[:])
-	useSimd(&f)
+	f.name = name
+	use(&f)
 	return f
 }
 
-func newAVX2() form {
-	f := loops
-	f.name = "avx2"
-	f.tile, f.tileRow = gemmFuncs(x86.GemmY[:]), gemmFuncs(x86.GemmRowY[:])
-	useSimd(&f)
-	return f
+func formReason(name string) string {
+	switch name {
+	case "avx512":
+		return "this processor has AVX-512"
+	case "avx2":
+		return "this processor has AVX2 and FMA but no AVX-512"
+	case "simd":
+		return "this processor lacks AVX2 or FMA: portable vectors"
+	}
+	return "plain loops: this processor lacks AVX2 or FMA, so it is slow"
 }
 
 func gemmFuncs(fs []x86.GemmFunc) []gemmFunc {
@@ -46,14 +51,128 @@ func gemmFuncs(fs []x86.GemmFunc) []gemmFunc {
 	return t
 }
 
-func formReason(name string) string {
-	switch name {
-	case "avx512":
-		return "this processor has AVX-512"
-	case "avx2":
-		return "this processor has AVX2 and FMA but no AVX-512"
-	case "simd":
-		return "the portable vector form was asked for"
+func panelFuncs[T float32 | uint16](fs []x86.PanelFunc[T]) []panelFunc[T] {
+	t := make([]panelFunc[T], len(fs))
+	for i, f := range fs {
+		t[i] = panelFunc[T](f)
 	}
-	return "plain loops: this processor lacks AVX2 or FMA, so it is slow"
+	return t
+}
+
+func p(x []float32) *float32 { return unsafe.SliceData(x) }
+
+func p8(x []byte) *byte { return unsafe.SliceData(x) }
+
+// useZ gives f the kernels of AVX-512.
+func useZ(f *form) {
+	f.tile, f.tileRow = gemmFuncs(x86.GemmZ[:]), gemmFuncs(x86.GemmRowZ[:])
+	f.panelF32 = panelFuncs(x86.PanelF32Z[:])
+	f.panelF16, f.panelBF16 = panelFuncs(x86.PanelF16Z[:]), panelFuncs(x86.PanelBF16Z[:])
+	f.packQ8 = func(dst []byte, src []float32) {
+		x86.PackQ8Z(p8(dst), p(src), len(src)/(nr*q8Block))
+	}
+	f.widenQ8 = func(dst []float32, src []byte) {
+		x86.WidenQ8Z(p(dst), p8(src), len(dst)/(nr*q8Block))
+	}
+	f.dot = func(a, b []float32) float32 { return x86.DotZ(p(a), p(b), len(a)) }
+	f.dot3 = func(a, b, c []float32) float32 { return x86.Dot3Z(p(a), p(b), p(c), len(a)) }
+	f.add = func(y, x []float32) { x86.AddZ(p(y), p(x), len(y)) }
+	f.axpy = func(y []float32, a float32, x []float32) { x86.AxpyZ(a, p(x), p(y), len(y)) }
+	f.scale = func(y, x []float32, a float32) { x86.ScaleZ(p(y), a, p(x), len(y)) }
+	f.mulScale = func(y, a []float32, s float32, b []float32) {
+		x86.ScaleMulZ(p(y), s, p(a), p(b), len(y))
+	}
+	f.mulAcc = func(y, a, b []float32, s float32) { x86.MulAddZ(p(y), s, p(a), p(b), len(y)) }
+	f.max = func(x []float32) float32 { return x86.MaxZ(p(x), len(x)) }
+	f.expSum = func(y, x []float32, m float32) float32 {
+		return x86.ExpSumZ(p(y), p(x), len(y), m)
+	}
+	f.sumExp = func(x []float32, m float32) float32 { return x86.SumExpZ(p(x), len(x), m) }
+	f.expScale = func(y, x []float32, m, s float32) { x86.ExpScaleZ(p(y), p(x), len(y), m, s) }
+	f.expAdd = func(y, x []float32, m, s float32) { x86.ExpAddZ(p(y), p(x), len(y), m, s) }
+	f.kl = func(x, r []float32, lx, lr float32) float32 {
+		return x86.KLZ(p(x), p(r), len(x), lx, lr)
+	}
+	f.klGrad = func(d, x, r []float32, lx, lr, w, kl float32) {
+		x86.KLGradZ(p(d), p(x), p(r), len(d), lx, lr, w, kl)
+	}
+	f.dots = func(y, q, k []float32, stride int) {
+		x86.DotsZ(p(y), p(q), len(q), p(k), stride, len(y))
+	}
+	f.weighted = func(o, w, v []float32, stride int) {
+		x86.WeightedSumZ(p(o), p(w), p(v), stride, len(w), len(o))
+	}
+	f.softmaxGrad = func(d, w []float32, mean, scale float32) {
+		x86.SoftmaxGradZ(p(d), p(w), len(d), mean, scale)
+	}
+	f.rope = func(x, cs []float32, half int, sign float32) {
+		x86.RoPEZ(p(x), p(cs), len(x)/(2*half), half, sign)
+	}
+	f.rmsGrad = func(dx []float32, r float32, dy, g []float32, c float32, x []float32) {
+		x86.NormGradZ(p(dx), r, p(dy), p(g), c, p(x), len(dx))
+	}
+	f.swiglu = func(y, gate, up []float32) { x86.SwiGLUZ(p(y), p(gate), p(up), len(y)) }
+	f.swigluGrad = func(dgate, dup, dy, gate, up []float32) {
+		x86.SwiGLUGradZ(p(dgate), p(dup), p(dy), p(gate), p(up), len(dgate))
+	}
+	f.adamw = func(w, g, m, v []float32, s *adamScalars) {
+		x86.AdamWZ(p(w), p(g), p(m), p(v), len(w), (*[10]float32)(s))
+	}
+}
+
+// useY gives f the kernels of AVX2, FMA and F16C.
+func useY(f *form) {
+	f.tile, f.tileRow = gemmFuncs(x86.GemmY[:]), gemmFuncs(x86.GemmRowY[:])
+	f.panelF32 = panelFuncs(x86.PanelF32Y[:])
+	f.panelF16, f.panelBF16 = panelFuncs(x86.PanelF16Y[:]), panelFuncs(x86.PanelBF16Y[:])
+	f.packQ8 = func(dst []byte, src []float32) {
+		x86.PackQ8Y(p8(dst), p(src), len(src)/(nr*q8Block))
+	}
+	f.widenQ8 = func(dst []float32, src []byte) {
+		x86.WidenQ8Y(p(dst), p8(src), len(dst)/(nr*q8Block))
+	}
+	f.dot = func(a, b []float32) float32 { return x86.DotY(p(a), p(b), len(a)) }
+	f.dot3 = func(a, b, c []float32) float32 { return x86.Dot3Y(p(a), p(b), p(c), len(a)) }
+	f.add = func(y, x []float32) { x86.AddY(p(y), p(x), len(y)) }
+	f.axpy = func(y []float32, a float32, x []float32) { x86.AxpyY(a, p(x), p(y), len(y)) }
+	f.scale = func(y, x []float32, a float32) { x86.ScaleY(p(y), a, p(x), len(y)) }
+	f.mulScale = func(y, a []float32, s float32, b []float32) {
+		x86.ScaleMulY(p(y), s, p(a), p(b), len(y))
+	}
+	f.mulAcc = func(y, a, b []float32, s float32) { x86.MulAddY(p(y), s, p(a), p(b), len(y)) }
+	f.max = func(x []float32) float32 { return x86.MaxY(p(x), len(x)) }
+	f.expSum = func(y, x []float32, m float32) float32 {
+		return x86.ExpSumY(p(y), p(x), len(y), m)
+	}
+	f.sumExp = func(x []float32, m float32) float32 { return x86.SumExpY(p(x), len(x), m) }
+	f.expScale = func(y, x []float32, m, s float32) { x86.ExpScaleY(p(y), p(x), len(y), m, s) }
+	f.expAdd = func(y, x []float32, m, s float32) { x86.ExpAddY(p(y), p(x), len(y), m, s) }
+	f.kl = func(x, r []float32, lx, lr float32) float32 {
+		return x86.KLY(p(x), p(r), len(x), lx, lr)
+	}
+	f.klGrad = func(d, x, r []float32, lx, lr, w, kl float32) {
+		x86.KLGradY(p(d), p(x), p(r), len(d), lx, lr, w, kl)
+	}
+	f.dots = func(y, q, k []float32, stride int) {
+		x86.DotsY(p(y), p(q), len(q), p(k), stride, len(y))
+	}
+	f.weighted = func(o, w, v []float32, stride int) {
+		x86.WeightedSumY(p(o), p(w), p(v), stride, len(w), len(o))
+	}
+	f.softmaxGrad = func(d, w []float32, mean, scale float32) {
+		x86.SoftmaxGradY(p(d), p(w), len(d), mean, scale)
+	}
+	f.rope = func(x, cs []float32, half int, sign float32) {
+		x86.RoPEY(p(x), p(cs), len(x)/(2*half), half, sign)
+	}
+	f.rmsGrad = func(dx []float32, r float32, dy, g []float32, c float32, x []float32) {
+		x86.NormGradY(p(dx), r, p(dy), p(g), c, p(x), len(dx))
+	}
+	f.swiglu = func(y, gate, up []float32) { x86.SwiGLUY(p(y), p(gate), p(up), len(y)) }
+	f.swigluGrad = func(dgate, dup, dy, gate, up []float32) {
+		x86.SwiGLUGradY(p(dgate), p(dup), p(dy), p(gate), p(up), len(dgate))
+	}
+	f.adamw = func(w, g, m, v []float32, s *adamScalars) {
+		x86.AdamWY(p(w), p(g), p(m), p(v), len(w), (*[10]float32)(s))
+	}
 }

@@ -22,6 +22,18 @@ const nr = 32
 type gemmFunc func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int,
 	acc int, mask uint32)
 
+// A panelFunc multiplies rows of x with consecutive panels of a weight. For q < panels, i < rows
+// and j < 32 (in the last panel where mask has bit j):
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s += x[i*ldx+p]·w(q*ldw+32*p, j) }
+//	y[i*ldy+32*q+j] = s
+//
+// The order of the sum is that of gemmFunc. w(o, j) is w[o+j] in F32 and F16; in BF16 it is
+// w[o+2*j] for j < 16 and w[o+2*(j−16)+1] above, so that 32 bits hold columns j and j+16.
+type panelFunc[T float32 | uint16] func(k int, x *float32, ldx int, w *T, ldw, panels int,
+	y *float32, ldy int, acc int, mask uint32)
+
 // A form is one way to run the inner loops. Each field is documented by the loop it equals; n is
 // the length of the first argument and the others are at least as long. Lengths need no multiple.
 type form struct {
@@ -30,18 +42,16 @@ type form struct {
 	// tile[i] and tileRow[i] compute i rows of a result, for 1 ≤ i ≤ mr() (see gemmFunc).
 	tile, tileRow []gemmFunc
 
-	// panelF32, panelF16 and panelBF16 are the product of a panel with one row, w [len(x)][nr]:
-	//
-	//	for j < nr: y[j] = Σ_l w[l*nr+j]·x[l]
-	panelF32  func(y, w, x []float32)
-	panelF16  func(y []float32, w []uint16, x []float32)
-	panelBF16 func(y []float32, w []uint16, x []float32)
-	// panelQ8 is the same for Q8 (see quant.go for the layout of w and its scales).
-	panelQ8 func(y []float32, w *q8Panel, x []float32)
+	// panelF32[i], panelF16[i] and panelBF16[i] multiply i rows of x with panels of a weight, for
+	// 1 ≤ i < len (see panelFunc).
+	panelF32            []panelFunc[float32]
+	panelF16, panelBF16 []panelFunc[uint16]
 
 	// widenF16 and widenBF16 turn packed rows of nr into f32: dst[i] = float(w[i]).
-	widenF16  func(dst []float32, w []uint16)
-	widenBF16 func(dst []float32, w []uint16)
+	widenF16, widenBF16 func(dst []float32, w []uint16)
+	// packQ8 rounds a panel src [blocks*32][nr] to Q8, widenQ8 is its inverse (see quant.go).
+	packQ8  func(dst []byte, src []float32)
+	widenQ8 func(dst []float32, src []byte)
 
 	// packT transposes rows into a strip of width w, zeros past the last row:
 	//
@@ -51,34 +61,44 @@ type form struct {
 	dot  func(a, b []float32) float32    // Σ a[i]·b[i]
 	dot3 func(a, b, c []float32) float32 // Σ a[i]·b[i]·c[i]
 	add  func(y, x []float32)            // y[i] += x[i]
-	mul  func(y, a, b []float32)         // y[i] = a[i]·b[i]
 	// axpy: y[i] += a·x[i]
 	axpy func(y []float32, a float32, x []float32)
-	// scale: y[i] = a·x[i]
+	// scale: y[i] = a·x[i]. y may be x.
 	scale func(y, x []float32, a float32)
-	// mulScale: y[i] = a[i]·s·b[i]
+	// mulScale: y[i] = a[i]·s·b[i]. y may be a.
 	mulScale func(y, a []float32, s float32, b []float32)
 	// mulAcc: y[i] += a[i]·b[i]·s
 	mulAcc func(y, a, b []float32, s float32)
-	// max: max(m, x[i]...) from m = −Inf; NaN is passed over
+	// max: max(−Inf, x[i]...); NaN is passed over.
 	max func(x []float32) float32
 	// expSum: y[i] = exp(x[i]−m), and their sum. y may be x.
 	expSum func(y, x []float32, m float32) float32
+	// sumExp: Σ exp(x[i]−m)
+	sumExp func(x []float32, m float32) float32
+	// expScale: y[i] = s·exp(x[i]−m). y may be x.
+	expScale func(y, x []float32, m, s float32)
+	// expAdd: y[i] += s·exp(x[i]−m)
+	expAdd func(y, x []float32, m, s float32)
+	// kl: Σ exp(x[i]−lx)·((x[i]−lx) − (r[i]−lr))
+	kl func(x, r []float32, lx, lr float32) float32
+	// klGrad: d[i] += w·exp(x[i]−lx)·((x[i]−lx) − (r[i]−lr) − kl)
+	klGrad func(d, x, r []float32, lx, lr, w, kl float32)
 	// dots: y[j] = Σ_i q[i]·k[j*stride+i], i < len(q)
 	dots func(y, q, k []float32, stride int)
 	// weighted: o[i] = Σ_j p[j]·v[j*stride+i], i < len(o)
 	weighted func(o, p, v []float32, stride int)
 	// softmaxGrad: d[i] = scale·p[i]·(d[i] − mean)
 	softmaxGrad func(d, p []float32, mean, scale float32)
-	// rope: a[i], b[i] = a[i]·c[i] − b[i]·s[i]·sign, b[i]·c[i] + a[i]·s[i]·sign
-	rope func(a, b, c, s []float32, sign float32)
-	// rmsGrad: dx[i] += r·(dy[i]·g[i] − x[i]·c)
-	rmsGrad func(dx, dy, g, x []float32, r, c float32)
+	// rope turns the heads of one row, 2·half numbers each: with c, s = cs[i], sign·cs[half+i] and
+	// a, b = x[h*2*half+i], x[h*2*half+half+i]: a, b = a·c − b·s, b·c + a·s
+	rope func(x, cs []float32, half int, sign float32)
+	// rmsGrad: dx[i] += r·dy[i]·g[i] + c·x[i]
+	rmsGrad func(dx []float32, r float32, dy, g []float32, c float32, x []float32)
 	// swiglu: y[i] = up[i]·gate[i]/(1+exp(−gate[i])). y may be gate or up.
 	swiglu func(y, gate, up []float32)
 	// swigluGrad: s = 1/(1+exp(−gate)); dgate = dy·up·s·(1+gate·(1−s)); dup = dy·gate·s
 	swigluGrad func(dgate, dup, dy, gate, up []float32)
-	// adamw is one step on p, m, v (compute.Losses) with the bias corrections in s.
+	// adamw is one step on p, m, v (compute.Losses) with its constants in s.
 	adamw  func(p, g, m, v []float32, s *adamScalars)
 	dot64  func(a, b []float64) float64
 	axpy64 func(y []float64, a float64, x []float64)
@@ -90,13 +110,11 @@ const maxRows = 16
 // mr is the most rows of a tile.
 func (f *form) mr() int { return len(f.tile) - 1 }
 
-// adamScalars are AdamW's constants of one step, in the form that the loop wants them.
-type adamScalars struct {
-	beta1, beta2, eps, gradScale float32
-	lr                           float32 // LR
-	decay                        float32 // LR·WeightDecay
-	bias1, bias2                 float32 // 1/(1−β1^t), 1/(1−β2^t)
-}
+// adamScalars are AdamW's constants of one step:
+//
+//	d = c[0]·g    m = c[1]·m + c[2]·d    v = c[3]·v + c[4]·d²
+//	p −= c[8]·(m·c[5]/(√(v·c[6]) + c[7]) + c[9]·p)
+type adamScalars [10]float32
 
 // candidates are the forms of this build that run here, best first; the loops are always last.
 func candidates() []*form { return append(append(fastForms(), simdForms()...), &loops) }

@@ -26,97 +26,10 @@ const (
 	stripsPerItem = 8
 	// maxPacked bounds the numbers packed at once; larger operands are done in column blocks.
 	maxPacked = 4 << 20
+	// smallFlops and smallBytes are about 5 µs of a fast form: less is not worth waking a worker.
+	smallFlops = 400_000
+	smallBytes = 64 << 10
 )
-
-// gemmTask is C [m n] (+)= A·B with B in panels; an item is (row block, panel).
-type gemmTask struct {
-	m, n, k int
-	a       []float32
-	lda     int
-	rowA    bool      // A(i,p) = a[i*lda+p], otherwise a[p*lda+i]
-	b       []float32 // panel q starts at b[q*step] and has rows of ldb
-	step    int
-	ldb     int
-	w       *weight // in place of b: panels to be widened
-	c       []float32
-	ldc     int
-	acc     bool
-	block   int // rows of a row block
-}
-
-// product runs t over all row blocks and panels.
-func (d *Device) product(t gemmTask) {
-	if t.m == 0 || t.n == 0 {
-		return
-	}
-	mr := d.f.mr()
-	t.block = mr * stripsPerItem
-	panels := (t.n + nr - 1) / nr
-	// Few rows and few panels: smaller row blocks, so that every worker has some.
-	for t.block > mr && (t.m+t.block-1)/t.block*panels < chunksPerWorker*len(d.pool.workers) {
-		t.block = max(mr, t.block/2/mr*mr)
-	}
-	d.ops.gemm = t
-	flops := t.block * nr * max(t.k, 1)
-	d.pool.do((t.m+t.block-1)/t.block*panels, 1+smallFlops/flops, &d.ops.gemm)
-	d.ops.gemm = gemmTask{}
-}
-
-// smallFlops is about 5 µs of a fast form: less is not worth waking a worker for.
-const smallFlops = 200_000
-
-func (t *gemmTask) run(w *worker, lo, hi int) {
-	panels := (t.n + nr - 1) / nr
-	for item := lo; item < hi; item++ {
-		t.tiles(w, item/panels*t.block, item%panels)
-	}
-}
-
-// tiles computes rows [i0, i0+block) of panel q.
-func (t *gemmTask) tiles(w *worker, i0, q int) {
-	f := w.d.f
-	mr, kernels := f.mr(), f.tile
-	if t.rowA {
-		kernels = f.tileRow
-	}
-	mask := columns(t.n - q*nr)
-	last := min(i0+t.block, t.m)
-	for k0 := 0; k0 == 0 || k0 < t.k; k0 += kBlock {
-		kc := min(kBlock, t.k-k0)
-		var b *float32
-		ldb := t.ldb
-		if t.w != nil {
-			b, ldb = unsafe.SliceData(t.w.panel(q, k0, k0+kc, w.scratch(slotA, kBlock*nr))), nr
-		} else {
-			b = at(unsafe.SliceData(t.b), q*t.step+k0*t.ldb)
-		}
-		acc := 0
-		if t.acc || k0 > 0 {
-			acc = 1
-		}
-		for i := i0; i < last; i += mr {
-			ai := i + k0*t.lda
-			if t.rowA {
-				ai = i*t.lda + k0
-			}
-			kernels[min(mr, last-i)](kc, at(unsafe.SliceData(t.a), ai), t.lda, b, ldb,
-				at(unsafe.SliceData(t.c), i*t.ldc+q*nr), t.ldc, acc, mask)
-		}
-	}
-}
-
-// packBTask transposes B [n k] into panels [n/32][k][32]; an item is a panel.
-type packBTask struct {
-	dst, b []float32
-	n, k   int
-}
-
-func (t *packBTask) run(w *worker, lo, hi int) {
-	for q := lo; q < hi; q++ {
-		rows := min(nr, t.n-q*nr)
-		w.d.f.packT(t.dst[q*t.k*nr:], nr, t.b[q*nr*t.k:], t.k, rows, t.k)
-	}
-}
 
 // Gemm: see compute.Products.
 func (d *Device) Gemm(o compute.Orientation, c, a, b compute.Tensor, acc bool) {
@@ -133,25 +46,144 @@ func (d *Device) Gemm(o compute.Orientation, c, a, b compute.Tensor, acc bool) {
 	if k != kb || c.Rows != m || c.Cols != n {
 		panic(fmt.Sprintf("cpu: Gemm %v: c %v, a %v, b %v do not fit", o, c, a, b))
 	}
-	t := gemmTask{m: m, n: n, k: k, a: d.vals("Gemm", a), lda: a.Cols, rowA: o != compute.TN,
-		b: d.vals("Gemm", b), step: nr, ldb: b.Cols, c: d.vals("Gemm", c), ldc: n, acc: acc}
-	if o != compute.NT {
-		d.product(t)
+	as, bs, cs := d.vals("Gemm", a), d.vals("Gemm", b), d.vals("Gemm", c)
+	if m == 0 || n == 0 {
+		return
+	}
+	if o == compute.TN {
+		d.outer(outerTask{m: m, n: n, k: k, a: as, b: bs, c: cs, acc: acc})
 		return
 	}
 	// Column blocks of C whose panels fit in the scratch.
-	bs, cs := t.b, t.c
 	cols := max(nr, maxPacked/max(k, 1)/nr*nr)
 	for j := 0; j < n; j += cols {
-		t.n = min(cols, n-j)
-		panels := (t.n + nr - 1) / nr
-		t.b, t.step, t.ldb = d.scratch(sharedB, panels*k*nr), k*nr, nr
-		d.ops.packB = packBTask{dst: t.b, b: bs[j*k:], n: t.n, k: k}
+		w := min(cols, n-j)
+		panels := (w + nr - 1) / nr
+		t := gemmTask{m: m, n: w, k: k, a: as, lda: k, b: d.scratch(sharedB, panels*k*nr),
+			c: cs[j:], ldc: n, acc: acc}
+		d.ops.packB = packBTask{dst: t.b, b: bs, j: j, n: w, k: k, ld: b.Cols, rows: o == compute.NT}
 		d.pool.do(panels, 1+smallBytes/(1+4*k*nr), &d.ops.packB)
-		t.c = cs[j:]
 		d.product(t)
+	}
+	d.ops.packB = packBTask{}
+}
+
+// packBTask copies columns [j, j+n) of B into panels [n/32][k][32], zeros past the last; an item
+// is a panel. rows says that the columns of the product are the rows of b, [n k].
+type packBTask struct {
+	dst, b      []float32
+	j, n, k, ld int
+	rows        bool
+}
+
+func (t *packBTask) run(w *worker, lo, hi int) {
+	for q := lo; q < hi; q++ {
+		dst, j, width := t.dst[q*t.k*nr:(q+1)*t.k*nr], t.j+q*nr, min(nr, t.n-q*nr)
+		if t.rows {
+			w.d.f.packT(dst, nr, t.b[j*t.ld:], t.ld, width, t.k)
+			continue
+		}
+		copyStrip(dst, nr, t.b[j:], t.ld, width, t.k)
 	}
 }
 
-// smallBytes is about 5 µs of streaming.
-const smallBytes = 64 << 10
+// copyStrip is dst[l*w+i] = i < width ? src[l*ld+i] : 0 for l < k.
+func copyStrip(dst []float32, w int, src []float32, ld, width, k int) {
+	if width == nr && w == nr {
+		for l := range k {
+			*(*[nr]float32)(dst[l*nr:]) = *(*[nr]float32)(src[l*ld:])
+		}
+		return
+	}
+	for l := range k {
+		clear(dst[l*w+copy(dst[l*w:l*w+w], src[l*ld:l*ld+width]) : (l+1)*w])
+	}
+}
+
+// gemmTask is C [m n] (+)= A·B, A [m k] as it lies, B in panels [n/32][k][32]; an item is
+// (row block, panel).
+type gemmTask struct {
+	m, n, k int
+	a       []float32
+	lda     int
+	b       []float32
+	ldb     int // rows of a panel, if not k
+	c       []float32
+	ldc     int
+	acc     bool
+	block   int // rows of a row block
+}
+
+// rowBlock is the rows of a row block: enough to reuse a panel, few enough that all workers have
+// some of the blocks times columns items.
+func (d *Device) rowBlock(rows, columns int) int {
+	mr := d.f.mr()
+	block := mr * stripsPerItem
+	for block > mr && (rows+block-1)/block*columns < chunksPerWorker*len(d.pool.workers) {
+		block = max(mr, block/2/mr*mr)
+	}
+	return min(block, max(rows, 1))
+}
+
+// product runs t over all row blocks and panels.
+func (d *Device) product(t gemmTask) {
+	if t.m == 0 || t.n == 0 {
+		return
+	}
+	panels := (t.n + nr - 1) / nr
+	t.block = d.rowBlock(t.m, panels)
+	if t.ldb == 0 {
+		t.ldb = t.k
+	}
+	d.ops.gemm = t
+	d.pool.do((t.m+t.block-1)/t.block*panels, 1+smallFlops/(2*t.block*nr*(t.k+1)), &d.ops.gemm)
+	d.ops.gemm = gemmTask{}
+}
+
+func (t *gemmTask) run(w *worker, lo, hi int) {
+	panels := (t.n + nr - 1) / nr
+	for lo < hi {
+		// Consecutive panels of one row block.
+		i, q := lo/panels, lo%panels
+		n := min(hi-lo, panels-q)
+		t.tiles(w, i*t.block, q, q+n)
+		lo += n
+	}
+}
+
+// tiles computes rows [i0, i0+block) of panels [q0, q1).
+func (t *gemmTask) tiles(w *worker, i0, q0, q1 int) {
+	f, rows := w.d.f, min(t.block, t.m-i0)
+	a0, lda := at(unsafe.SliceData(t.a), i0*t.lda), t.lda
+	for k := 0; k == 0 || k < t.k; k += kBlock {
+		kc, acc := min(kBlock, t.k-k), 0
+		if t.acc || k > 0 {
+			acc = 1
+		}
+		a := at(a0, k)
+		if t.lda%aliasing == 0 && (q1-q0) > 1 {
+			a, lda = spread(w, t.a[i0*t.lda+k:], t.lda, rows, kc)
+		}
+		for q := q0; q < q1; q++ {
+			b := at(unsafe.SliceData(t.b), (q*t.ldb+k)*nr)
+			for i := 0; i < rows; i += f.mr() {
+				f.tileRow[min(f.mr(), rows-i)](kc, at(a, i*lda), lda, b, nr,
+					at(unsafe.SliceData(t.c), (i0+i)*t.ldc+q*nr), t.ldc, acc, columns(t.n-q*nr))
+			}
+		}
+	}
+}
+
+// aliasing is a distance of rows, in numbers, at which they fall on the same few places of the
+// first-level cache (2 KiB: two places of 12 lines each), so that a strip drives itself out.
+const aliasing = 512
+
+// spread copies rows [rows kc] to a distance that does not alias.
+func spread(w *worker, a []float32, lda, rows, kc int) (*float32, int) {
+	ld := kc + 16
+	buf := w.scratch(slotA, rows*ld)
+	for i := range rows {
+		copy(buf[i*ld:i*ld+kc], a[i*lda:])
+	}
+	return unsafe.SliceData(buf), ld
+}

@@ -26,7 +26,7 @@ func scaleColsRows(w *worker, t *opTask, lo, hi int) {
 		if t.ids != nil {
 			r = int(t.ids[i])
 		}
-		w.d.f.mul(t.y[i*t.n:(i+1)*t.n], t.x[i*t.n:], t.a[r*t.n:(r+1)*t.n])
+		w.d.f.mulScale(t.y[i*t.n:(i+1)*t.n], t.x[i*t.n:], 1, t.a[r*t.n:(r+1)*t.n])
 	}
 }
 
@@ -125,7 +125,7 @@ func rmsGradBlocks(w *worker, t *opTask, lo, hi int) {
 			x, dy := t.x[i*n:(i+1)*n], t.a[i*n:(i+1)*n]
 			r := rmsScale(f, x, t.s)
 			mean := f.dot3(dy, t.b, x) / float32(n)
-			f.rmsGrad(t.y[i*n:(i+1)*n], dy, t.b, x, r, r*r*mean)
+			f.rmsGrad(t.y[i*n:(i+1)*n], r, dy, t.b, -r*r*r*mean, x)
 			if t.c != nil {
 				f.mulAcc(t.c[k*n:(k+1)*n], dy, x, r)
 			}
@@ -148,12 +148,9 @@ func (d *Device) RoPE(x, cosSin compute.Tensor, pos compute.Ints, dim int, inver
 }
 
 func ropeRows(w *worker, t *opTask, lo, hi int) {
-	h := t.m / 2
 	for i := lo; i < hi; i++ {
-		cs := t.a[int(t.ids[i])*t.m:]
-		for o := i * t.n; o < (i+1)*t.n; o += t.m {
-			w.d.f.rope(t.y[o:o+h], t.y[o+h:o+t.m], cs[:h], cs[h:t.m], t.s)
-		}
+		cs := int(t.ids[i]) * t.m
+		w.d.f.rope(t.y[i*t.n:(i+1)*t.n], t.a[cs:cs+t.m], t.m/2, t.s)
 	}
 }
 

@@ -10,23 +10,28 @@ var loops = form{
 	name:        "loops",
 	tile:        tileLoops(false),
 	tileRow:     tileLoops(true),
-	panelF32:    panelF32Loop,
-	panelF16:    panelF16Loop,
-	panelBF16:   panelBF16Loop,
-	panelQ8:     panelQ8Loop,
+	panelF32:    []panelFunc[float32]{nil, panelF32Loop},
+	panelF16:    []panelFunc[uint16]{nil, panelF16Loop},
+	panelBF16:   []panelFunc[uint16]{nil, panelBF16Loop},
 	widenF16:    widenF16Loop,
 	widenBF16:   widenBF16Loop,
+	packQ8:      packQ8Loop,
+	widenQ8:     widenQ8Loop,
 	packT:       packTLoop,
 	dot:         dotLoop,
 	dot3:        dot3Loop,
 	add:         addLoop,
-	mul:         mulLoop,
 	axpy:        axpyLoop,
 	scale:       scaleLoop,
 	mulScale:    mulScaleLoop,
 	mulAcc:      mulAccLoop,
 	max:         maxLoop,
 	expSum:      expSumLoop,
+	sumExp:      sumExpLoop,
+	expScale:    expScaleLoop,
+	expAdd:      expAddLoop,
+	kl:          klLoop,
+	klGrad:      klGradLoop,
 	dots:        dotsLoop,
 	weighted:    weightedLoop,
 	softmaxGrad: softmaxGradLoop,
@@ -52,7 +57,7 @@ func tileLoops(rowMajor bool) []gemmFunc {
 			as := unsafe.Slice(a, (rows-1)*ai+max(k-1, 0)*ap+1)
 			bs := unsafe.Slice(b, max(k-1, 0)*ldb+nr)
 			for i := range rows {
-				tileRowLoop(k, as[i*ai:], ap, bs, ldb, unsafe.Slice(at(c, i*ldc), nr), acc, mask)
+				tileRowLoop(k, as[i*ai:], ap, bs, ldb, at(c, i*ldc), acc, mask)
 			}
 		}
 	}
@@ -60,15 +65,11 @@ func tileLoops(rowMajor bool) []gemmFunc {
 }
 
 // tileRowLoop is one row of a tile, A(p) = a[p*ap].
-func tileRowLoop(k int, a []float32, ap int, b []float32, ldb int, c []float32, acc int,
+func tileRowLoop(k int, a []float32, ap int, b []float32, ldb int, c *float32, acc int,
 	mask uint32) {
 	var sum [nr]float32
 	if acc != 0 {
-		for j := range sum {
-			if mask>>j&1 != 0 {
-				sum[j] = c[j]
-			}
-		}
+		loadRow(&sum, c, mask)
 	}
 	for p := range k {
 		x := a[p*ap]
@@ -76,62 +77,78 @@ func tileRowLoop(k int, a []float32, ap int, b []float32, ldb int, c []float32, 
 			sum[j] += x * v
 		}
 	}
-	if mask == allColumns {
-		copy(c, sum[:])
-		return
+	storeRow(c, &sum, mask)
+}
+
+// loadRow and storeRow move the columns of mask between a row of the result and its sums.
+func loadRow(sum *[nr]float32, c *float32, mask uint32) {
+	for j := range sum {
+		if mask>>j&1 != 0 {
+			sum[j] = *at(c, j)
+		}
 	}
+}
+
+func storeRow(c *float32, sum *[nr]float32, mask uint32) {
 	for j, v := range sum {
 		if mask>>j&1 != 0 {
-			c[j] = v
+			*at(c, j) = v
 		}
 	}
 }
 
-func panelF32Loop(y, w, x []float32) {
-	var sum [nr]float32
-	for l, xl := range x {
-		for j, v := range (*[nr]float32)(w[l*nr:]) {
-			sum[j] += xl * v
+// eachPanel runs one row of a panelFunc with f adding panel w [k][nr] times x to the sums.
+func eachPanel[T float32 | uint16](k int, x *float32, w *T, ldw, panels int, y *float32,
+	acc int, mask uint32, f func(sum *[nr]float32, w []T, x []float32)) {
+	xs := unsafe.Slice(x, k)
+	for q := range panels {
+		m := uint32(allColumns)
+		if q == panels-1 {
+			m = mask
 		}
+		var sum [nr]float32
+		if acc != 0 {
+			loadRow(&sum, at(y, q*nr), m)
+		}
+		f(&sum, unsafe.Slice((*T)(unsafe.Add(unsafe.Pointer(w), q*ldw*int(unsafe.Sizeof(*w)))),
+			k*nr), xs)
+		storeRow(at(y, q*nr), &sum, m)
 	}
-	copy(y, sum[:])
 }
 
-func panelF16Loop(y []float32, w []uint16, x []float32) {
-	var sum [nr]float32
-	for l, xl := range x {
-		for j, v := range (*[nr]uint16)(w[l*nr:]) {
-			sum[j] += xl * fromF16(v)
-		}
-	}
-	copy(y, sum[:])
-}
-
-func panelBF16Loop(y []float32, w []uint16, x []float32) {
-	var row, sum [nr]float32
-	for l, xl := range x {
-		widenBF16Loop(row[:], w[l*nr:l*nr+nr])
-		for j, v := range row {
-			sum[j] += xl * v
-		}
-	}
-	copy(y, sum[:])
-}
-
-func panelQ8Loop(y []float32, w *q8Panel, x []float32) {
-	var sum [nr]float32
-	for b := range w.blocks {
-		var part [nr]float32
-		for l, v := range x[b*q8Block : (b+1)*q8Block] {
-			for j := range part {
-				part[j] += v * float32(w.at(b, l, j))
+func panelF32Loop(k int, x *float32, _ int, w *float32, ldw, panels int, y *float32, _ int,
+	acc int, mask uint32) {
+	eachPanel(k, x, w, ldw, panels, y, acc, mask, func(sum *[nr]float32, w, x []float32) {
+		for l, xl := range x {
+			for j, v := range (*[nr]float32)(w[l*nr:]) {
+				sum[j] += xl * v
 			}
 		}
-		for j, v := range part {
-			sum[j] += v * w.scale(b, j)
+	})
+}
+
+func panelF16Loop(k int, x *float32, _ int, w *uint16, ldw, panels int, y *float32, _ int,
+	acc int, mask uint32) {
+	eachPanel(k, x, w, ldw, panels, y, acc, mask, func(sum *[nr]float32, w []uint16, x []float32) {
+		for l, xl := range x {
+			for j, v := range (*[nr]uint16)(w[l*nr:]) {
+				sum[j] += xl * fromF16(v)
+			}
 		}
-	}
-	copy(y, sum[:])
+	})
+}
+
+func panelBF16Loop(k int, x *float32, _ int, w *uint16, ldw, panels int, y *float32, _ int,
+	acc int, mask uint32) {
+	eachPanel(k, x, w, ldw, panels, y, acc, mask, func(sum *[nr]float32, w []uint16, x []float32) {
+		for l, xl := range x {
+			row := (*[nr]uint16)(w[l*nr:])
+			for j := range nr / 2 {
+				sum[j] += xl * fromBF16(row[2*j])
+				sum[j+nr/2] += xl * fromBF16(row[2*j+1])
+			}
+		}
+	})
 }
 
 func widenF16Loop(dst []float32, w []uint16) {
@@ -140,8 +157,6 @@ func widenF16Loop(dst []float32, w []uint16) {
 	}
 }
 
-// A row of bf16 holds columns j and j+16 side by side: one 32-bit lane gives both, with a shift
-// and a mask, in the order of the columns.
 func widenBF16Loop(dst []float32, w []uint16) {
 	for o := 0; o < len(dst); o += nr {
 		for j := range nr / 2 {
@@ -187,12 +202,6 @@ func addLoop(y, x []float32) {
 	}
 }
 
-func mulLoop(y, a, b []float32) {
-	for i := range y {
-		y[i] = a[i] * b[i]
-	}
-}
-
 func axpyLoop(y []float32, a float32, x []float32) {
 	for i := range y {
 		y[i] += a * x[i]
@@ -227,6 +236,8 @@ func maxLoop(x []float32) float32 {
 	return m
 }
 
+func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
+
 func expSumLoop(y, x []float32, m float32) float32 {
 	s := float32(0)
 	for i := range y {
@@ -236,7 +247,39 @@ func expSumLoop(y, x []float32, m float32) float32 {
 	return s
 }
 
-func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
+func sumExpLoop(x []float32, m float32) float32 {
+	s := float32(0)
+	for _, v := range x {
+		s += exp(v - m)
+	}
+	return s
+}
+
+func expScaleLoop(y, x []float32, m, s float32) {
+	for i := range y {
+		y[i] = s * exp(x[i]-m)
+	}
+}
+
+func expAddLoop(y, x []float32, m, s float32) {
+	for i := range y {
+		y[i] += s * exp(x[i]-m)
+	}
+}
+
+func klLoop(x, r []float32, lx, lr float32) float32 {
+	s := float32(0)
+	for i, v := range x {
+		s += exp(v-lx) * ((v - lx) - (r[i] - lr))
+	}
+	return s
+}
+
+func klGradLoop(d, x, r []float32, lx, lr, w, kl float32) {
+	for i := range d {
+		d[i] += w * exp(x[i]-lx) * ((x[i] - lx) - (r[i] - lr) - kl)
+	}
+}
 
 func dotsLoop(y, q, k []float32, stride int) {
 	for j := range y {
@@ -257,17 +300,19 @@ func softmaxGradLoop(d, p []float32, mean, scale float32) {
 	}
 }
 
-func ropeLoop(a, b, c, s []float32, sign float32) {
-	for i := range a {
-		x, y, si := a[i], b[i], s[i]*sign
-		a[i] = x*c[i] - y*si
-		b[i] = y*c[i] + x*si
+func ropeLoop(x, cs []float32, half int, sign float32) {
+	for ; len(x) >= 2*half; x = x[2*half:] {
+		for i := range half {
+			a, b, c, s := x[i], x[half+i], cs[i], cs[half+i]*sign
+			x[i] = a*c - b*s
+			x[half+i] = b*c + a*s
+		}
 	}
 }
 
-func rmsGradLoop(dx, dy, g, x []float32, r, c float32) {
+func rmsGradLoop(dx []float32, r float32, dy, g []float32, c float32, x []float32) {
 	for i := range dx {
-		dx[i] += r * (dy[i]*g[i] - x[i]*c)
+		dx[i] += r*dy[i]*g[i] + c*x[i]
 	}
 }
 
@@ -286,13 +331,13 @@ func swigluGradLoop(dgate, dup, dy, gate, up []float32) {
 	}
 }
 
-func adamwLoop(p, g, m, v []float32, s *adamScalars) {
+func adamwLoop(p, g, m, v []float32, c *adamScalars) {
 	for i := range p {
-		gi := g[i] * s.gradScale
-		m[i] = s.beta1*m[i] + (1-s.beta1)*gi
-		v[i] = s.beta2*v[i] + (1-s.beta2)*gi*gi
-		root := float32(math.Sqrt(float64(v[i] * s.bias2)))
-		p[i] -= s.lr*(m[i]*s.bias1)/(root+s.eps) + s.decay*p[i]
+		d := g[i] * c[0]
+		m[i] = c[1]*m[i] + c[2]*d
+		v[i] = c[3]*v[i] + c[4]*d*d
+		root := float32(math.Sqrt(float64(v[i] * c[6])))
+		p[i] -= c[8] * (m[i]*c[5]/(root+c[7]) + c[9]*p[i])
 	}
 }
 

@@ -13,6 +13,12 @@ func softmax(f *form, e, x []float32) (inv, lse float32) {
 	return 1 / sum, m + float32(math.Log(float64(sum)))
 }
 
+// logSumExp is log Σ exp x.
+func logSumExp(f *form, x []float32) float32 {
+	m := f.max(x)
+	return m + float32(math.Log(float64(f.sumExp(x, m))))
+}
+
 // LogProbs: see compute.Losses.
 func (d *Device) LogProbs(lp, logits compute.Tensor, targets compute.Ints) {
 	shape("LogProbs", "lp", lp, logits.Rows, 1, logits)
@@ -22,15 +28,12 @@ func (d *Device) LogProbs(lp, logits compute.Tensor, targets compute.Ints) {
 }
 
 func logProbRows(w *worker, t *opTask, lo, hi int) {
-	e := w.scratch(slotA, t.n)
 	for i := lo; i < hi; i++ {
 		t.y[i] = 0
-		if t.ids[i] < 0 {
-			continue
+		if t.ids[i] >= 0 {
+			x := t.x[i*t.n : (i+1)*t.n]
+			t.y[i] = x[t.ids[i]] - logSumExp(w.d.f, x)
 		}
-		x := t.x[i*t.n : (i+1)*t.n]
-		_, lse := softmax(w.d.f, e, x)
-		t.y[i] = x[t.ids[i]] - lse
 	}
 }
 
@@ -51,8 +54,8 @@ func logProbGradRows(w *worker, t *opTask, lo, hi int) {
 			clear(y)
 			continue
 		}
-		inv, _ := softmax(w.d.f, y, t.x[i*t.n:(i+1)*t.n])
-		w.d.f.scale(y, y, inv*t.a[i])
+		x := t.x[i*t.n : (i+1)*t.n]
+		w.d.f.expScale(y, x, logSumExp(w.d.f, x), t.a[i])
 		y[t.ids[i]] -= t.a[i]
 	}
 }
@@ -66,22 +69,11 @@ func (d *Device) KL(kl, logits, ref compute.Tensor) {
 }
 
 func klRows(w *worker, t *opTask, lo, hi int) {
-	p, diff := w.scratch(slotA, t.n), w.scratch(slotB, t.n)
+	f := w.d.f
 	for i := lo; i < hi; i++ {
-		t.y[i], _, _ = klRow(w.d.f, p, diff, t.x[i*t.n:(i+1)*t.n], t.a[i*t.n:(i+1)*t.n])
+		x, r := t.x[i*t.n:(i+1)*t.n], t.a[i*t.n:(i+1)*t.n]
+		t.y[i] = f.kl(x, r, logSumExp(f, x), logSumExp(f, r))
 	}
-}
-
-// klRow is D_KL(p‖q) = Σ p·(x−r) − (log Σ exp x − log Σ exp r) for p = softmax(x), q = softmax(r).
-// It leaves p unnormalised in p with its factor inv, x−r in diff, and the shift that makes
-// log p − log q = diff − shift.
-func klRow(f *form, p, diff, x, r []float32) (kl, inv, shift float32) {
-	_, lseR := softmax(f, p, r)
-	inv, lse := softmax(f, p, x)
-	f.scale(diff, r, -1)
-	f.add(diff, x)
-	shift = lse - lseR
-	return f.dot(p, diff)*inv - shift, inv, shift
 }
 
 // KLGrad: see compute.Losses.
@@ -104,29 +96,26 @@ func (d *Device) klGrad(op string, f func(*worker, *opTask, int, int), g, logits
 }
 
 func klGradRows(w *worker, t *opTask, lo, hi int) {
-	p, diff := w.scratch(slotA, t.n), w.scratch(slotB, t.n)
+	f := w.d.f
 	for i := lo; i < hi; i++ {
 		if t.b[i] == 0 {
 			continue
 		}
-		kl, inv, shift := klRow(w.d.f, p, diff, t.x[i*t.n:(i+1)*t.n], t.a[i*t.n:(i+1)*t.n])
-		y, c := t.y[i*t.n:(i+1)*t.n], t.b[i]*inv
-		w.d.f.mulAcc(y, p, diff, c)
-		w.d.f.axpy(y, -c*(shift+kl), p)
+		x, r := t.x[i*t.n:(i+1)*t.n], t.a[i*t.n:(i+1)*t.n]
+		lx, lr := logSumExp(f, x), logSumExp(f, r)
+		f.klGrad(t.y[i*t.n:(i+1)*t.n], x, r, lx, lr, t.b[i], f.kl(x, r, lx, lr))
 	}
 }
 
 func klForwardGradRows(w *worker, t *opTask, lo, hi int) {
-	e := w.scratch(slotA, t.n)
+	f := w.d.f
 	for i := lo; i < hi; i++ {
 		if t.b[i] == 0 {
 			continue
 		}
-		y := t.y[i*t.n : (i+1)*t.n]
-		inv, _ := softmax(w.d.f, e, t.x[i*t.n:(i+1)*t.n])
-		w.d.f.axpy(y, t.b[i]*inv, e)
-		inv, _ = softmax(w.d.f, e, t.a[i*t.n:(i+1)*t.n])
-		w.d.f.axpy(y, -t.b[i]*inv, e)
+		x, r, d := t.x[i*t.n:(i+1)*t.n], t.a[i*t.n:(i+1)*t.n], t.y[i*t.n:(i+1)*t.n]
+		f.expAdd(d, x, logSumExp(f, x), t.b[i])
+		f.expAdd(d, r, logSumExp(f, r), -t.b[i])
 	}
 }
 
@@ -160,9 +149,9 @@ func (d *Device) AdamW(p, g, m, v compute.Tensor, a compute.AdamWParams) {
 		return float32(1 / (1 - math.Pow(float64(beta), float64(a.Step))))
 	}
 	d.elems(p.Len(), opTask{f: adamwElems, y: d.vals("AdamW", p), x: d.vals("AdamW", g),
-		a: d.vals("AdamW", m), b: d.vals("AdamW", v), adam: adamScalars{
-			beta1: a.Beta1, beta2: a.Beta2, eps: a.Eps, gradScale: a.GradScale, lr: a.LR,
-			decay: a.LR * a.WeightDecay, bias1: correct(a.Beta1), bias2: correct(a.Beta2)}})
+		a: d.vals("AdamW", m), b: d.vals("AdamW", v), adam: adamScalars{a.GradScale, a.Beta1,
+			1 - a.Beta1, a.Beta2, 1 - a.Beta2, correct(a.Beta1), correct(a.Beta2), a.Eps, a.LR,
+			a.WeightDecay}})
 }
 
 func adamwElems(w *worker, t *opTask, lo, hi int) {

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"unsafe"
 
 	"transformer2/shared/compute"
 )
@@ -12,12 +13,11 @@ func (d *Device) MatMul(y, x compute.Tensor, w compute.Weight) {
 	m := d.weight("MatMul", w)
 	m.fits("MatMul", y, x)
 	xs, ys := d.vals("MatMul", x), d.vals("MatMul", y)
-	if x.Rows == 1 {
-		d.matvec(ys, xs, m)
+	if len(ys) == 0 {
 		return
 	}
-	d.product(gemmTask{m: x.Rows, n: m.out, k: m.in, a: xs, lda: m.in, rowA: true,
-		w: m, c: ys, ldc: m.out})
+	d.ops.matmul = matmulTask{y: ys, x: xs, rows: x.Rows, w: m}
+	d.panelProduct(&d.ops.matmul)
 }
 
 // fits panics unless out is [T out] and in is [T in].
@@ -28,39 +28,85 @@ func (w *weight) fits(op string, out, in compute.Tensor) {
 	}
 }
 
-// matvecTask is y = W x; an item is a panel.
-type matvecTask struct {
-	y, x []float32
-	w    *weight
+// matmulTask is y = x Wᵀ; an item is (row block, group of panels).
+type matmulTask struct {
+	y, x   []float32
+	rows   int
+	w      *weight
+	block  int // rows of a row block
+	groups int // of groupPanels panels
 }
 
-func (d *Device) matvec(y, x []float32, w *weight) {
-	t := &d.ops.matvec
-	t.y, t.x, t.w = y, x, w
-	d.pool.do(w.panels(), 1+smallBytes/(1+4*w.in*nr), t)
+// groupPanels panels are one item: the kernels read up to four of them at once.
+const groupPanels = 4
+
+func (d *Device) panelProduct(t *matmulTask) {
+	t.groups = (t.w.panels() + groupPanels - 1) / groupPanels
+	t.block = d.rowBlock(t.rows, t.groups)
+	blocks := (t.rows + t.block - 1) / t.block
+	work := 2 * min(t.rows, t.block) * groupPanels * nr * (t.w.in + 1)
+	if t.rows < denseRows {
+		work *= 8 // bound by memory, not by the multipliers
+	}
+	d.pool.do(blocks*t.groups, 1+smallFlops/work, t)
 }
 
-func (t *matvecTask) run(w *worker, lo, hi int) {
-	f, m := w.d.f, t.w
-	for p := lo; p < hi; p++ {
-		y := t.y[p*nr : min((p+1)*nr, m.out)]
-		out := y
-		if len(y) < nr {
-			out = w.scratch(slotA, nr)
-		}
-		at, n := p*m.in*nr, m.in*nr
-		switch m.t {
+func (t *matmulTask) run(w *worker, lo, hi int) {
+	for item := lo; item < hi; item++ {
+		i0, g := item/t.groups*t.block, item%t.groups*groupPanels
+		rows, panels := min(t.block, t.rows-i0), min(groupPanels, t.w.panels()-g)
+		switch t.w.t {
 		case compute.F32:
-			f.panelF32(out, m.f[at:at+n], t.x)
+			at := g * t.w.in * nr
+			panelRows(t, w.d.f.panelF32, t.w.f[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
 		case compute.F16:
-			f.panelF16(out, m.h[at:at+n], t.x)
+			at := g * t.w.in * nr
+			panelRows(t, w.d.f.panelF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
 		case compute.BF16:
-			f.panelBF16(out, m.h[at:at+n], t.x)
+			at := g * t.w.in * nr
+			panelRows(t, w.d.f.panelBF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
 		default:
-			f.panelQ8(out, &m.q[p], t.x)
+			for p := g; p < g+panels; p++ {
+				t.widened(w, i0, rows, p)
+			}
 		}
-		if len(y) < nr {
-			copy(y, out)
+	}
+}
+
+// widened multiplies rows with a panel of Q8 that is widened into a buffer, a part at a time.
+func (t *matmulTask) widened(w *worker, i0, rows, p int) {
+	const part = 4 * q8Block // of the inputs: 16 KiB
+	buf := w.scratch(slotA, part*nr)
+	for k := 0; k < t.w.in; k += part {
+		hi := min(k+part, t.w.in)
+		panelRows(t, w.d.f.panelF32, t.w.panel(p, k, hi, buf), 0, i0, rows, p, 1, k, hi)
+	}
+}
+
+// panelRows multiplies inputs [lo, hi) of rows [i0, i0+rows) with panels [g, g+panels), w being
+// their inputs from lo on and ldw the distance of two.
+func panelRows[T float32 | uint16](t *matmulTask, kernels []panelFunc[T], w []T, ldw, i0, rows,
+	g, panels, lo, hi int) {
+	if len(w) == 0 {
+		w = make([]T, 1)
+	}
+	mr, mask := len(kernels)-1, allColumns&columns(t.w.out-(g+panels-1)*nr)
+	xs, ys := unsafe.SliceData(t.x), unsafe.SliceData(t.y)
+	for k := lo; k == lo || k < hi; k += kBlock {
+		kc, acc := min(kBlock, hi-k), 0
+		if rows == 1 {
+			kc = hi - k // no strip comes back to this part of the panel
+		}
+		if k > 0 {
+			acc = 1
+		}
+		for i := i0; i < i0+rows; i += mr {
+			n := min(mr, i0+rows-i)
+			kernels[n](kc, at(xs, i*t.w.in+k), t.w.in, &w[(k-lo)*nr], ldw, panels,
+				at(ys, i*t.w.out+g*nr), t.w.out, acc, mask)
+		}
+		if kc == hi-k {
+			break
 		}
 	}
 }
@@ -79,8 +125,8 @@ func (d *Device) MatMulT(dx, dy compute.Tensor, w compute.Weight, acc bool) {
 		b := d.scratch(sharedB, panels*outs*nr)
 		d.ops.packW = packWTask{w: m, dst: b, j0: j}
 		d.pool.do(panels, 1+smallBytes/(1+4*outs*nr), &d.ops.packW)
-		d.product(gemmTask{m: dy.Rows, n: n, k: m.out, a: in, lda: m.out, rowA: true,
-			b: b, step: outs * nr, ldb: nr, c: out[min(j, len(out)):], ldc: m.in, acc: acc})
+		d.product(gemmTask{m: dy.Rows, n: n, k: m.out, a: in, lda: m.out, b: b, ldb: outs,
+			c: out[min(j, len(out)):], ldc: m.in, acc: acc})
 	}
 }
 

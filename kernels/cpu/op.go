@@ -7,7 +7,8 @@ type opTask struct {
 	y, x, a, b, c []float32
 	ids, pos      []int32
 	n, m          int // row lengths
-	s, r          float32
+	s             float32
+	acc           bool
 	adam          adamScalars
 }
 

@@ -1,65 +1,69 @@
 package cpu
 
 import (
+	"encoding/binary"
 	"math"
 
 	"transformer2/shared/compute"
 )
 
-// Q8 weights: w[n,k] = scale·q, q in int8, one scale for each row n and block of 32 inputs.
+// Q8 weights: w[n,k] = scale·q, q in int8, one scale for each row n and block of 32 inputs. A
+// panel is a row of blocks, each of 32 outputs by 32 inputs, 1152 bytes:
 //
-// Sixteen rows are interleaved so that one 64-byte load holds four consecutive inputs of each, in
-// sixteen lanes of 32 bits.
+//	32 scales, f32, one an output
+//	[input/4 8][output 32][input%4 4] of q+128
+//
+// so that one 64-byte load holds four consecutive inputs of 16 outputs: the operand of VPDPBUSD,
+// which multiplies unsigned by signed bytes and leaves sixteen sums.
 const (
-	q8Block = compute.BlockQ8
-	q8Group = 16
+	q8Block  = compute.BlockQ8
+	q8Scales = 4 * nr
+	q8Bytes  = q8Scales + nr*q8Block // of one block of a panel
+	q8Zero   = 128
 )
 
-// q8Panel is the 16-row groups of one panel (two of them).
-type q8Panel struct {
-	blocks int       // in/32
-	q      []int8    // [group][block][k/4 8][row 16][k%4 4]
-	scales []float32 // [group][block][row 16]
-}
+// q8At is where input l of output j lies in a block.
+func q8At(l, j int) int { return q8Scales + (l/4*nr+j)*4 + l%4 }
 
-// at is q of input l of block b in row j of the panel.
-func (p *q8Panel) at(b, l, j int) int8 { return p.q[p.index(b, l, j)] }
-
-func (p *q8Panel) index(b, l, j int) int {
-	group, row := j/q8Group, j%q8Group
-	return (group*p.blocks+b)*q8Group*q8Block + l/4*(4*q8Group) + row*4 + l%4
-}
-
-func (p *q8Panel) scale(b, j int) float32 { return p.scales[p.row(b, j)] }
-
-func (p *q8Panel) row(b, j int) int { return (j/q8Group*p.blocks+b)*q8Group + j%q8Group }
-
-// put rounds one row of weights, w[in], into row j of the panel.
-func (p *q8Panel) put(j int, w []float32) {
-	for b := range p.blocks {
-		wb := w[b*q8Block : (b+1)*q8Block]
-		most := float32(0)
-		for _, v := range wb {
-			most = max(most, v, -v)
+// newQ8 is blocks of zeros.
+func newQ8(blocks int) []byte {
+	q := make([]byte, blocks*q8Bytes)
+	for i := range q {
+		if i%q8Bytes >= q8Scales {
+			q[i] = q8Zero
 		}
-		s := most / 127
-		for l, v := range wb {
-			q := int8(0)
-			if s > 0 {
-				q = int8(max(-127, min(127, math.RoundToEven(float64(v/s)))))
+	}
+	return q
+}
+
+func packQ8Loop(dst []byte, src []float32) {
+	for ; len(src) > 0; dst, src = dst[q8Bytes:], src[q8Block*nr:] {
+		for j := range nr {
+			most := float32(0)
+			for l := range q8Block {
+				v := src[l*nr+j]
+				most = max(most, v, -v)
 			}
-			p.q[p.index(b, l, j)] = q
+			scale := most / 127
+			binary.LittleEndian.PutUint32(dst[4*j:], math.Float32bits(scale))
+			for l := range q8Block {
+				q := 0.0
+				if scale > 0 {
+					q = math.RoundToEven(float64(src[l*nr+j] / scale))
+				}
+				dst[q8At(l, j)] = byte(int(max(-127, min(127, q))) + q8Zero)
+			}
 		}
-		p.scales[p.row(b, j)] = s
 	}
 }
 
-// widen writes inputs [lo, hi) of the panel as f32: dst[(l−lo)*nr+j] = w[j,l].
-func (p *q8Panel) widen(dst []float32, lo, hi int) {
-	for l := lo; l < hi; l++ {
-		b, o := l/q8Block, l%q8Block
+func widenQ8Loop(dst []float32, src []byte) {
+	for ; len(dst) > 0; dst, src = dst[q8Block*nr:], src[q8Bytes:] {
 		for j := range nr {
-			dst[(l-lo)*nr+j] = p.scale(b, j) * float32(p.at(b, o, j))
+			scale := math.Float32frombits(binary.LittleEndian.Uint32(src[4*j:]))
+			for l := range q8Block {
+				dst[l*nr+j] = scale * float32(int(src[q8At(l, j)])-q8Zero)
+			}
 		}
 	}
 }

@@ -43,16 +43,6 @@ func addSimd(y, x []float32) {
 	addLoop(y[i:], x[i:])
 }
 
-func mulSimd(y, a, b []float32) {
-	n, w := len(y), simd.Float32s{}.Len()
-	yp, ap, bp := unsafe.SliceData(y), unsafe.SliceData(a), unsafe.SliceData(b)
-	i := 0
-	for ; i <= n-w; i += w {
-		store(yp, i, load(ap, i).Mul(load(bp, i)))
-	}
-	mulLoop(y[i:], a[i:], b[i:])
-}
-
 func axpySimd(y []float32, a float32, x []float32) {
 	n, w := len(y), simd.Float32s{}.Len()
 	yp, xp, av := unsafe.SliceData(y), unsafe.SliceData(x), simd.BroadcastFloat32s(a)
@@ -224,31 +214,94 @@ func softmaxGradSimd(d, p []float32, mean, scale float32) {
 	softmaxGradLoop(d[i:], p[i:], mean, scale)
 }
 
-func ropeSimd(a, b, c, s []float32, sign float32) {
-	n, w := len(a), simd.Float32s{}.Len()
-	ap, bp := unsafe.SliceData(a), unsafe.SliceData(b)
-	cp, sp := unsafe.SliceData(c), unsafe.SliceData(s)
-	gv := simd.BroadcastFloat32s(sign)
+func sumExpSimd(x []float32, m float32) float32 {
+	n, w := len(x), simd.Float32s{}.Len()
+	xp, mv := unsafe.SliceData(x), simd.BroadcastFloat32s(m)
+	var s simd.Float32s
 	i := 0
 	for ; i <= n-w; i += w {
-		x, y, co, si := load(ap, i), load(bp, i), load(cp, i), load(sp, i).Mul(gv)
-		store(ap, i, x.Mul(co).Sub(y.Mul(si)))
-		store(bp, i, y.Mul(co).Add(x.Mul(si)))
+		s = s.Add(expv(load(xp, i).Sub(mv)))
 	}
-	ropeLoop(a[i:], b[i:], c[i:], s[i:], sign)
+	return sum(s) + sumExpLoop(x[i:], m)
 }
 
-func rmsGradSimd(dx, dy, g, x []float32, r, c float32) {
+func expScaleSimd(y, x []float32, m, s float32) {
+	n, w := len(y), simd.Float32s{}.Len()
+	yp, xp := unsafe.SliceData(y), unsafe.SliceData(x)
+	mv, sv := simd.BroadcastFloat32s(m), simd.BroadcastFloat32s(s)
+	i := 0
+	for ; i <= n-w; i += w {
+		store(yp, i, expv(load(xp, i).Sub(mv)).Mul(sv))
+	}
+	expScaleLoop(y[i:], x[i:], m, s)
+}
+
+func expAddSimd(y, x []float32, m, s float32) {
+	n, w := len(y), simd.Float32s{}.Len()
+	yp, xp := unsafe.SliceData(y), unsafe.SliceData(x)
+	mv, sv := simd.BroadcastFloat32s(m), simd.BroadcastFloat32s(s)
+	i := 0
+	for ; i <= n-w; i += w {
+		store(yp, i, expv(load(xp, i).Sub(mv)).MulAdd(sv, load(yp, i)))
+	}
+	expAddLoop(y[i:], x[i:], m, s)
+}
+
+func klSimd(x, r []float32, lx, lr float32) float32 {
+	n, w := len(x), simd.Float32s{}.Len()
+	xp, rp := unsafe.SliceData(x), unsafe.SliceData(r)
+	lxv, lrv := simd.BroadcastFloat32s(lx), simd.BroadcastFloat32s(lr)
+	var s simd.Float32s
+	i := 0
+	for ; i <= n-w; i += w {
+		lp := load(xp, i).Sub(lxv)
+		s = expv(lp).MulAdd(lp.Sub(load(rp, i).Sub(lrv)), s)
+	}
+	return sum(s) + klLoop(x[i:], r[i:], lx, lr)
+}
+
+func klGradSimd(d, x, r []float32, lx, lr, wt, kl float32) {
+	n, w := len(d), simd.Float32s{}.Len()
+	dp, xp, rp := unsafe.SliceData(d), unsafe.SliceData(x), unsafe.SliceData(r)
+	lxv, lrv := simd.BroadcastFloat32s(lx), simd.BroadcastFloat32s(lr)
+	wv, klv := simd.BroadcastFloat32s(wt), simd.BroadcastFloat32s(kl)
+	i := 0
+	for ; i <= n-w; i += w {
+		lp := load(xp, i).Sub(lxv)
+		g := lp.Sub(load(rp, i).Sub(lrv)).Sub(klv).Mul(expv(lp))
+		store(dp, i, g.MulAdd(wv, load(dp, i)))
+	}
+	klGradLoop(d[i:], x[i:], r[i:], lx, lr, wt, kl)
+}
+
+func ropeSimd(x, cs []float32, half int, sign float32) {
+	w := simd.Float32s{}.Len()
+	if half%w != 0 {
+		ropeLoop(x, cs, half, sign)
+		return
+	}
+	xp, cp, gv := unsafe.SliceData(x), unsafe.SliceData(cs), simd.BroadcastFloat32s(sign)
+	for o := 0; o < len(x); o += 2 * half {
+		for i := 0; i < half; i += w {
+			a, b := load(xp, o+i), load(xp, o+half+i)
+			c, s := load(cp, i), load(cp, half+i).Mul(gv)
+			store(xp, o+i, a.Mul(c).Sub(b.Mul(s)))
+			store(xp, o+half+i, b.Mul(c).Add(a.Mul(s)))
+		}
+	}
+}
+
+func rmsGradSimd(dx []float32, r float32, dy, g []float32, c float32, x []float32) {
 	n, w := len(dx), simd.Float32s{}.Len()
 	dp, yp := unsafe.SliceData(dx), unsafe.SliceData(dy)
 	gp, xp := unsafe.SliceData(g), unsafe.SliceData(x)
 	rv, cv := simd.BroadcastFloat32s(r), simd.BroadcastFloat32s(c)
 	i := 0
 	for ; i <= n-w; i += w {
-		u := load(yp, i).Mul(load(gp, i)).Sub(load(xp, i).Mul(cv))
-		store(dp, i, u.MulAdd(rv, load(dp, i)))
+		u := load(yp, i).Mul(load(gp, i)).MulAdd(rv, load(xp, i).Mul(cv))
+		store(dp, i, load(dp, i).Add(u))
 	}
-	rmsGradLoop(dx[i:], dy[i:], g[i:], x[i:], r, c)
+	rmsGradLoop(dx[i:], r, dy[i:], g[i:], c, x[i:])
 }
 
 // sigmoid is 1/(1+exp(−a)).
@@ -288,33 +341,22 @@ func adamwSimd(p, g, m, v []float32, s *adamScalars) {
 	n, w := len(p), simd.Float32s{}.Len()
 	pp, gp := unsafe.SliceData(p), unsafe.SliceData(g)
 	mp, vp := unsafe.SliceData(m), unsafe.SliceData(v)
-	b1, b2 := simd.BroadcastFloat32s(s.beta1), simd.BroadcastFloat32s(s.beta2)
-	c1, c2 := simd.BroadcastFloat32s(1-s.beta1), simd.BroadcastFloat32s(1-s.beta2)
-	bias1, bias2 := simd.BroadcastFloat32s(s.bias1), simd.BroadcastFloat32s(s.bias2)
-	gs, eps := simd.BroadcastFloat32s(s.gradScale), simd.BroadcastFloat32s(s.eps)
-	lr, decay := simd.BroadcastFloat32s(s.lr), simd.BroadcastFloat32s(s.decay)
+	var c [10]simd.Float32s
+	for i, x := range s {
+		c[i] = simd.BroadcastFloat32s(x)
+	}
 	i := 0
 	for ; i <= n-w; i += w {
-		gi := load(gp, i).Mul(gs)
-		mi := load(mp, i).Mul(b1).Add(gi.Mul(c1))
-		vi := load(vp, i).Mul(b2).Add(gi.Mul(gi).Mul(c2))
+		d := load(gp, i).Mul(c[0])
+		mi := load(mp, i).Mul(c[1]).Add(d.Mul(c[2]))
+		vi := load(vp, i).Mul(c[3]).Add(d.Mul(d).Mul(c[4]))
 		store(mp, i, mi)
 		store(vp, i, vi)
 		pi := load(pp, i)
-		step := mi.Mul(bias1).Mul(lr).Div(vi.Mul(bias2).Sqrt().Add(eps))
-		store(pp, i, pi.Sub(pi.MulAdd(decay, step)))
+		step := mi.Mul(c[5]).Div(vi.Mul(c[6]).Sqrt().Add(c[7]))
+		store(pp, i, pi.Sub(pi.MulAdd(c[9], step).Mul(c[8])))
 	}
 	adamwLoop(p[i:], g[i:], m[i:], v[i:], s)
-}
-
-// useSimd gives f the portable inner loops.
-func useSimd(f *form) {
-	f.dot, f.dot3, f.add, f.mul, f.axpy = dotSimd, dot3Simd, addSimd, mulSimd, axpySimd
-	f.scale, f.mulScale, f.mulAcc = scaleSimd, mulScaleSimd, mulAccSimd
-	f.max, f.expSum = maxSimd, expSumSimd
-	f.dots, f.weighted, f.softmaxGrad = dotsSimd, weightedSimd, softmaxGradSimd
-	f.rope, f.rmsGrad = ropeSimd, rmsGradSimd
-	f.swiglu, f.swigluGrad, f.adamw = swigluSimd, swigluGradSimd, adamwSimd
 }
 
 // simdForms is the portable form, where the processor has vectors for it.
@@ -324,6 +366,12 @@ func simdForms() []*form {
 	}
 	f := loops
 	f.name = "simd"
-	useSimd(&f)
+	f.dot, f.dot3, f.add, f.axpy = dotSimd, dot3Simd, addSimd, axpySimd
+	f.scale, f.mulScale, f.mulAcc = scaleSimd, mulScaleSimd, mulAccSimd
+	f.max, f.expSum, f.sumExp = maxSimd, expSumSimd, sumExpSimd
+	f.expScale, f.expAdd, f.kl, f.klGrad = expScaleSimd, expAddSimd, klSimd, klGradSimd
+	f.dots, f.weighted, f.softmaxGrad = dotsSimd, weightedSimd, softmaxGradSimd
+	f.rope, f.rmsGrad = ropeSimd, rmsGradSimd
+	f.swiglu, f.swigluGrad, f.adamw = swigluSimd, swigluGradSimd, adamwSimd
 	return []*form{&f}
 }

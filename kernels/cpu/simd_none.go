@@ -2,6 +2,4 @@
 
 package cpu
 
-func useSimd(*form) {}
-
 func simdForms() []*form { return nil }

@@ -14,7 +14,7 @@ type weight struct {
 	out, in int
 	f       []float32 // F32
 	h       []uint16  // F16, BF16 (a row of BF16 holds columns 0,16,1,17,…)
-	q       []q8Panel // Q8
+	q       []byte    // Q8 (quant.go)
 }
 
 func (w *weight) Dims() (out, in int) { return w.out, w.in }
@@ -23,13 +23,7 @@ func (w *weight) Type() compute.DType { return w.t }
 // Len makes a weight a Buffer, so that Free takes it.
 func (w *weight) Len() int { return w.out * w.in }
 
-func (w *weight) Bytes() int64 {
-	b := int64(4*len(w.f) + 2*len(w.h))
-	for i := range w.q {
-		b += int64(len(w.q[i].q) + 4*len(w.q[i].scales))
-	}
-	return b
-}
+func (w *weight) Bytes() int64 { return int64(4*len(w.f) + 2*len(w.h) + len(w.q)) }
 
 func (w *weight) panels() int { return (w.out + nr - 1) / nr }
 
@@ -48,25 +42,11 @@ func (d *Device) NewWeight(t compute.DType, out, in int) (compute.Weight, error)
 			return nil, fmt.Errorf("cpu: q8 weight [%d %d]: want inputs in blocks of %d",
 				out, in, q8Block)
 		}
-		w.newQ8()
+		w.q = newQ8(w.panels() * in / q8Block)
 	default:
 		return nil, fmt.Errorf("cpu: weight [%d %d]: unknown type %v", out, in, t)
 	}
 	return w, nil
-}
-
-// newQ8 lays all panels in three arrays, so that the weight is one stream.
-func (w *weight) newQ8() {
-	blocks, groups := w.in/q8Block, 2*w.panels()
-	rows := groups * blocks * q8Group
-	q := make([]int8, rows*q8Block)
-	scales := make([]float32, rows)
-	w.q = make([]q8Panel, w.panels())
-	for i := range w.q {
-		lo, hi := rows/len(w.q)*i, rows/len(w.q)*(i+1)
-		w.q[i] = q8Panel{blocks: blocks, q: q[lo*q8Block : hi*q8Block],
-			scales: scales[lo:hi]}
-	}
 }
 
 // weight is w as this device holds it.
@@ -79,6 +59,7 @@ func (d *Device) weight(op string, w compute.Weight) *weight {
 }
 
 // panel is panel p of a weight as f32, inputs [lo, hi): the stored numbers, or widened into buf.
+// With Q8, lo and hi are multiples of 32.
 func (w *weight) panel(p, lo, hi int, buf []float32) []float32 {
 	at, n := (p*w.in+lo)*nr, (hi-lo)*nr
 	switch w.t {
@@ -89,7 +70,7 @@ func (w *weight) panel(p, lo, hi int, buf []float32) []float32 {
 	case compute.BF16:
 		w.d.f.widenBF16(buf[:n], w.h[at:at+n])
 	default:
-		w.q[p].widen(buf[:n], lo, hi)
+		w.d.f.widenQ8(buf[:n], w.q[at/(nr*q8Block)*q8Bytes:])
 	}
 	return buf[:n]
 }
@@ -131,18 +112,17 @@ func (t *weightTask) packPanel(w *worker, p int) {
 	m := t.w
 	rows := min(nr, m.out-p*nr)
 	src := t.x[p*nr*m.in : (p*nr+rows)*m.in]
-	if m.t == compute.Q8 {
-		for j := range rows {
-			m.q[p].put(j, src[j*m.in:(j+1)*m.in])
-		}
-		return
-	}
 	if m.t == compute.F32 {
 		w.d.f.packT(m.f[p*m.in*nr:], nr, src, m.in, rows, m.in)
 		return
 	}
 	f32 := w.scratch(slotA, m.in*nr)
 	w.d.f.packT(f32, nr, src, m.in, rows, m.in)
+	if m.t == compute.Q8 {
+		bytes := m.in / q8Block * q8Bytes
+		w.d.f.packQ8(m.q[p*bytes:(p+1)*bytes], f32)
+		return
+	}
 	dst := m.h[p*m.in*nr : (p+1)*m.in*nr]
 	if m.t == compute.F16 {
 		for i, v := range f32 {
