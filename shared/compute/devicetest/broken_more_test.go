@@ -57,6 +57,14 @@ func (d *broken) Attention(o, lse, q, k, v compute.Tensor, spans compute.Ints,
 		q = mapped(q, asTF32)
 	case "values in f16":
 		v = mapped(v, roundF16)
+	case "-1e9 for nothing": // the running maximum starts there
+		d.reference.Attention(o, lse, q, k, v, spans, h)
+		for i, l := range data(lseOf(d, q, k, v, spans, h)) {
+			if l < -1e9 && !math.IsInf(float64(l), -1) {
+				copy(data(o)[i*h.Dim:(i+1)*h.Dim], repeat(0, h.Dim))
+			}
+		}
+		return
 	case "masked, not skipped": // 0·NaN of an unused row
 		d.reference.Attention(o, lse, q, k, v, spans, h)
 		for i := range data(o) {
@@ -81,13 +89,18 @@ func (d *broken) Attention(o, lse, q, k, v compute.Tensor, spans compute.Ints,
 	}
 }
 
+// lseOf is the lse of a call that may not ask for it.
+func lseOf(d *broken, q, k, v compute.Tensor, spans compute.Ints, h compute.Heads) compute.Tensor {
+	lse := compute.Tensor{Buf: make(floats, q.Rows*h.Q), Rows: q.Rows, Cols: h.Q}
+	d.reference.Attention(filled(q, 0), lse, q, k, v, spans, h)
+	return lse
+}
+
 // plainSoftmax takes exp without subtracting the maximum: it overflows for large scores.
 func (d *broken) plainSoftmax(o, lse, q, k, v compute.Tensor, spans compute.Ints,
 	h compute.Heads) {
 	d.reference.Attention(o, lse, q, k, v, spans, h)
-	held := compute.Tensor{Buf: make(floats, o.Rows*h.Q), Rows: o.Rows, Cols: h.Q}
-	d.reference.Attention(filled(o, 0), held, q, k, v, spans, h)
-	for i, l := range data(held) {
+	for i, l := range data(lseOf(d, q, k, v, spans, h)) {
 		if l > 88 {
 			copy(data(o)[i*h.Dim:(i+1)*h.Dim], repeat(nan32, h.Dim))
 		}

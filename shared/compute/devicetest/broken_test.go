@@ -47,6 +47,19 @@ func asInt8(x compute.Tensor) compute.Tensor {
 	})
 }
 
+// blocksInInt8 quantises each block of x as Options.Int8Inputs grants, or carelessly.
+func blocksInInt8(x compute.Tensor, nearest bool) compute.Tensor {
+	y := filled(x, 0)
+	round := math.RoundToEven
+	if !nearest {
+		round = math.Floor
+	}
+	for b := 0; b < x.Len(); b += compute.BlockQ8 {
+		packBlock(data(y)[b:b+compute.BlockQ8], data(x)[b:b+compute.BlockQ8], round)
+	}
+	return y
+}
+
 func (d *broken) NewTensor(rows, cols int) (compute.Tensor, error) {
 	t, err := d.reference.NewTensor(rows, cols)
 	if d.bug == "dirty" && rows > 100 {
@@ -145,6 +158,10 @@ func (d *broken) MatMul(y, x compute.Tensor, w compute.Weight) {
 		x = mapped(x, asTF32)
 	case "int8 activations":
 		x = asInt8(x)
+	case "int8 blocks", "int8 rounded down":
+		if w.Type() == compute.Q8 {
+			x = blocksInInt8(x, d.bug == "int8 blocks")
+		}
 	case "unchecked":
 		return
 	case "mute":

@@ -139,17 +139,25 @@ func checkAttention(e *env) {
 				continue // every layout meets every third shape, small ones all
 			}
 			size := []float32{1, 0.1, 20}[(i+2*j)%3] // flat to one-hot weights
-			lse := (i+j)%2 == 0
-			a := beginAttention(e, l, h, size, lse)
-			a.run(a.forward)
-			o, want := attention(a.q.wide(), a.k64, a.v64, l.spans, a.h)
-			e.within("o", a.o.got(), o)
-			if lse {
-				e.within("lse", a.lse.got(), want)
-			}
-			a.end()
+			attendOnce(e, l, h, size, (i+j)%2 == 0)
 		}
 	}
+	// Scores of 1e30: larger than any number that stands in for −Inf, and one-hot.
+	for i, l := range []layout{causal(17, 0, 0, 31), causal(40, 33, 32, 80), packed(1, 5, 31)} {
+		attendOnce(e, l, headShapes[2*i], 1e30, true)
+	}
+}
+
+func attendOnce(e *env, l layout, h compute.Heads, size float32, lse bool) {
+	e.r.Helper()
+	a := beginAttention(e, l, h, size, lse)
+	a.run(a.forward)
+	o, want := attention(a.q.wide(), a.k64, a.v64, l.spans, a.h)
+	e.within("o", a.o.got(), o)
+	if lse {
+		e.within("lse", a.lse.got(), want)
+	}
+	a.end()
 }
 
 // checkAttentionCausal: keys and values outside a row's span do not move a bit of its output.

@@ -1,6 +1,8 @@
 package devicetest
 
 import (
+	"math"
+
 	"transformer2/shared/compute"
 )
 
@@ -22,8 +24,40 @@ func checkMatMul(e *env) {
 			w, w64 := c.weight(t, out, in, normal(e.rng, out*in))
 			x, y := c.normal(m, in), c.out(m, out)
 			c.run(func() { e.dev.MatMul(y.Tensor, x.Tensor, w) })
-			e.within("y", y.got(), gemm(compute.NT, x.wide(), w64, nil))
+			want := gemm(compute.NT, x.wide(), w64, nil)
+			if t == compute.Q8 && e.opt.Int8Inputs {
+				roundInputs(want, x.wide(), w64)
+			}
+			e.within("y", y.got(), want)
 			c.end()
+		}
+	}
+}
+
+// int8Deviations bounds a sum of independent roundings by its standard deviation: past six of them
+// lie 2e-9 of all sums.
+const int8Deviations = 6
+
+// roundInputs widens the bounds of y = x wᵀ for inputs in int8: a number of a block with the scale
+// s is off by up to s/2, evenly, which is a variance of s²/12.
+func roundInputs(y answer, x, w matrix) {
+	for t := range x.rows {
+		scale := make([]float64, x.cols)
+		for b := 0; b < x.cols; b += compute.BlockQ8 {
+			top := 0.0
+			for _, v := range x.row(t)[b : b+compute.BlockQ8] {
+				top = max(top, math.Abs(v))
+			}
+			for k := range compute.BlockQ8 {
+				scale[b+k] = top / 127
+			}
+		}
+		for n := range w.rows {
+			variance := 0.0
+			for k, v := range w.row(n) {
+				variance += v * v * scale[k] * scale[k] / 12
+			}
+			y.tol[t*w.rows+n] += int8Deviations * math.Sqrt(variance)
 		}
 	}
 }

@@ -30,6 +30,9 @@ type Options struct {
 	Every int
 	// Once leaves out the second call of each op that shows determinism.
 	Once bool
+	// Int8Inputs grants what compute.Device does not: that MatMul with a Q8 weight rounds each block
+	// of BlockQ8 inputs of x to int8 with a scale of max|x|/127. Without it x stays f32.
+	Int8Inputs bool
 	// Seed of the inputs. Each check derives its own stream, so that checks do not shift each other.
 	Seed uint64
 }

@@ -63,6 +63,7 @@ var mutants = []struct{ bug, checks string }{
 	{"bf16 activations", "MatMul"},
 	{"int8 activations", "MatMul MatMulRows"},
 	{"tf32 activations", "MatMul"},
+	{"int8 blocks", "MatMul"},
 	{"rows of four", "MatMul"},
 	{"rows mixed", "MatMulRows"},
 	{"nondeterministic", "MatMul"},
@@ -88,6 +89,7 @@ var mutants = []struct{ bug, checks string }{
 	{"queries in tf32", "Attention"},
 	{"values in f16", "Attention"},
 	{"masked, not skipped", "Attention"},
+	{"-1e9 for nothing", "Attention"},
 	{"no maximum", "Attention"},
 	{"empty span is NaN", "Attention"},
 	{"empty span has lse 0", "Attention"},
@@ -180,10 +182,23 @@ func TestMutantsQuick(t *testing.T) {
 	}
 }
 
+// TestInt8Inputs: the option grants rounding to the nearest int8 and nothing coarser.
+func TestInt8Inputs(t *testing.T) {
+	o := Options{Int8Inputs: true}
+	if list := failures("MatMul", &broken{bug: "int8 blocks"}, o); len(list) > 0 {
+		t.Error(list[0])
+	}
+	for _, bug := range []string{"int8 rounded down", "bf16 activations", "rows of four"} {
+		if len(failures("MatMul", &broken{bug: bug}, o)) == 0 {
+			t.Errorf("the bug %q passes", bug)
+		}
+	}
+}
+
 // TestBrokenWithoutBug: the mutants fail for their bugs, not for how they are made.
 func TestBrokenWithoutBug(t *testing.T) {
 	for _, c := range checks {
-		if list := failures(c.name, &broken{}, Options{}); len(list) > 0 {
+		if list := failures(c.name, &broken{}, quick); len(list) > 0 {
 			t.Errorf("%s: %s", c.name, list[0])
 		}
 	}

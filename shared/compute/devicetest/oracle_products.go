@@ -81,6 +81,10 @@ func colDot(d []float64, a, b matrix) answer {
 	return y
 }
 
+// oneHot is a gap between the two largest scores at which e^−gap is 0 in f32, so that softmax is 0
+// and 1 exactly: the denormal numbers end at e^−104.
+const oneHot = 110
+
 // soft is the softmax of one query row over its span, with the error bounds that follow.
 type soft struct {
 	p      []float64 // weights over the span
@@ -109,20 +113,27 @@ func attend(q []float64, k matrix, kv, lo, hi int, h compute.Heads) soft {
 		score = max(score, math.Abs(scale)*mag*sum(h.Dim))
 		top = max(top, s.p[i])
 	}
-	total, mean := 0.0, 0.0
+	total, mean, second := 0.0, 0.0, math.Inf(-1)
 	for i := range n {
+		if s.p[i] < top {
+			second = max(second, s.p[i])
+		}
 		s.prel[i] = exponential(s.p[i]-top) + unit*(math.Abs(s.p[i])+math.Abs(top))
 		s.p[i] = math.Exp(s.p[i] - top)
 		total += s.p[i]
 		mean += s.p[i] * s.prel[i]
 	}
 	mean = mean/total + sum(n)
-	s.lse = top + math.Log(total)
-	s.lseTol = score + mean + logarithm(math.Log(total)) + 2*unit*math.Abs(s.lse)
 	for i := range n {
 		s.p[i] /= total
 		s.prel[i] += 2*score + mean + divide
 	}
+	if total == 1 && second < top-4*score-oneHot { // whatever the scores' errors are
+		clear(s.prel)
+		mean = 0
+	}
+	s.lse = top + math.Log(total)
+	s.lseTol = score + mean + logarithm(math.Log(total)) + 2*unit*math.Abs(s.lse)
 	return s
 }
 
