@@ -93,5 +93,12 @@ func Wilson(p float64, n int) [2]float64 {
 	N := float64(n)
 	mid := (p + z*z/(2*N)) / (1 + z*z/N)
 	half := z / (1 + z*z/N) * math.Sqrt(p*(1-p)/N+z*z/(4*N*N))
-	return [2]float64{max(0, mid-half), min(1, mid+half)}
+	ci := [2]float64{max(0, mid-half), min(1, mid+half)}
+	if p == 0 { // exactly, where rounding would leave 1e-17
+		ci[0] = 0
+	}
+	if p == 1 {
+		ci[1] = 1
+	}
+	return ci
 }
