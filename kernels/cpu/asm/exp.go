@@ -90,7 +90,7 @@ func (e *isa) scale2(p, n, d vec) {
 }
 
 // keep clears the lanes outside of the predicate.
-func (e *isa) keep(v vec, p *lanes16) {
+func (e *isa) keep(v vec, p *predicate) {
 	if p == nil {
 		return
 	}
@@ -133,7 +133,7 @@ func expSums(g *gen) {
 			if f.store {
 				ptrs = append(ptrs, e.arg("y"))
 			}
-			e.sweep(n, ptrs, 2, func(slot, disp int, p *lanes16) {
+			e.sweep(n, ptrs, 2, func(slot, disp int, p *predicate) {
 				v := e.vec()
 				e.load(at(x, disp), p, v)
 				e.subR(shift, v, v)
@@ -163,7 +163,7 @@ func expElements(g *gen) {
 			e.expConstants()
 			shift, scale := e.splatArg("shift"), e.splatArg("scale")
 			y, x, n := e.arg("y"), e.arg("x"), e.arg("n")
-			e.sweep(n, []reg.Register{y, x}, 2, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{y, x}, 2, func(slot, disp int, p *predicate) {
 				v := e.vec()
 				e.load(at(x, disp), p, v)
 				e.subR(shift, v, v)
@@ -186,7 +186,7 @@ func expElements(g *gen) {
 		func(e *isa) {
 			delta, scale := e.splatArg("delta"), e.splatArg("scale")
 			d, prob, n := e.arg("d"), e.arg("p"), e.arg("n")
-			e.sweep(n, []reg.Register{d, prob}, 2, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{d, prob}, 2, func(slot, disp int, p *predicate) {
 				dv, pv := e.vec(), e.vec()
 				e.load(at(d, disp), p, dv)
 				e.load(at(prob, disp), p, pv)
@@ -205,11 +205,11 @@ func kl(g *gen) {
 			"lx and lr are the log Σ exp of x and r."),
 		func(e *isa) {
 			e.expConstants()
-			lx, lr, acc := e.splatArg("lx"), e.splatArg("lr"), e.vecs(2)
+			lx, lr, acc := e.lazyArg("lx"), e.lazyArg("lr"), e.vecs(2)
 			e.zero(acc[0])
 			e.zero(acc[1])
 			x, r, n := e.arg("x"), e.arg("r"), e.arg("n")
-			e.sweep(n, []reg.Register{x, r}, 2, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{x, r}, 2, func(slot, disp int, p *predicate) {
 				v, d := e.logRatio(x, r, lx, lr, disp, p)
 				e.mul(d, v, v)
 				e.keep(v, p)
@@ -221,9 +221,9 @@ func kl(g *gen) {
 		loop("for i := range n { d[i] += w * exp(x[i]-lx) * ((x[i]-lx) - (r[i]-lr) - kl) }"),
 		func(e *isa) {
 			e.expConstants()
-			lx, lr := e.splatArg("lx"), e.splatArg("lr")
+			lx, lr := e.lazyArg("lx"), e.lazyArg("lr")
 			d, x, r, n := e.arg("d"), e.arg("x"), e.arg("r"), e.arg("n")
-			e.sweep(n, []reg.Register{d, x, r}, 1, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{d, x, r}, 1, func(slot, disp int, p *predicate) {
 				v, t := e.logRatio(x, r, lx, lr, disp, p)
 				e.subR(e.splatArg("kl"), t, t)
 				e.mul(e.splatArg("w"), v, v)
@@ -236,13 +236,13 @@ func kl(g *gen) {
 }
 
 // logRatio gives p = exp(x−lx) and log p − log q = (x−lx) − (r−lr).
-func (e *isa) logRatio(x, r reg.Register, lx, lr vec, disp int, p *lanes16) (prob, d vec) {
+func (e *isa) logRatio(x, r reg.Register, lx, lr func() vec, disp int, p *predicate) (prob, d vec) {
 	prob, d = e.vec(), e.vec()
 	rv := e.vec()
 	e.load(at(x, disp), p, prob)
 	e.load(at(r, disp), p, rv)
-	e.subR(lx, prob, prob)
-	e.subR(lr, rv, rv)
+	e.subR(lx(), prob, prob)
+	e.subR(lr(), rv, rv)
 	e.subR(rv, prob, d)
 	e.exp(prob)
 	return prob, d
@@ -273,7 +273,7 @@ func swiGLU(g *gen) {
 			e.expConstants()
 			e.constants(-1)
 			y, gate, up, n := e.arg("y"), e.arg("gate"), e.arg("up"), e.arg("n")
-			e.sweep(n, []reg.Register{y, gate, up}, 2, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{y, gate, up}, 2, func(slot, disp int, p *predicate) {
 				a, u := e.vec(), e.vec()
 				e.load(at(gate, disp), p, a)
 				s := e.sigmoid(a)
@@ -295,7 +295,7 @@ func swiGLU(g *gen) {
 			dgate, dup, dy := e.arg("dgate"), e.arg("dup"), e.arg("dy")
 			gate, up, n := e.arg("gate"), e.arg("up"), e.arg("n")
 			ptrs := []reg.Register{dgate, dup, dy, gate, up}
-			e.sweep(n, ptrs, 1, func(slot, disp int, p *lanes16) {
+			e.sweep(n, ptrs, 1, func(slot, disp int, p *predicate) {
 				a := e.vec()
 				e.load(at(gate, disp), p, a)
 				s := e.sigmoid(a)

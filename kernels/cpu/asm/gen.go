@@ -34,6 +34,15 @@ func (g *gen) argBytes(name string, shift uint64) reg.GPVirtual {
 	return r
 }
 
+// paramMem is where a parameter lies.
+func (g *gen) paramMem(name string) operand.Mem {
+	b, err := g.Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}
+
 // ret leaves the upper halves clean, so that SSE code of the caller does not stall.
 func (g *gen) ret() {
 	g.VZEROUPPER()

@@ -9,33 +9,43 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// isa writes one kernel for either instruction set in terms of vectors of 16 f32: one ZMM
-// register (Z), or two YMM registers (Y). Both forms do the same arithmetic in the same order,
-// so both give the same bits.
+// isa writes one kernel for either instruction set in terms of vectors of 64 bytes, 16 f32 or 8
+// f64: one ZMM register (Z), or two YMM registers (Y). Both forms do the same arithmetic in the
+// same order, so both give the same bits.
 type isa struct {
 	*gen
 	z      bool
+	double bool
 	consts map[bits]reg.VecVirtual // constants that Z keeps in registers
 }
 
-// vec is 16 lanes: one register, or two.
+// vec is 64 bytes: one register, or two.
 type vec []reg.VecVirtual
 
-// lanes16 is a predicate over 16 lanes; nil means all.
-type lanes16 struct {
+// predicate selects lanes of a vec; nil means all.
+type predicate struct {
 	k reg.Register // Z
 	v vec          // Y
 }
 
 // both emits a kernel in its two forms; the name of each ends in its letter.
 func both(g *gen, name, signature string, doc []string, body func(e *isa)) {
+	inBoth(g, name, signature, doc, false, body)
+}
+
+// both64 is both for f64.
+func both64(g *gen, name, signature string, doc []string, body func(e *isa)) {
+	inBoth(g, name, signature, doc, true, body)
+}
+
+func inBoth(g *gen, name, signature string, doc []string, double bool, body func(e *isa)) {
 	for _, z := range []bool{true, false} {
 		suffix := "Y"
 		if z {
 			suffix = "Z"
 		}
 		g.fn(name+suffix, signature, append([]string{name + suffix + " is"}, doc...)...)
-		body(&isa{gen: g, z: z, consts: map[bits]reg.VecVirtual{}})
+		body(&isa{gen: g, z: z, double: double, consts: map[bits]reg.VecVirtual{}})
 		g.ret()
 	}
 }
@@ -70,20 +80,29 @@ func (e *isa) zero(v vec) {
 	}
 }
 
-// splat broadcasts the f32 at m.
+// splat broadcasts the number at m.
 func (e *isa) splat(m Mem) vec {
 	v := e.one()
-	e.VBROADCASTSS(m, v[0])
+	if e.double {
+		e.VBROADCASTSD(m, v[0])
+	} else {
+		e.VBROADCASTSS(m, v[0])
+	}
 	return v
 }
 
-// splatArg broadcasts an f32 parameter.
+// splatArg broadcasts a parameter.
 func (e *isa) splatArg(name string) vec {
-	b, err := e.Param(name).Resolve()
-	if err != nil {
-		panic(err)
+	return e.splat(e.paramMem(name))
+}
+
+// lazyArg broadcasts a parameter once (Z) or at each use (Y, which has few registers).
+func (e *isa) lazyArg(name string) func() vec {
+	if !e.z {
+		return func() vec { return e.splatArg(name) }
 	}
-	return e.splat(b.Addr)
+	v := e.splatArg(name)
+	return func() vec { return v }
 }
 
 // bits is a 32-bit constant, alike in all lanes.
@@ -117,9 +136,19 @@ func (g *gen) laneIndex() Mem {
 	return g.table("laneIndex", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 }
 
+// laneIndex64 is {0, 1, ... 7} in lanes of 64 bits.
+func (g *gen) laneIndex64() Mem {
+	return g.table("laneIndex64", 0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0)
+}
+
 // laneBits is {1, 2, 4, ... 128}: bit j selects lane j.
 func (g *gen) laneBits() Mem {
 	return g.table("laneBits", 1, 2, 4, 8, 16, 32, 64, 128)
+}
+
+// laneBits64 is the same for lanes of 64 bits.
+func (g *gen) laneBits64() Mem {
+	return g.table("laneBits64", 1, 0, 2, 0, 4, 0, 8, 0)
 }
 
 // constants loads constants before a loop: Z has registers for them, Y reads them from memory.
@@ -170,25 +199,49 @@ func (e *isa) op3(op func(...Op), a any, b, d vec) {
 	}
 }
 
-// The last argument is written; the first may be memory or a constant.
-func (e *isa) add(a any, b, d vec)    { e.op3(e.VADDPS, a, b, d) }
-func (e *isa) mul(a any, b, d vec)    { e.op3(e.VMULPS, a, b, d) }
-func (e *isa) subR(a any, b, d vec)   { e.op3(e.VSUBPS, a, b, d) }       // d = b − a
-func (e *isa) divR(a any, b, d vec)   { e.op3(e.VDIVPS, a, b, d) }       // d = b / a
-func (e *isa) maxR(a any, b, d vec)   { e.op3(e.VMAXPS, a, b, d) }       // a if either is NaN
-func (e *isa) minR(a any, b, d vec)   { e.op3(e.VMINPS, a, b, d) }       // a if either is NaN
-func (e *isa) fma(a any, b, d vec)    { e.op3(e.VFMADD231PS, a, b, d) }  // d += a·b
-func (e *isa) fnma(a any, b, d vec)   { e.op3(e.VFNMADD231PS, a, b, d) } // d −= a·b
-func (e *isa) fma213(a any, b, d vec) { e.op3(e.VFMADD213PS, a, b, d) }  // d = d·b + a
+// either chooses by the size of the numbers.
+func (e *isa) either(single, double func(...Op)) func(...Op) {
+	if e.double {
+		return double
+	}
+	return single
+}
 
-// load reads 16 numbers, lanes outside of the predicate as 0.
-func (e *isa) load(m Mem, p *lanes16, v vec) {
+func (e *isa) plus() func(...Op) { return e.either(e.VADDPS, e.VADDPD) }
+
+// lanes is how many numbers a vec holds.
+func (e *isa) lanes() int {
+	if e.double {
+		return 8
+	}
+	return 16
+}
+
+// The last argument is written; the first may be memory or a constant.
+func (e *isa) add(a any, b, d vec)    { e.op3(e.plus(), a, b, d) }
+func (e *isa) mul(a any, b, d vec)    { e.op3(e.either(e.VMULPS, e.VMULPD), a, b, d) }
+func (e *isa) subR(a any, b, d vec)   { e.op3(e.VSUBPS, a, b, d) }                               // d = b − a
+func (e *isa) divR(a any, b, d vec)   { e.op3(e.VDIVPS, a, b, d) }                               // d = b / a
+func (e *isa) maxR(a any, b, d vec)   { e.op3(e.VMAXPS, a, b, d) }                               // a if either is NaN
+func (e *isa) minR(a any, b, d vec)   { e.op3(e.VMINPS, a, b, d) }                               // a if either is NaN
+func (e *isa) fma(a any, b, d vec)    { e.op3(e.either(e.VFMADD231PS, e.VFMADD231PD), a, b, d) } // d += a·b
+func (e *isa) fnma(a any, b, d vec)   { e.op3(e.VFNMADD231PS, a, b, d) }                         // d −= a·b
+func (e *isa) fma213(a any, b, d vec) { e.op3(e.VFMADD213PS, a, b, d) }                          // d = d·b + a
+
+// load reads a vec, lanes outside of the predicate as 0.
+func (e *isa) load(m Mem, p *predicate, v vec) {
 	for i, r := range v {
 		switch {
 		case p == nil:
 			e.VMOVUPS(e.part(m, i), r)
 		case e.z:
-			e.VMOVUPS_Z(m, p.k, r)
+			if e.double {
+				e.VMOVUPD_Z(m, p.k, r)
+			} else {
+				e.VMOVUPS_Z(m, p.k, r)
+			}
+		case e.double:
+			e.VMASKMOVPD(e.part(m, i), p.v[i], r)
 		default:
 			e.VMASKMOVPS(e.part(m, i), p.v[i], r)
 		}
@@ -196,13 +249,15 @@ func (e *isa) load(m Mem, p *lanes16, v vec) {
 }
 
 // store writes the lanes of the predicate.
-func (e *isa) store(v vec, m Mem, p *lanes16) {
+func (e *isa) store(v vec, m Mem, p *predicate) {
 	for i, r := range v {
 		switch {
 		case p == nil:
 			e.VMOVUPS(r, e.part(m, i))
 		case e.z:
-			e.VMOVUPS(r, p.k, m)
+			e.either(e.VMOVUPS, e.VMOVUPD)(r, p.k, m)
+		case e.double:
+			e.VMASKMOVPD(r, p.v[i], e.part(m, i))
 		default:
 			e.VMASKMOVPS(r, p.v[i], e.part(m, i))
 		}
@@ -210,33 +265,39 @@ func (e *isa) store(v vec, m Mem, p *lanes16) {
 }
 
 // firstLanes is the predicate of the lanes below n (0 < n < 256).
-func (e *isa) firstLanes(n reg.Register) *lanes16 {
+func (e *isa) firstLanes(n reg.Register) *predicate {
 	if e.z {
 		t, k := e.GP32(), e.K()
 		e.MOVL(U32(0xffffffff), t)
 		e.BZHIL(n.(reg.GPVirtual).As32(), t, t)
 		e.KMOVW(t, k)
-		return &lanes16{k: k}
+		return &predicate{k: k}
 	}
 	v := e.vec()
 	e.VMOVD(n.(reg.GPVirtual).As32(), v[0].AsX())
+	if e.double {
+		e.VPBROADCASTQ(v[0].AsX(), v[0])
+		e.VPCMPGTQ(e.part(e.laneIndex64(), 1), v[0], v[1])
+		e.VPCMPGTQ(e.part(e.laneIndex64(), 0), v[0], v[0])
+		return &predicate{v: v}
+	}
 	e.VPBROADCASTD(v[0].AsX(), v[0])
 	lanes := e.laneIndex()
 	e.VPCMPGTD(e.part(lanes, 1), v[0], v[1])
 	e.VPCMPGTD(e.part(lanes, 0), v[0], v[0])
-	return &lanes16{v: v}
+	return &predicate{v: v}
 }
 
 // sweep walks n numbers behind ptrs: groups of unroll vectors while they are whole, then single
 // vectors with a predicate. body handles the vector at disp bytes; slot is its place in a group.
 func (e *isa) sweep(n reg.Register, ptrs []reg.Register, unroll int,
-	body func(slot, disp int, p *lanes16)) {
+	body func(slot, disp int, p *predicate)) {
 	advance := func(vectors int) {
 		for _, p := range ptrs {
 			e.ADDQ(U32(uint32(64*vectors)), p)
 		}
 	}
-	group := uint32(16 * unroll)
+	group := uint32(e.lanes() * unroll)
 	e.SUBQ(U32(group), n)
 	e.JLT(to("tail"))
 	e.Label("group")
@@ -252,12 +313,13 @@ func (e *isa) sweep(n reg.Register, ptrs []reg.Register, unroll int,
 	e.Label("single")
 	body(0, 0, e.firstLanes(n))
 	advance(1)
-	e.SUBQ(Imm(16), n)
+	e.SUBQ(Imm(uint64(e.lanes())), n)
 	e.JGT(to("single"))
 	e.Label("done")
 }
 
-// fold adds (or takes the maximum of) vectors and then halves: lane i with i+8, i+4, i+2, i+1.
+// fold adds (or takes the maximum of) vectors and then halves: lane i with i+8,
+// i+4, i+2, i+1 (f64: from i+4 on).
 // The result is lane 0 of the register that it returns.
 func (e *isa) fold(op func(...Op), vs []vec) reg.VecVirtual {
 	for len(vs) > 1 {
@@ -281,16 +343,23 @@ func (e *isa) fold(op func(...Op), vs []vec) reg.VecVirtual {
 	op(h, x, x)
 	e.VPERMILPD(Imm(1), x, h)
 	op(h, x, x)
+	if e.double {
+		return v[0]
+	}
 	e.VMOVSHDUP(x, h)
 	op(h, x, x)
 	return v[0]
 }
 
-// result stores lane 0 as the function's f32 result. (Store would use an SSE instruction.)
+// result stores lane 0 as the function's result. (Store would use an SSE instruction.)
 func (e *isa) result(v reg.VecVirtual) {
 	b, err := e.ReturnIndex(0).Resolve()
 	if err != nil {
 		panic(err)
 	}
-	e.VMOVSS(v.AsX(), b.Addr)
+	if e.double {
+		e.VMOVSD(v.AsX(), b.Addr)
+	} else {
+		e.VMOVSS(v.AsX(), b.Addr)
+	}
 }

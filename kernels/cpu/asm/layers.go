@@ -26,7 +26,7 @@ func rope(g *gen) {
 			e.LEAQ(at2(c, half, 1, 0), s)
 			e.MOVQ(half, n)
 			e.SHRQ(Imm(2), n)
-			e.sweep(n, []reg.Register{x, y, c, s}, 2, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{x, y, c, s}, 2, func(slot, disp int, p *predicate) {
 				cv, sv, a, b, t := e.vec(), e.vec(), e.vec(), e.vec(), e.vec()
 				e.load(at(c, disp), p, cv)
 				e.load(at(s, disp), p, sv)
@@ -81,7 +81,7 @@ func adamW(g *gen) {
 				}
 				return e.splat(at(c, 4*i))
 			}
-			e.sweep(n, ptr, 1, func(slot, disp int, p *lanes16) {
+			e.sweep(n, ptr, 1, func(slot, disp int, p *predicate) {
 				pv, d, m, v := e.vec(), e.vec(), e.vec(), e.vec()
 				e.load(at(ptr[1], disp), p, d)
 				e.load(at(ptr[2], disp), p, m)

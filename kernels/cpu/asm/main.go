@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/pass"
@@ -29,6 +31,8 @@ var families = []struct {
 	{"rows", emitRows},
 	{"panel", emitPanel},
 	{"q8", emitQ8},
+	{"gemm64", emitGemm64},
+	{"f64", emitF64},
 	{"peak", emitPeak},
 }
 
@@ -64,6 +68,9 @@ func generate(dir, name string, emit func(*gen), check bool) error {
 		if err != nil {
 			return err
 		}
+		if err := checkRegisters(text); err != nil {
+			return err
+		}
 		path := filepath.Join(dir, name+suffix)
 		if !check {
 			if err := os.WriteFile(path, text, 0o644); err != nil {
@@ -77,6 +84,27 @@ func generate(dir, name string, emit func(*gen), check bool) error {
 		}
 		if !bytes.Equal(old, text) {
 			return fmt.Errorf("%s is not what the generator writes: run it and commit", path)
+		}
+	}
+	return nil
+}
+
+var (
+	textLine = regexp.MustCompile(`^TEXT ·(\w+)\(SB\)`)
+	nameZ    = regexp.MustCompile(`Z\d*$`)
+	avx512   = regexp.MustCompile(`\b([XY](1[6-9]|2\d|3[01])|Z\d+|K[0-7])\b`)
+)
+
+// checkRegisters fails if a function whose name does not end in Z uses a register of AVX-512:
+// avo hands out Y16 to Y31 when it runs short, and a processor with AVX2 only would fault.
+func checkRegisters(text []byte) error {
+	name := "Z"
+	for _, line := range strings.Split(string(text), "\n") {
+		if m := textLine.FindStringSubmatch(line); m != nil {
+			name = m[1]
+		}
+		if r := avx512.FindString(line); r != "" && !nameZ.MatchString(name) {
+			return fmt.Errorf("%s uses %s: %s", name, r, strings.TrimSpace(line))
 		}
 	}
 	return nil

@@ -218,7 +218,7 @@ func q8Y(g *gen, mr int) {
 	g.Label("store")
 	c, ldy := g.GP64(), g.argBytes("ldy", 2)
 	g.LEAQ(at2(r.y, half, 1, 0), c)
-	low, high := g.lanes(mask.As32())
+	low, high := g.lanes(mask.As32(), false)
 	for i := range mr {
 		g.VMASKMOVPS(sums[2*i], low, at(c, 0))
 		g.VMASKMOVPS(sums[2*i+1], high, at(c, 32))

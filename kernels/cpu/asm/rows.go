@@ -165,7 +165,7 @@ func weightedSum(g *gen) {
 }
 
 // sumRows writes w vectors of o and moves o and v on to the next columns.
-func (e *isa) sumRows(name string, o, v, stride reg.Register, w int, mask *lanes16) {
+func (e *isa) sumRows(name string, o, v, stride reg.Register, w int, mask *predicate) {
 	even, odd := e.vecs(w), e.vecs(w)
 	for i := range w {
 		e.zero(even[i])

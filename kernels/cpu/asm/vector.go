@@ -22,7 +22,7 @@ func emitVector(g *gen) {
 // reduction emits s = fold over chunks of 16 with four accumulators.
 func reduction(g *gen, name, signature string, doc []string, inputs []string,
 	init func(e *isa, acc []vec), fold func(e *isa) func(...Op),
-	body func(e *isa, in []reg.Register, disp int, p *lanes16, acc vec)) {
+	body func(e *isa, in []reg.Register, disp int, p *predicate, acc vec)) {
 	both(g, name, signature, doc, func(e *isa) {
 		acc := e.vecs(4)
 		init(e, acc)
@@ -31,7 +31,7 @@ func reduction(g *gen, name, signature string, doc []string, inputs []string,
 			in[i] = e.arg(s)
 		}
 		n := e.arg("n")
-		e.sweep(n, in, len(acc), func(slot, disp int, p *lanes16) {
+		e.sweep(n, in, len(acc), func(slot, disp int, p *predicate) {
 			body(e, in, disp, p, acc[slot])
 		})
 		e.result(e.fold(fold(e), acc))
@@ -47,7 +47,7 @@ func reductions(g *gen) {
 	sum := func(e *isa) func(...Op) { return e.VADDPS }
 	reduction(g, "Dot", "func(x, y *float32, n int) (s float32)",
 		loop("for i := range n { s += x[i] * y[i] }"), []string{"x", "y"}, zeros, sum,
-		func(e *isa, in []reg.Register, disp int, p *lanes16, acc vec) {
+		func(e *isa, in []reg.Register, disp int, p *predicate, acc vec) {
 			x, y := e.vec(), e.vec()
 			e.load(at(in[0], disp), p, x)
 			if p == nil {
@@ -59,7 +59,7 @@ func reductions(g *gen) {
 		})
 	reduction(g, "Dot3", "func(x, y, w *float32, n int) (s float32)",
 		loop("for i := range n { s += x[i] * y[i] * w[i] }"), []string{"x", "y", "w"}, zeros, sum,
-		func(e *isa, in []reg.Register, disp int, p *lanes16, acc vec) {
+		func(e *isa, in []reg.Register, disp int, p *predicate, acc vec) {
 			x, y := e.vec(), e.vec()
 			e.load(at(in[0], disp), p, x)
 			e.load(at(in[1], disp), p, y)
@@ -69,14 +69,14 @@ func reductions(g *gen) {
 		})
 	reduction(g, "SumSq", "func(x *float32, n int) (s float32)",
 		loop("for i := range n { s += x[i] * x[i] }"), []string{"x"}, zeros, sum,
-		func(e *isa, in []reg.Register, disp int, p *lanes16, acc vec) {
+		func(e *isa, in []reg.Register, disp int, p *predicate, acc vec) {
 			x := e.vec()
 			e.load(at(in[0], disp), p, x)
 			e.fma(x, x, acc)
 		})
 	reduction(g, "Sum", "func(x *float32, n int) (s float32)",
 		loop("for i := range n { s += x[i] }"), []string{"x"}, zeros, sum,
-		func(e *isa, in []reg.Register, disp int, p *lanes16, acc vec) {
+		func(e *isa, in []reg.Register, disp int, p *predicate, acc vec) {
 			x := e.vec()
 			e.load(at(in[0], disp), p, x)
 			e.add(x, acc, acc)
@@ -104,7 +104,7 @@ func maximum(g *gen) {
 		append(loop("s = -Inf; for i := range n { if x[i] > s { s = x[i] } }"),
 			"", "NaN never wins."),
 		[]string{"x"}, init, fold,
-		func(e *isa, in []reg.Register, disp int, p *lanes16, acc vec) {
+		func(e *isa, in []reg.Register, disp int, p *predicate, acc vec) {
 			x := e.vec()
 			switch {
 			case p == nil:
@@ -129,7 +129,7 @@ func elementwise(g *gen) {
 	both(g, "Axpy", "func(a float32, x, y *float32, n int)",
 		loop("for i := range n { y[i] += a * x[i] }"), func(e *isa) {
 			a, x, y, n := e.splatArg("a"), e.arg("x"), e.arg("y"), e.arg("n")
-			e.sweep(n, []reg.Register{x, y}, 4, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{x, y}, 4, func(slot, disp int, p *predicate) {
 				xv, yv := e.vec(), e.vec()
 				e.load(at(x, disp), p, xv)
 				e.load(at(y, disp), p, yv)
@@ -140,7 +140,7 @@ func elementwise(g *gen) {
 	both(g, "Scale", "func(y *float32, a float32, x *float32, n int)",
 		append(loop("for i := range n { y[i] = a * x[i] }"), "", "y may be x."), func(e *isa) {
 			a, x, y, n := e.splatArg("a"), e.arg("x"), e.arg("y"), e.arg("n")
-			e.sweep(n, []reg.Register{x, y}, 4, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{x, y}, 4, func(slot, disp int, p *predicate) {
 				v := e.vec()
 				e.load(at(x, disp), p, v)
 				e.mul(a, v, v)
@@ -150,7 +150,7 @@ func elementwise(g *gen) {
 	both(g, "Add", "func(y, x *float32, n int)",
 		loop("for i := range n { y[i] += x[i] }"), func(e *isa) {
 			x, y, n := e.arg("x"), e.arg("y"), e.arg("n")
-			e.sweep(n, []reg.Register{x, y}, 4, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{x, y}, 4, func(slot, disp int, p *predicate) {
 				xv, yv := e.vec(), e.vec()
 				e.load(at(x, disp), p, xv)
 				e.load(at(y, disp), p, yv)
@@ -161,7 +161,7 @@ func elementwise(g *gen) {
 	both(g, "MulAdd", "func(d *float32, s float32, x, y *float32, n int)",
 		loop("for i := range n { d[i] += s * x[i] * y[i] }"), func(e *isa) {
 			s, d, x, y, n := e.splatArg("s"), e.arg("d"), e.arg("x"), e.arg("y"), e.arg("n")
-			e.sweep(n, []reg.Register{d, x, y}, 2, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{d, x, y}, 2, func(slot, disp int, p *predicate) {
 				xv, yv, dv := e.vec(), e.vec(), e.vec()
 				e.load(at(x, disp), p, xv)
 				e.load(at(y, disp), p, yv)
@@ -176,7 +176,7 @@ func elementwise(g *gen) {
 			"RMSNorm with s = 1/√(mean x² + eps); σ∘z with s = 1. y may be x or gain."),
 		func(e *isa) {
 			s, y, x, gain, n := e.splatArg("s"), e.arg("y"), e.arg("x"), e.arg("gain"), e.arg("n")
-			e.sweep(n, []reg.Register{y, x, gain}, 2, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{y, x, gain}, 2, func(slot, disp int, p *predicate) {
 				xv, gv := e.vec(), e.vec()
 				e.load(at(x, disp), p, xv)
 				e.load(at(gain, disp), p, gv)
@@ -191,7 +191,7 @@ func elementwise(g *gen) {
 		func(e *isa) {
 			a, b := e.splatArg("a"), e.splatArg("b")
 			d, dy, gain, x, n := e.arg("d"), e.arg("dy"), e.arg("gain"), e.arg("x"), e.arg("n")
-			e.sweep(n, []reg.Register{d, dy, gain, x}, 2, func(slot, disp int, p *lanes16) {
+			e.sweep(n, []reg.Register{d, dy, gain, x}, 2, func(slot, disp int, p *predicate) {
 				dv, yv, t := e.vec(), e.vec(), e.vec()
 				e.load(at(d, disp), p, dv)
 				e.load(at(dy, disp), p, yv)

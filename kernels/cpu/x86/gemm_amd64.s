@@ -6351,29 +6351,28 @@ TEXT ·gemmY1(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), DI
 	MOVQ         b+24(FP), R8
-	MOVQ         c+40(FP), R9
-	MOVQ         ldc+48(FP), SI
-	SHLQ         $0x02, SI
 	MOVQ         a+8(FP), SI
 	ADDQ         DX, R8
-	ADDQ         DX, R9
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
-	MOVQ         acc+56(FP), R10
-	TESTQ        R10, R10
+	MOVQ         acc+56(FP), R9
+	TESTQ        R9, R9
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         BX, R10
-	VMOVD        R10, X2
-	SHRL         $0x08, R10
-	VMOVD        R10, X1
-	VPBROADCASTD X2, Y2
-	VPAND        Y0, Y2, Y2
-	VPCMPEQD     Y0, Y2, Y2
+	MOVL         BX, R9
+	VMOVD        R9, X0
+	SHRL         $0x08, R9
+	VMOVD        R9, X1
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
 	VPBROADCASTD X1, Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-	VMASKMOVPS   (R9), Y2, Y0
+	VPAND        laneBits<>+0(SB), Y1, Y1
+	VPCMPEQD     laneBits<>+0(SB), Y1, Y1
+	MOVQ         c+40(FP), R9
+	MOVQ         ldc+48(FP), R10
+	SHLQ         $0x02, R10
+	ADDQ         DX, R9
+	VMASKMOVPS   (R9), Y0, Y0
 	VMASKMOVPS   32(R9), Y1, Y1
 
 start:
@@ -6384,6 +6383,7 @@ loop:
 	VMOVUPS      (R8), Y2
 	VMOVUPS      32(R8), Y3
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
@@ -6392,6 +6392,7 @@ loop:
 	VMOVUPS      (R8), Y2
 	VMOVUPS      32(R8), Y3
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
@@ -6400,6 +6401,7 @@ loop:
 	VMOVUPS      (R8), Y2
 	VMOVUPS      32(R8), Y3
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
@@ -6408,6 +6410,7 @@ loop:
 	VMOVUPS      (R8), Y2
 	VMOVUPS      32(R8), Y3
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
@@ -6424,6 +6427,7 @@ loopOne:
 	VMOVUPS      (R8), Y2
 	VMOVUPS      32(R8), Y3
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
@@ -6446,19 +6450,18 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y2
 	MOVL         BX, DI
-	VMOVD        DI, X3
+	VMOVD        DI, X2
 	SHRL         $0x08, DI
-	VMOVD        DI, X4
+	VMOVD        DI, X3
+	VPBROADCASTD X2, Y2
+	VPAND        laneBits<>+0(SB), Y2, Y2
+	VPCMPEQD     laneBits<>+0(SB), Y2, Y2
 	VPBROADCASTD X3, Y3
-	VPAND        Y2, Y3, Y3
-	VPCMPEQD     Y2, Y3, Y3
-	VPBROADCASTD X4, Y4
-	VPAND        Y2, Y4, Y4
-	VPCMPEQD     Y2, Y4, Y4
-	VMASKMOVPS   Y0, Y3, (SI)
-	VMASKMOVPS   Y1, Y4, 32(SI)
+	VPAND        laneBits<>+0(SB), Y3, Y3
+	VPCMPEQD     laneBits<>+0(SB), Y3, Y3
+	VMASKMOVPS   Y0, Y2, (SI)
+	VMASKMOVPS   Y1, Y3, 32(SI)
 
 stored:
 	SHRL $0x10, BX
@@ -6493,29 +6496,28 @@ TEXT ·gemmRowY1(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), SI
 	MOVQ         b+24(FP), DI
-	MOVQ         c+40(FP), R8
-	MOVQ         ldc+48(FP), BX
-	SHLQ         $0x02, BX
 	MOVQ         a+8(FP), BX
 	ADDQ         CX, DI
-	ADDQ         CX, R8
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
-	MOVQ         acc+56(FP), R9
-	TESTQ        R9, R9
+	MOVQ         acc+56(FP), R8
+	TESTQ        R8, R8
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         DX, R9
-	VMOVD        R9, X2
-	SHRL         $0x08, R9
-	VMOVD        R9, X1
-	VPBROADCASTD X2, Y2
-	VPAND        Y0, Y2, Y2
-	VPCMPEQD     Y0, Y2, Y2
+	MOVL         DX, R8
+	VMOVD        R8, X0
+	SHRL         $0x08, R8
+	VMOVD        R8, X1
+	VPBROADCASTD X0, Y0
+	VPAND        laneBits<>+0(SB), Y0, Y0
+	VPCMPEQD     laneBits<>+0(SB), Y0, Y0
 	VPBROADCASTD X1, Y1
-	VPAND        Y0, Y1, Y1
-	VPCMPEQD     Y0, Y1, Y1
-	VMASKMOVPS   (R8), Y2, Y0
+	VPAND        laneBits<>+0(SB), Y1, Y1
+	VPCMPEQD     laneBits<>+0(SB), Y1, Y1
+	MOVQ         c+40(FP), R8
+	MOVQ         ldc+48(FP), R9
+	SHLQ         $0x02, R9
+	ADDQ         CX, R8
+	VMASKMOVPS   (R8), Y0, Y0
 	VMASKMOVPS   32(R8), Y1, Y1
 
 start:
@@ -6526,6 +6528,7 @@ loop:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	PREFETCHT0   (DI)(AX*8)
+	PREFETCHT0   64(DI)(AX*8)
 	VBROADCASTSS (BX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
@@ -6533,6 +6536,7 @@ loop:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	PREFETCHT0   (DI)(AX*8)
+	PREFETCHT0   64(DI)(AX*8)
 	VBROADCASTSS 4(BX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
@@ -6540,6 +6544,7 @@ loop:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	PREFETCHT0   (DI)(AX*8)
+	PREFETCHT0   64(DI)(AX*8)
 	VBROADCASTSS 8(BX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
@@ -6547,6 +6552,7 @@ loop:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	PREFETCHT0   (DI)(AX*8)
+	PREFETCHT0   64(DI)(AX*8)
 	VBROADCASTSS 12(BX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
@@ -6563,6 +6569,7 @@ loopOne:
 	VMOVUPS      (DI), Y2
 	VMOVUPS      32(DI), Y3
 	PREFETCHT0   (DI)(AX*8)
+	PREFETCHT0   64(DI)(AX*8)
 	VBROADCASTSS (BX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
@@ -6585,19 +6592,18 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y2
 	MOVL         DX, SI
-	VMOVD        SI, X3
+	VMOVD        SI, X2
 	SHRL         $0x08, SI
-	VMOVD        SI, X4
+	VMOVD        SI, X3
+	VPBROADCASTD X2, Y2
+	VPAND        laneBits<>+0(SB), Y2, Y2
+	VPCMPEQD     laneBits<>+0(SB), Y2, Y2
 	VPBROADCASTD X3, Y3
-	VPAND        Y2, Y3, Y3
-	VPCMPEQD     Y2, Y3, Y3
-	VPBROADCASTD X4, Y4
-	VPAND        Y2, Y4, Y4
-	VPCMPEQD     Y2, Y4, Y4
-	VMASKMOVPS   Y0, Y3, (BX)
-	VMASKMOVPS   Y1, Y4, 32(BX)
+	VPAND        laneBits<>+0(SB), Y3, Y3
+	VPCMPEQD     laneBits<>+0(SB), Y3, Y3
+	VMASKMOVPS   Y0, Y2, (BX)
+	VMASKMOVPS   Y1, Y3, 32(BX)
 
 stored:
 	SHRL $0x10, DX
@@ -6622,30 +6628,29 @@ TEXT ·gemmY2(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), DI
 	MOVQ         b+24(FP), R8
-	MOVQ         c+40(FP), R9
-	MOVQ         ldc+48(FP), R10
-	SHLQ         $0x02, R10
 	MOVQ         a+8(FP), SI
 	ADDQ         DX, R8
-	ADDQ         DX, R9
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
-	MOVQ         acc+56(FP), R11
-	TESTQ        R11, R11
+	MOVQ         acc+56(FP), R9
+	TESTQ        R9, R9
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         BX, R11
-	VMOVD        R11, X2
-	SHRL         $0x08, R11
-	VMOVD        R11, X3
+	MOVL         BX, R9
+	VMOVD        R9, X2
+	SHRL         $0x08, R9
+	VMOVD        R9, X3
 	VPBROADCASTD X2, Y2
-	VPAND        Y0, Y2, Y2
-	VPCMPEQD     Y0, Y2, Y2
+	VPAND        laneBits<>+0(SB), Y2, Y2
+	VPCMPEQD     laneBits<>+0(SB), Y2, Y2
 	VPBROADCASTD X3, Y3
-	VPAND        Y0, Y3, Y3
-	VPCMPEQD     Y0, Y3, Y3
+	VPAND        laneBits<>+0(SB), Y3, Y3
+	VPCMPEQD     laneBits<>+0(SB), Y3, Y3
+	MOVQ         c+40(FP), R9
+	MOVQ         ldc+48(FP), R10
+	SHLQ         $0x02, R10
+	ADDQ         DX, R9
 	VMASKMOVPS   (R9), Y2, Y0
 	VMASKMOVPS   32(R9), Y3, Y1
 	ADDQ         R10, R9
@@ -6660,6 +6665,7 @@ loop:
 	VMOVUPS      (R8), Y4
 	VMOVUPS      32(R8), Y5
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -6671,6 +6677,7 @@ loop:
 	VMOVUPS      (R8), Y4
 	VMOVUPS      32(R8), Y5
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -6682,6 +6689,7 @@ loop:
 	VMOVUPS      (R8), Y4
 	VMOVUPS      32(R8), Y5
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -6693,6 +6701,7 @@ loop:
 	VMOVUPS      (R8), Y4
 	VMOVUPS      32(R8), Y5
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -6712,6 +6721,7 @@ loopOne:
 	VMOVUPS      (R8), Y4
 	VMOVUPS      32(R8), Y5
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -6740,22 +6750,21 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y4
 	MOVL         BX, R8
-	VMOVD        R8, X5
+	VMOVD        R8, X4
 	SHRL         $0x08, R8
-	VMOVD        R8, X6
+	VMOVD        R8, X5
+	VPBROADCASTD X4, Y4
+	VPAND        laneBits<>+0(SB), Y4, Y4
+	VPCMPEQD     laneBits<>+0(SB), Y4, Y4
 	VPBROADCASTD X5, Y5
-	VPAND        Y4, Y5, Y5
-	VPCMPEQD     Y4, Y5, Y5
-	VPBROADCASTD X6, Y6
-	VPAND        Y4, Y6, Y6
-	VPCMPEQD     Y4, Y6, Y6
-	VMASKMOVPS   Y0, Y5, (SI)
-	VMASKMOVPS   Y1, Y6, 32(SI)
+	VPAND        laneBits<>+0(SB), Y5, Y5
+	VPCMPEQD     laneBits<>+0(SB), Y5, Y5
+	VMASKMOVPS   Y0, Y4, (SI)
+	VMASKMOVPS   Y1, Y5, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y2, Y5, (SI)
-	VMASKMOVPS   Y3, Y6, 32(SI)
+	VMASKMOVPS   Y2, Y4, (SI)
+	VMASKMOVPS   Y3, Y5, 32(SI)
 
 stored:
 	SHRL $0x10, BX
@@ -6780,30 +6789,29 @@ TEXT ·gemmRowY2(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), DI
 	MOVQ         b+24(FP), R8
-	MOVQ         c+40(FP), R9
-	MOVQ         ldc+48(FP), R10
-	SHLQ         $0x02, R10
 	MOVQ         a+8(FP), SI
 	ADDQ         DX, R8
-	ADDQ         DX, R9
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
-	MOVQ         acc+56(FP), R11
-	TESTQ        R11, R11
+	MOVQ         acc+56(FP), R9
+	TESTQ        R9, R9
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         BX, R11
-	VMOVD        R11, X2
-	SHRL         $0x08, R11
-	VMOVD        R11, X3
+	MOVL         BX, R9
+	VMOVD        R9, X2
+	SHRL         $0x08, R9
+	VMOVD        R9, X3
 	VPBROADCASTD X2, Y2
-	VPAND        Y0, Y2, Y2
-	VPCMPEQD     Y0, Y2, Y2
+	VPAND        laneBits<>+0(SB), Y2, Y2
+	VPCMPEQD     laneBits<>+0(SB), Y2, Y2
 	VPBROADCASTD X3, Y3
-	VPAND        Y0, Y3, Y3
-	VPCMPEQD     Y0, Y3, Y3
+	VPAND        laneBits<>+0(SB), Y3, Y3
+	VPCMPEQD     laneBits<>+0(SB), Y3, Y3
+	MOVQ         c+40(FP), R9
+	MOVQ         ldc+48(FP), R10
+	SHLQ         $0x02, R10
+	ADDQ         DX, R9
 	VMASKMOVPS   (R9), Y2, Y0
 	VMASKMOVPS   32(R9), Y3, Y1
 	ADDQ         R10, R9
@@ -6818,6 +6826,7 @@ loop:
 	VMOVUPS      (R8), Y4
 	VMOVUPS      32(R8), Y5
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -6828,6 +6837,7 @@ loop:
 	VMOVUPS      (R8), Y4
 	VMOVUPS      32(R8), Y5
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS 4(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -6838,6 +6848,7 @@ loop:
 	VMOVUPS      (R8), Y4
 	VMOVUPS      32(R8), Y5
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS 8(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -6848,6 +6859,7 @@ loop:
 	VMOVUPS      (R8), Y4
 	VMOVUPS      32(R8), Y5
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS 12(SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -6867,6 +6879,7 @@ loopOne:
 	VMOVUPS      (R8), Y4
 	VMOVUPS      32(R8), Y5
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y1
@@ -6895,22 +6908,21 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y4
 	MOVL         BX, R8
-	VMOVD        R8, X5
+	VMOVD        R8, X4
 	SHRL         $0x08, R8
-	VMOVD        R8, X6
+	VMOVD        R8, X5
+	VPBROADCASTD X4, Y4
+	VPAND        laneBits<>+0(SB), Y4, Y4
+	VPCMPEQD     laneBits<>+0(SB), Y4, Y4
 	VPBROADCASTD X5, Y5
-	VPAND        Y4, Y5, Y5
-	VPCMPEQD     Y4, Y5, Y5
-	VPBROADCASTD X6, Y6
-	VPAND        Y4, Y6, Y6
-	VPCMPEQD     Y4, Y6, Y6
-	VMASKMOVPS   Y0, Y5, (SI)
-	VMASKMOVPS   Y1, Y6, 32(SI)
+	VPAND        laneBits<>+0(SB), Y5, Y5
+	VPCMPEQD     laneBits<>+0(SB), Y5, Y5
+	VMASKMOVPS   Y0, Y4, (SI)
+	VMASKMOVPS   Y1, Y5, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y2, Y5, (SI)
-	VMASKMOVPS   Y3, Y6, 32(SI)
+	VMASKMOVPS   Y2, Y4, (SI)
+	VMASKMOVPS   Y3, Y5, 32(SI)
 
 stored:
 	SHRL $0x10, BX
@@ -6935,32 +6947,31 @@ TEXT ·gemmY3(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), DI
 	MOVQ         b+24(FP), R8
-	MOVQ         c+40(FP), R9
-	MOVQ         ldc+48(FP), R10
-	SHLQ         $0x02, R10
 	MOVQ         a+8(FP), SI
 	ADDQ         DX, R8
-	ADDQ         DX, R9
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
-	MOVQ         acc+56(FP), R11
-	TESTQ        R11, R11
+	MOVQ         acc+56(FP), R9
+	TESTQ        R9, R9
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         BX, R11
-	VMOVD        R11, X4
-	SHRL         $0x08, R11
-	VMOVD        R11, X5
+	MOVL         BX, R9
+	VMOVD        R9, X4
+	SHRL         $0x08, R9
+	VMOVD        R9, X5
 	VPBROADCASTD X4, Y4
-	VPAND        Y0, Y4, Y4
-	VPCMPEQD     Y0, Y4, Y4
+	VPAND        laneBits<>+0(SB), Y4, Y4
+	VPCMPEQD     laneBits<>+0(SB), Y4, Y4
 	VPBROADCASTD X5, Y5
-	VPAND        Y0, Y5, Y5
-	VPCMPEQD     Y0, Y5, Y5
+	VPAND        laneBits<>+0(SB), Y5, Y5
+	VPCMPEQD     laneBits<>+0(SB), Y5, Y5
+	MOVQ         c+40(FP), R9
+	MOVQ         ldc+48(FP), R10
+	SHLQ         $0x02, R10
+	ADDQ         DX, R9
 	VMASKMOVPS   (R9), Y4, Y0
 	VMASKMOVPS   32(R9), Y5, Y1
 	ADDQ         R10, R9
@@ -6978,6 +6989,7 @@ loop:
 	VMOVUPS      (R8), Y6
 	VMOVUPS      32(R8), Y7
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -6992,6 +7004,7 @@ loop:
 	VMOVUPS      (R8), Y6
 	VMOVUPS      32(R8), Y7
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -7006,6 +7019,7 @@ loop:
 	VMOVUPS      (R8), Y6
 	VMOVUPS      32(R8), Y7
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -7020,6 +7034,7 @@ loop:
 	VMOVUPS      (R8), Y6
 	VMOVUPS      32(R8), Y7
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -7042,6 +7057,7 @@ loopOne:
 	VMOVUPS      (R8), Y6
 	VMOVUPS      32(R8), Y7
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -7076,25 +7092,24 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y6
 	MOVL         BX, R8
-	VMOVD        R8, X7
+	VMOVD        R8, X6
 	SHRL         $0x08, R8
-	VMOVD        R8, X8
+	VMOVD        R8, X7
+	VPBROADCASTD X6, Y6
+	VPAND        laneBits<>+0(SB), Y6, Y6
+	VPCMPEQD     laneBits<>+0(SB), Y6, Y6
 	VPBROADCASTD X7, Y7
-	VPAND        Y6, Y7, Y7
-	VPCMPEQD     Y6, Y7, Y7
-	VPBROADCASTD X8, Y8
-	VPAND        Y6, Y8, Y8
-	VPCMPEQD     Y6, Y8, Y8
-	VMASKMOVPS   Y0, Y7, (SI)
-	VMASKMOVPS   Y1, Y8, 32(SI)
+	VPAND        laneBits<>+0(SB), Y7, Y7
+	VPCMPEQD     laneBits<>+0(SB), Y7, Y7
+	VMASKMOVPS   Y0, Y6, (SI)
+	VMASKMOVPS   Y1, Y7, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y2, Y7, (SI)
-	VMASKMOVPS   Y3, Y8, 32(SI)
+	VMASKMOVPS   Y2, Y6, (SI)
+	VMASKMOVPS   Y3, Y7, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y4, Y7, (SI)
-	VMASKMOVPS   Y5, Y8, 32(SI)
+	VMASKMOVPS   Y4, Y6, (SI)
+	VMASKMOVPS   Y5, Y7, 32(SI)
 
 stored:
 	SHRL $0x10, BX
@@ -7119,32 +7134,31 @@ TEXT ·gemmRowY3(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), DI
 	MOVQ         b+24(FP), R8
-	MOVQ         c+40(FP), R9
-	MOVQ         ldc+48(FP), R10
-	SHLQ         $0x02, R10
 	MOVQ         a+8(FP), SI
 	ADDQ         DX, R8
-	ADDQ         DX, R9
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
-	MOVQ         acc+56(FP), R11
-	TESTQ        R11, R11
+	MOVQ         acc+56(FP), R9
+	TESTQ        R9, R9
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         BX, R11
-	VMOVD        R11, X4
-	SHRL         $0x08, R11
-	VMOVD        R11, X5
+	MOVL         BX, R9
+	VMOVD        R9, X4
+	SHRL         $0x08, R9
+	VMOVD        R9, X5
 	VPBROADCASTD X4, Y4
-	VPAND        Y0, Y4, Y4
-	VPCMPEQD     Y0, Y4, Y4
+	VPAND        laneBits<>+0(SB), Y4, Y4
+	VPCMPEQD     laneBits<>+0(SB), Y4, Y4
 	VPBROADCASTD X5, Y5
-	VPAND        Y0, Y5, Y5
-	VPCMPEQD     Y0, Y5, Y5
+	VPAND        laneBits<>+0(SB), Y5, Y5
+	VPCMPEQD     laneBits<>+0(SB), Y5, Y5
+	MOVQ         c+40(FP), R9
+	MOVQ         ldc+48(FP), R10
+	SHLQ         $0x02, R10
+	ADDQ         DX, R9
 	VMASKMOVPS   (R9), Y4, Y0
 	VMASKMOVPS   32(R9), Y5, Y1
 	ADDQ         R10, R9
@@ -7162,6 +7176,7 @@ loop:
 	VMOVUPS      (R8), Y6
 	VMOVUPS      32(R8), Y7
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -7175,6 +7190,7 @@ loop:
 	VMOVUPS      (R8), Y6
 	VMOVUPS      32(R8), Y7
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS 4(SI), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -7188,6 +7204,7 @@ loop:
 	VMOVUPS      (R8), Y6
 	VMOVUPS      32(R8), Y7
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS 8(SI), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -7201,6 +7218,7 @@ loop:
 	VMOVUPS      (R8), Y6
 	VMOVUPS      32(R8), Y7
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS 12(SI), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -7223,6 +7241,7 @@ loopOne:
 	VMOVUPS      (R8), Y6
 	VMOVUPS      32(R8), Y7
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y8
 	VFMADD231PS  Y8, Y6, Y0
 	VFMADD231PS  Y8, Y7, Y1
@@ -7257,25 +7276,24 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y6
 	MOVL         BX, R8
-	VMOVD        R8, X7
+	VMOVD        R8, X6
 	SHRL         $0x08, R8
-	VMOVD        R8, X8
+	VMOVD        R8, X7
+	VPBROADCASTD X6, Y6
+	VPAND        laneBits<>+0(SB), Y6, Y6
+	VPCMPEQD     laneBits<>+0(SB), Y6, Y6
 	VPBROADCASTD X7, Y7
-	VPAND        Y6, Y7, Y7
-	VPCMPEQD     Y6, Y7, Y7
-	VPBROADCASTD X8, Y8
-	VPAND        Y6, Y8, Y8
-	VPCMPEQD     Y6, Y8, Y8
-	VMASKMOVPS   Y0, Y7, (SI)
-	VMASKMOVPS   Y1, Y8, 32(SI)
+	VPAND        laneBits<>+0(SB), Y7, Y7
+	VPCMPEQD     laneBits<>+0(SB), Y7, Y7
+	VMASKMOVPS   Y0, Y6, (SI)
+	VMASKMOVPS   Y1, Y7, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y2, Y7, (SI)
-	VMASKMOVPS   Y3, Y8, 32(SI)
+	VMASKMOVPS   Y2, Y6, (SI)
+	VMASKMOVPS   Y3, Y7, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y4, Y7, (SI)
-	VMASKMOVPS   Y5, Y8, 32(SI)
+	VMASKMOVPS   Y4, Y6, (SI)
+	VMASKMOVPS   Y5, Y7, 32(SI)
 
 stored:
 	SHRL $0x10, BX
@@ -7300,12 +7318,8 @@ TEXT ·gemmY4(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), DI
 	MOVQ         b+24(FP), R8
-	MOVQ         c+40(FP), R9
-	MOVQ         ldc+48(FP), R10
-	SHLQ         $0x02, R10
 	MOVQ         a+8(FP), SI
 	ADDQ         DX, R8
-	ADDQ         DX, R9
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -7314,20 +7328,23 @@ half:
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
-	MOVQ         acc+56(FP), R11
-	TESTQ        R11, R11
+	MOVQ         acc+56(FP), R9
+	TESTQ        R9, R9
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         BX, R11
-	VMOVD        R11, X6
-	SHRL         $0x08, R11
-	VMOVD        R11, X7
+	MOVL         BX, R9
+	VMOVD        R9, X6
+	SHRL         $0x08, R9
+	VMOVD        R9, X7
 	VPBROADCASTD X6, Y6
-	VPAND        Y0, Y6, Y6
-	VPCMPEQD     Y0, Y6, Y6
+	VPAND        laneBits<>+0(SB), Y6, Y6
+	VPCMPEQD     laneBits<>+0(SB), Y6, Y6
 	VPBROADCASTD X7, Y7
-	VPAND        Y0, Y7, Y7
-	VPCMPEQD     Y0, Y7, Y7
+	VPAND        laneBits<>+0(SB), Y7, Y7
+	VPCMPEQD     laneBits<>+0(SB), Y7, Y7
+	MOVQ         c+40(FP), R9
+	MOVQ         ldc+48(FP), R10
+	SHLQ         $0x02, R10
+	ADDQ         DX, R9
 	VMASKMOVPS   (R9), Y6, Y0
 	VMASKMOVPS   32(R9), Y7, Y1
 	ADDQ         R10, R9
@@ -7348,6 +7365,7 @@ loop:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -7365,6 +7383,7 @@ loop:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -7382,6 +7401,7 @@ loop:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -7399,6 +7419,7 @@ loop:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -7424,6 +7445,7 @@ loopOne:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -7464,28 +7486,27 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y8
 	MOVL         BX, R8
-	VMOVD        R8, X9
+	VMOVD        R8, X8
 	SHRL         $0x08, R8
-	VMOVD        R8, X10
+	VMOVD        R8, X9
+	VPBROADCASTD X8, Y8
+	VPAND        laneBits<>+0(SB), Y8, Y8
+	VPCMPEQD     laneBits<>+0(SB), Y8, Y8
 	VPBROADCASTD X9, Y9
-	VPAND        Y8, Y9, Y9
-	VPCMPEQD     Y8, Y9, Y9
-	VPBROADCASTD X10, Y10
-	VPAND        Y8, Y10, Y10
-	VPCMPEQD     Y8, Y10, Y10
-	VMASKMOVPS   Y0, Y9, (SI)
-	VMASKMOVPS   Y1, Y10, 32(SI)
+	VPAND        laneBits<>+0(SB), Y9, Y9
+	VPCMPEQD     laneBits<>+0(SB), Y9, Y9
+	VMASKMOVPS   Y0, Y8, (SI)
+	VMASKMOVPS   Y1, Y9, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y2, Y9, (SI)
-	VMASKMOVPS   Y3, Y10, 32(SI)
+	VMASKMOVPS   Y2, Y8, (SI)
+	VMASKMOVPS   Y3, Y9, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y4, Y9, (SI)
-	VMASKMOVPS   Y5, Y10, 32(SI)
+	VMASKMOVPS   Y4, Y8, (SI)
+	VMASKMOVPS   Y5, Y9, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y6, Y9, (SI)
-	VMASKMOVPS   Y7, Y10, 32(SI)
+	VMASKMOVPS   Y6, Y8, (SI)
+	VMASKMOVPS   Y7, Y9, 32(SI)
 
 stored:
 	SHRL $0x10, BX
@@ -7511,12 +7532,8 @@ TEXT ·gemmRowY4(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), R8
 	MOVQ         b+24(FP), R9
-	MOVQ         c+40(FP), R10
-	MOVQ         ldc+48(FP), R11
-	SHLQ         $0x02, R11
 	MOVQ         a+8(FP), SI
 	ADDQ         DX, R9
-	ADDQ         DX, R10
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -7525,20 +7542,23 @@ half:
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
-	MOVQ         acc+56(FP), R12
-	TESTQ        R12, R12
+	MOVQ         acc+56(FP), R10
+	TESTQ        R10, R10
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         BX, R12
-	VMOVD        R12, X6
-	SHRL         $0x08, R12
-	VMOVD        R12, X7
+	MOVL         BX, R10
+	VMOVD        R10, X6
+	SHRL         $0x08, R10
+	VMOVD        R10, X7
 	VPBROADCASTD X6, Y6
-	VPAND        Y0, Y6, Y6
-	VPCMPEQD     Y0, Y6, Y6
+	VPAND        laneBits<>+0(SB), Y6, Y6
+	VPCMPEQD     laneBits<>+0(SB), Y6, Y6
 	VPBROADCASTD X7, Y7
-	VPAND        Y0, Y7, Y7
-	VPCMPEQD     Y0, Y7, Y7
+	VPAND        laneBits<>+0(SB), Y7, Y7
+	VPCMPEQD     laneBits<>+0(SB), Y7, Y7
+	MOVQ         c+40(FP), R10
+	MOVQ         ldc+48(FP), R11
+	SHLQ         $0x02, R11
+	ADDQ         DX, R10
 	VMASKMOVPS   (R10), Y6, Y0
 	VMASKMOVPS   32(R10), Y7, Y1
 	ADDQ         R11, R10
@@ -7559,6 +7579,7 @@ loop:
 	VMOVUPS      (R9), Y8
 	VMOVUPS      32(R9), Y9
 	PREFETCHT0   (R9)(CX*8)
+	PREFETCHT0   64(R9)(CX*8)
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -7575,6 +7596,7 @@ loop:
 	VMOVUPS      (R9), Y8
 	VMOVUPS      32(R9), Y9
 	PREFETCHT0   (R9)(CX*8)
+	PREFETCHT0   64(R9)(CX*8)
 	VBROADCASTSS 4(SI), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -7591,6 +7613,7 @@ loop:
 	VMOVUPS      (R9), Y8
 	VMOVUPS      32(R9), Y9
 	PREFETCHT0   (R9)(CX*8)
+	PREFETCHT0   64(R9)(CX*8)
 	VBROADCASTSS 8(SI), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -7607,6 +7630,7 @@ loop:
 	VMOVUPS      (R9), Y8
 	VMOVUPS      32(R9), Y9
 	PREFETCHT0   (R9)(CX*8)
+	PREFETCHT0   64(R9)(CX*8)
 	VBROADCASTSS 12(SI), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -7632,6 +7656,7 @@ loopOne:
 	VMOVUPS      (R9), Y8
 	VMOVUPS      32(R9), Y9
 	PREFETCHT0   (R9)(CX*8)
+	PREFETCHT0   64(R9)(CX*8)
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
@@ -7672,28 +7697,27 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y8
 	MOVL         BX, R9
-	VMOVD        R9, X9
+	VMOVD        R9, X8
 	SHRL         $0x08, R9
-	VMOVD        R9, X10
+	VMOVD        R9, X9
+	VPBROADCASTD X8, Y8
+	VPAND        laneBits<>+0(SB), Y8, Y8
+	VPCMPEQD     laneBits<>+0(SB), Y8, Y8
 	VPBROADCASTD X9, Y9
-	VPAND        Y8, Y9, Y9
-	VPCMPEQD     Y8, Y9, Y9
-	VPBROADCASTD X10, Y10
-	VPAND        Y8, Y10, Y10
-	VPCMPEQD     Y8, Y10, Y10
-	VMASKMOVPS   Y0, Y9, (SI)
-	VMASKMOVPS   Y1, Y10, 32(SI)
+	VPAND        laneBits<>+0(SB), Y9, Y9
+	VPCMPEQD     laneBits<>+0(SB), Y9, Y9
+	VMASKMOVPS   Y0, Y8, (SI)
+	VMASKMOVPS   Y1, Y9, 32(SI)
 	ADDQ         R8, SI
-	VMASKMOVPS   Y2, Y9, (SI)
-	VMASKMOVPS   Y3, Y10, 32(SI)
+	VMASKMOVPS   Y2, Y8, (SI)
+	VMASKMOVPS   Y3, Y9, 32(SI)
 	ADDQ         R8, SI
-	VMASKMOVPS   Y4, Y9, (SI)
-	VMASKMOVPS   Y5, Y10, 32(SI)
+	VMASKMOVPS   Y4, Y8, (SI)
+	VMASKMOVPS   Y5, Y9, 32(SI)
 	ADDQ         R8, SI
-	VMASKMOVPS   Y6, Y9, (SI)
-	VMASKMOVPS   Y7, Y10, 32(SI)
+	VMASKMOVPS   Y6, Y8, (SI)
+	VMASKMOVPS   Y7, Y9, 32(SI)
 
 stored:
 	SHRL $0x10, BX
@@ -7718,12 +7742,8 @@ TEXT ·gemmY5(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), DI
 	MOVQ         b+24(FP), R8
-	MOVQ         c+40(FP), R9
-	MOVQ         ldc+48(FP), R10
-	SHLQ         $0x02, R10
 	MOVQ         a+8(FP), SI
 	ADDQ         DX, R8
-	ADDQ         DX, R9
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -7734,20 +7754,23 @@ half:
 	VXORPS       Y7, Y7, Y7
 	VXORPS       Y8, Y8, Y8
 	VXORPS       Y9, Y9, Y9
-	MOVQ         acc+56(FP), R11
-	TESTQ        R11, R11
+	MOVQ         acc+56(FP), R9
+	TESTQ        R9, R9
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         BX, R11
-	VMOVD        R11, X8
-	SHRL         $0x08, R11
-	VMOVD        R11, X9
+	MOVL         BX, R9
+	VMOVD        R9, X8
+	SHRL         $0x08, R9
+	VMOVD        R9, X9
 	VPBROADCASTD X8, Y8
-	VPAND        Y0, Y8, Y8
-	VPCMPEQD     Y0, Y8, Y8
+	VPAND        laneBits<>+0(SB), Y8, Y8
+	VPCMPEQD     laneBits<>+0(SB), Y8, Y8
 	VPBROADCASTD X9, Y9
-	VPAND        Y0, Y9, Y9
-	VPCMPEQD     Y0, Y9, Y9
+	VPAND        laneBits<>+0(SB), Y9, Y9
+	VPCMPEQD     laneBits<>+0(SB), Y9, Y9
+	MOVQ         c+40(FP), R9
+	MOVQ         ldc+48(FP), R10
+	SHLQ         $0x02, R10
+	ADDQ         DX, R9
 	VMASKMOVPS   (R9), Y8, Y0
 	VMASKMOVPS   32(R9), Y9, Y1
 	ADDQ         R10, R9
@@ -7771,6 +7794,7 @@ loop:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -7791,6 +7815,7 @@ loop:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -7811,6 +7836,7 @@ loop:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -7831,6 +7857,7 @@ loop:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -7859,6 +7886,7 @@ loopOne:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -7905,31 +7933,30 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y10
 	MOVL         BX, R8
-	VMOVD        R8, X11
+	VMOVD        R8, X10
 	SHRL         $0x08, R8
-	VMOVD        R8, X12
+	VMOVD        R8, X11
+	VPBROADCASTD X10, Y10
+	VPAND        laneBits<>+0(SB), Y10, Y10
+	VPCMPEQD     laneBits<>+0(SB), Y10, Y10
 	VPBROADCASTD X11, Y11
-	VPAND        Y10, Y11, Y11
-	VPCMPEQD     Y10, Y11, Y11
-	VPBROADCASTD X12, Y12
-	VPAND        Y10, Y12, Y12
-	VPCMPEQD     Y10, Y12, Y12
-	VMASKMOVPS   Y0, Y11, (SI)
-	VMASKMOVPS   Y1, Y12, 32(SI)
+	VPAND        laneBits<>+0(SB), Y11, Y11
+	VPCMPEQD     laneBits<>+0(SB), Y11, Y11
+	VMASKMOVPS   Y0, Y10, (SI)
+	VMASKMOVPS   Y1, Y11, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y2, Y11, (SI)
-	VMASKMOVPS   Y3, Y12, 32(SI)
+	VMASKMOVPS   Y2, Y10, (SI)
+	VMASKMOVPS   Y3, Y11, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y4, Y11, (SI)
-	VMASKMOVPS   Y5, Y12, 32(SI)
+	VMASKMOVPS   Y4, Y10, (SI)
+	VMASKMOVPS   Y5, Y11, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y6, Y11, (SI)
-	VMASKMOVPS   Y7, Y12, 32(SI)
+	VMASKMOVPS   Y6, Y10, (SI)
+	VMASKMOVPS   Y7, Y11, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y8, Y11, (SI)
-	VMASKMOVPS   Y9, Y12, 32(SI)
+	VMASKMOVPS   Y8, Y10, (SI)
+	VMASKMOVPS   Y9, Y11, 32(SI)
 
 stored:
 	SHRL $0x10, BX
@@ -7955,12 +7982,8 @@ TEXT ·gemmRowY5(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), R8
 	MOVQ         b+24(FP), R9
-	MOVQ         c+40(FP), R10
-	MOVQ         ldc+48(FP), R11
-	SHLQ         $0x02, R11
 	MOVQ         a+8(FP), SI
 	ADDQ         DX, R9
-	ADDQ         DX, R10
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -7971,20 +7994,23 @@ half:
 	VXORPS       Y7, Y7, Y7
 	VXORPS       Y8, Y8, Y8
 	VXORPS       Y9, Y9, Y9
-	MOVQ         acc+56(FP), R12
-	TESTQ        R12, R12
+	MOVQ         acc+56(FP), R10
+	TESTQ        R10, R10
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         BX, R12
-	VMOVD        R12, X8
-	SHRL         $0x08, R12
-	VMOVD        R12, X9
+	MOVL         BX, R10
+	VMOVD        R10, X8
+	SHRL         $0x08, R10
+	VMOVD        R10, X9
 	VPBROADCASTD X8, Y8
-	VPAND        Y0, Y8, Y8
-	VPCMPEQD     Y0, Y8, Y8
+	VPAND        laneBits<>+0(SB), Y8, Y8
+	VPCMPEQD     laneBits<>+0(SB), Y8, Y8
 	VPBROADCASTD X9, Y9
-	VPAND        Y0, Y9, Y9
-	VPCMPEQD     Y0, Y9, Y9
+	VPAND        laneBits<>+0(SB), Y9, Y9
+	VPCMPEQD     laneBits<>+0(SB), Y9, Y9
+	MOVQ         c+40(FP), R10
+	MOVQ         ldc+48(FP), R11
+	SHLQ         $0x02, R11
+	ADDQ         DX, R10
 	VMASKMOVPS   (R10), Y8, Y0
 	VMASKMOVPS   32(R10), Y9, Y1
 	ADDQ         R11, R10
@@ -8008,6 +8034,7 @@ loop:
 	VMOVUPS      (R9), Y10
 	VMOVUPS      32(R9), Y11
 	PREFETCHT0   (R9)(CX*8)
+	PREFETCHT0   64(R9)(CX*8)
 	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -8027,6 +8054,7 @@ loop:
 	VMOVUPS      (R9), Y10
 	VMOVUPS      32(R9), Y11
 	PREFETCHT0   (R9)(CX*8)
+	PREFETCHT0   64(R9)(CX*8)
 	VBROADCASTSS 4(SI), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -8046,6 +8074,7 @@ loop:
 	VMOVUPS      (R9), Y10
 	VMOVUPS      32(R9), Y11
 	PREFETCHT0   (R9)(CX*8)
+	PREFETCHT0   64(R9)(CX*8)
 	VBROADCASTSS 8(SI), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -8065,6 +8094,7 @@ loop:
 	VMOVUPS      (R9), Y10
 	VMOVUPS      32(R9), Y11
 	PREFETCHT0   (R9)(CX*8)
+	PREFETCHT0   64(R9)(CX*8)
 	VBROADCASTSS 12(SI), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -8093,6 +8123,7 @@ loopOne:
 	VMOVUPS      (R9), Y10
 	VMOVUPS      32(R9), Y11
 	PREFETCHT0   (R9)(CX*8)
+	PREFETCHT0   64(R9)(CX*8)
 	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y12, Y10, Y0
 	VFMADD231PS  Y12, Y11, Y1
@@ -8139,31 +8170,30 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y10
 	MOVL         BX, R9
-	VMOVD        R9, X11
+	VMOVD        R9, X10
 	SHRL         $0x08, R9
-	VMOVD        R9, X12
+	VMOVD        R9, X11
+	VPBROADCASTD X10, Y10
+	VPAND        laneBits<>+0(SB), Y10, Y10
+	VPCMPEQD     laneBits<>+0(SB), Y10, Y10
 	VPBROADCASTD X11, Y11
-	VPAND        Y10, Y11, Y11
-	VPCMPEQD     Y10, Y11, Y11
-	VPBROADCASTD X12, Y12
-	VPAND        Y10, Y12, Y12
-	VPCMPEQD     Y10, Y12, Y12
-	VMASKMOVPS   Y0, Y11, (SI)
-	VMASKMOVPS   Y1, Y12, 32(SI)
+	VPAND        laneBits<>+0(SB), Y11, Y11
+	VPCMPEQD     laneBits<>+0(SB), Y11, Y11
+	VMASKMOVPS   Y0, Y10, (SI)
+	VMASKMOVPS   Y1, Y11, 32(SI)
 	ADDQ         R8, SI
-	VMASKMOVPS   Y2, Y11, (SI)
-	VMASKMOVPS   Y3, Y12, 32(SI)
+	VMASKMOVPS   Y2, Y10, (SI)
+	VMASKMOVPS   Y3, Y11, 32(SI)
 	ADDQ         R8, SI
-	VMASKMOVPS   Y4, Y11, (SI)
-	VMASKMOVPS   Y5, Y12, 32(SI)
+	VMASKMOVPS   Y4, Y10, (SI)
+	VMASKMOVPS   Y5, Y11, 32(SI)
 	ADDQ         R8, SI
-	VMASKMOVPS   Y6, Y11, (SI)
-	VMASKMOVPS   Y7, Y12, 32(SI)
+	VMASKMOVPS   Y6, Y10, (SI)
+	VMASKMOVPS   Y7, Y11, 32(SI)
 	ADDQ         R8, SI
-	VMASKMOVPS   Y8, Y11, (SI)
-	VMASKMOVPS   Y9, Y12, 32(SI)
+	VMASKMOVPS   Y8, Y10, (SI)
+	VMASKMOVPS   Y9, Y11, 32(SI)
 
 stored:
 	SHRL $0x10, BX
@@ -8188,12 +8218,8 @@ TEXT ·gemmY6(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), DI
 	MOVQ         b+24(FP), R8
-	MOVQ         c+40(FP), R9
-	MOVQ         ldc+48(FP), R10
-	SHLQ         $0x02, R10
 	MOVQ         a+8(FP), SI
 	ADDQ         DX, R8
-	ADDQ         DX, R9
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -8206,20 +8232,23 @@ half:
 	VXORPS       Y9, Y9, Y9
 	VXORPS       Y10, Y10, Y10
 	VXORPS       Y11, Y11, Y11
-	MOVQ         acc+56(FP), R11
-	TESTQ        R11, R11
+	MOVQ         acc+56(FP), R9
+	TESTQ        R9, R9
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         BX, R11
-	VMOVD        R11, X10
-	SHRL         $0x08, R11
-	VMOVD        R11, X11
+	MOVL         BX, R9
+	VMOVD        R9, X10
+	SHRL         $0x08, R9
+	VMOVD        R9, X11
 	VPBROADCASTD X10, Y10
-	VPAND        Y0, Y10, Y10
-	VPCMPEQD     Y0, Y10, Y10
+	VPAND        laneBits<>+0(SB), Y10, Y10
+	VPCMPEQD     laneBits<>+0(SB), Y10, Y10
 	VPBROADCASTD X11, Y11
-	VPAND        Y0, Y11, Y11
-	VPCMPEQD     Y0, Y11, Y11
+	VPAND        laneBits<>+0(SB), Y11, Y11
+	VPCMPEQD     laneBits<>+0(SB), Y11, Y11
+	MOVQ         c+40(FP), R9
+	MOVQ         ldc+48(FP), R10
+	SHLQ         $0x02, R10
+	ADDQ         DX, R9
 	VMASKMOVPS   (R9), Y10, Y0
 	VMASKMOVPS   32(R9), Y11, Y1
 	ADDQ         R10, R9
@@ -8246,6 +8275,7 @@ loop:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -8269,6 +8299,7 @@ loop:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -8292,6 +8323,7 @@ loop:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -8315,6 +8347,7 @@ loop:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -8346,6 +8379,7 @@ loopOne:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	PREFETCHT0   (R8)(CX*8)
+	PREFETCHT0   64(R8)(CX*8)
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -8398,34 +8432,33 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y12
 	MOVL         BX, R8
-	VMOVD        R8, X13
+	VMOVD        R8, X12
 	SHRL         $0x08, R8
-	VMOVD        R8, X14
+	VMOVD        R8, X13
+	VPBROADCASTD X12, Y12
+	VPAND        laneBits<>+0(SB), Y12, Y12
+	VPCMPEQD     laneBits<>+0(SB), Y12, Y12
 	VPBROADCASTD X13, Y13
-	VPAND        Y12, Y13, Y13
-	VPCMPEQD     Y12, Y13, Y13
-	VPBROADCASTD X14, Y14
-	VPAND        Y12, Y14, Y14
-	VPCMPEQD     Y12, Y14, Y14
-	VMASKMOVPS   Y0, Y13, (SI)
-	VMASKMOVPS   Y1, Y14, 32(SI)
+	VPAND        laneBits<>+0(SB), Y13, Y13
+	VPCMPEQD     laneBits<>+0(SB), Y13, Y13
+	VMASKMOVPS   Y0, Y12, (SI)
+	VMASKMOVPS   Y1, Y13, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y2, Y13, (SI)
-	VMASKMOVPS   Y3, Y14, 32(SI)
+	VMASKMOVPS   Y2, Y12, (SI)
+	VMASKMOVPS   Y3, Y13, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y4, Y13, (SI)
-	VMASKMOVPS   Y5, Y14, 32(SI)
+	VMASKMOVPS   Y4, Y12, (SI)
+	VMASKMOVPS   Y5, Y13, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y6, Y13, (SI)
-	VMASKMOVPS   Y7, Y14, 32(SI)
+	VMASKMOVPS   Y6, Y12, (SI)
+	VMASKMOVPS   Y7, Y13, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y8, Y13, (SI)
-	VMASKMOVPS   Y9, Y14, 32(SI)
+	VMASKMOVPS   Y8, Y12, (SI)
+	VMASKMOVPS   Y9, Y13, 32(SI)
 	ADDQ         DI, SI
-	VMASKMOVPS   Y10, Y13, (SI)
-	VMASKMOVPS   Y11, Y14, 32(SI)
+	VMASKMOVPS   Y10, Y12, (SI)
+	VMASKMOVPS   Y11, Y13, 32(SI)
 
 stored:
 	SHRL $0x10, BX
@@ -8452,12 +8485,8 @@ TEXT ·gemmRowY6(SB), NOSPLIT, $0-68
 half:
 	MOVQ         k+0(FP), R9
 	MOVQ         b+24(FP), R10
-	MOVQ         c+40(FP), R11
-	MOVQ         ldc+48(FP), R12
-	SHLQ         $0x02, R12
 	MOVQ         a+8(FP), SI
 	ADDQ         DX, R10
-	ADDQ         DX, R11
 	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
@@ -8470,20 +8499,23 @@ half:
 	VXORPS       Y9, Y9, Y9
 	VXORPS       Y10, Y10, Y10
 	VXORPS       Y11, Y11, Y11
-	MOVQ         acc+56(FP), R13
-	TESTQ        R13, R13
+	MOVQ         acc+56(FP), R11
+	TESTQ        R11, R11
 	JE           start
-	VMOVDQU      laneBits<>+0(SB), Y0
-	MOVL         BX, R13
-	VMOVD        R13, X10
-	SHRL         $0x08, R13
-	VMOVD        R13, X11
+	MOVL         BX, R11
+	VMOVD        R11, X10
+	SHRL         $0x08, R11
+	VMOVD        R11, X11
 	VPBROADCASTD X10, Y10
-	VPAND        Y0, Y10, Y10
-	VPCMPEQD     Y0, Y10, Y10
+	VPAND        laneBits<>+0(SB), Y10, Y10
+	VPCMPEQD     laneBits<>+0(SB), Y10, Y10
 	VPBROADCASTD X11, Y11
-	VPAND        Y0, Y11, Y11
-	VPCMPEQD     Y0, Y11, Y11
+	VPAND        laneBits<>+0(SB), Y11, Y11
+	VPCMPEQD     laneBits<>+0(SB), Y11, Y11
+	MOVQ         c+40(FP), R11
+	MOVQ         ldc+48(FP), R12
+	SHLQ         $0x02, R12
+	ADDQ         DX, R11
 	VMASKMOVPS   (R11), Y10, Y0
 	VMASKMOVPS   32(R11), Y11, Y1
 	ADDQ         R12, R11
@@ -8510,6 +8542,7 @@ loop:
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
 	PREFETCHT0   (R10)(CX*8)
+	PREFETCHT0   64(R10)(CX*8)
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -8532,6 +8565,7 @@ loop:
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
 	PREFETCHT0   (R10)(CX*8)
+	PREFETCHT0   64(R10)(CX*8)
 	VBROADCASTSS 4(SI), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -8554,6 +8588,7 @@ loop:
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
 	PREFETCHT0   (R10)(CX*8)
+	PREFETCHT0   64(R10)(CX*8)
 	VBROADCASTSS 8(SI), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -8576,6 +8611,7 @@ loop:
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
 	PREFETCHT0   (R10)(CX*8)
+	PREFETCHT0   64(R10)(CX*8)
 	VBROADCASTSS 12(SI), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -8607,6 +8643,7 @@ loopOne:
 	VMOVUPS      (R10), Y12
 	VMOVUPS      32(R10), Y13
 	PREFETCHT0   (R10)(CX*8)
+	PREFETCHT0   64(R10)(CX*8)
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
@@ -8659,34 +8696,33 @@ loopDone:
 	JMP     stored
 
 edge:
-	VMOVDQU      laneBits<>+0(SB), Y12
 	MOVL         BX, R10
-	VMOVD        R10, X13
+	VMOVD        R10, X12
 	SHRL         $0x08, R10
-	VMOVD        R10, X14
+	VMOVD        R10, X13
+	VPBROADCASTD X12, Y12
+	VPAND        laneBits<>+0(SB), Y12, Y12
+	VPCMPEQD     laneBits<>+0(SB), Y12, Y12
 	VPBROADCASTD X13, Y13
-	VPAND        Y12, Y13, Y13
-	VPCMPEQD     Y12, Y13, Y13
-	VPBROADCASTD X14, Y14
-	VPAND        Y12, Y14, Y14
-	VPCMPEQD     Y12, Y14, Y14
-	VMASKMOVPS   Y0, Y13, (SI)
-	VMASKMOVPS   Y1, Y14, 32(SI)
+	VPAND        laneBits<>+0(SB), Y13, Y13
+	VPCMPEQD     laneBits<>+0(SB), Y13, Y13
+	VMASKMOVPS   Y0, Y12, (SI)
+	VMASKMOVPS   Y1, Y13, 32(SI)
 	ADDQ         R9, SI
-	VMASKMOVPS   Y2, Y13, (SI)
-	VMASKMOVPS   Y3, Y14, 32(SI)
+	VMASKMOVPS   Y2, Y12, (SI)
+	VMASKMOVPS   Y3, Y13, 32(SI)
 	ADDQ         R9, SI
-	VMASKMOVPS   Y4, Y13, (SI)
-	VMASKMOVPS   Y5, Y14, 32(SI)
+	VMASKMOVPS   Y4, Y12, (SI)
+	VMASKMOVPS   Y5, Y13, 32(SI)
 	ADDQ         R9, SI
-	VMASKMOVPS   Y6, Y13, (SI)
-	VMASKMOVPS   Y7, Y14, 32(SI)
+	VMASKMOVPS   Y6, Y12, (SI)
+	VMASKMOVPS   Y7, Y13, 32(SI)
 	ADDQ         R9, SI
-	VMASKMOVPS   Y8, Y13, (SI)
-	VMASKMOVPS   Y9, Y14, 32(SI)
+	VMASKMOVPS   Y8, Y12, (SI)
+	VMASKMOVPS   Y9, Y13, 32(SI)
 	ADDQ         R9, SI
-	VMASKMOVPS   Y10, Y13, (SI)
-	VMASKMOVPS   Y11, Y14, 32(SI)
+	VMASKMOVPS   Y10, Y12, (SI)
+	VMASKMOVPS   Y11, Y13, 32(SI)
 
 stored:
 	SHRL $0x10, BX

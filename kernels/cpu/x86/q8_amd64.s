@@ -1940,19 +1940,18 @@ store:
 	MOVQ         ldy+48(FP), BX
 	SHLQ         $0x02, BX
 	LEAQ         (CX)(R8*1), BX
-	VMOVDQU      laneBits<>+0(SB), Y2
 	MOVL         R9, SI
-	VMOVD        SI, X3
+	VMOVD        SI, X2
 	SHRL         $0x08, SI
-	VMOVD        SI, X4
+	VMOVD        SI, X3
+	VPBROADCASTD X2, Y2
+	VPAND        laneBits<>+0(SB), Y2, Y2
+	VPCMPEQD     laneBits<>+0(SB), Y2, Y2
 	VPBROADCASTD X3, Y3
-	VPAND        Y2, Y3, Y3
-	VPCMPEQD     Y2, Y3, Y3
-	VPBROADCASTD X4, Y4
-	VPAND        Y2, Y4, Y4
-	VPCMPEQD     Y2, Y4, Y4
-	VMASKMOVPS   Y0, Y3, (BX)
-	VMASKMOVPS   Y1, Y4, 32(BX)
+	VPAND        laneBits<>+0(SB), Y3, Y3
+	VPCMPEQD     laneBits<>+0(SB), Y3, Y3
+	VMASKMOVPS   Y0, Y2, (BX)
+	VMASKMOVPS   Y1, Y3, 32(BX)
 	SHRL         $0x10, R9
 	ADDQ         $0x40, R8
 	CMPQ         R8, $0x00000080
@@ -2262,22 +2261,21 @@ store:
 	MOVQ         ldy+48(FP), SI
 	SHLQ         $0x02, SI
 	LEAQ         (CX)(R9*1), BX
-	VMOVDQU      laneBits<>+0(SB), Y4
 	MOVL         R10, R11
-	VMOVD        R11, X5
+	VMOVD        R11, X4
 	SHRL         $0x08, R11
-	VMOVD        R11, X6
+	VMOVD        R11, X5
+	VPBROADCASTD X4, Y4
+	VPAND        laneBits<>+0(SB), Y4, Y4
+	VPCMPEQD     laneBits<>+0(SB), Y4, Y4
 	VPBROADCASTD X5, Y5
-	VPAND        Y4, Y5, Y5
-	VPCMPEQD     Y4, Y5, Y5
-	VPBROADCASTD X6, Y6
-	VPAND        Y4, Y6, Y6
-	VPCMPEQD     Y4, Y6, Y6
-	VMASKMOVPS   Y0, Y5, (BX)
-	VMASKMOVPS   Y1, Y6, 32(BX)
+	VPAND        laneBits<>+0(SB), Y5, Y5
+	VPCMPEQD     laneBits<>+0(SB), Y5, Y5
+	VMASKMOVPS   Y0, Y4, (BX)
+	VMASKMOVPS   Y1, Y5, 32(BX)
 	ADDQ         SI, BX
-	VMASKMOVPS   Y2, Y5, (BX)
-	VMASKMOVPS   Y3, Y6, 32(BX)
+	VMASKMOVPS   Y2, Y4, (BX)
+	VMASKMOVPS   Y3, Y5, 32(BX)
 	SHRL         $0x10, R10
 	ADDQ         $0x40, R9
 	CMPQ         R9, $0x00000080
