@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,18 +27,18 @@ const zooPrefix = "zoo:"
 // modelFlag adds --model.
 func modelFlag(cmd *cobra.Command, ref *string) {
 	cmd.Flags().StringVar(ref, "model", zooPrefix+zoo.Default,
-		"zoo:NAME for a model that ships with t2, or a directory")
+		"zoo:NAME for a model that ships with t2, a model's directory, or its weights' file")
 }
 
 // session is a device with a model on it.
 type session struct {
-	dev   *cpu.Device
-	model *engine.Model
+	*engine.Session
+	dev *cpu.Device
 }
 
 // open loads the model that ref names onto the device.
 func (a *app) open(ref string) (*session, error) {
-	files, err := modelFiles(ref)
+	src, err := modelSource(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -43,42 +46,93 @@ func (a *app) open(ref string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := engine.Open(dev, ref, files, compute.F32)
+	m, err := engine.Open(dev, src, compute.F32)
 	if err != nil {
 		dev.Close()
 		return nil, err
 	}
-	return &session{dev: dev, model: m}, nil
+	s := &session{Session: engine.NewSession(dev, m, a.cacheStore()), dev: dev}
+	s.OpenFile = checkpoint.OpenBlob
+	return s, nil
 }
 
 func (s *session) Close() error { return s.dev.Close() }
 
-func modelFiles(ref string) (fs.FS, error) {
+// withModel runs f on a model.
+func (a *app) withModel(ref string, f func(*session) error) error {
+	s, err := a.open(ref)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var done func()
+	s.Decomposing, done = a.decomposing()
+	defer done()
+	return f(s)
+}
+
+func modelSource(ref string) (engine.Source, error) {
+	src := engine.Source{Name: ref}
 	if name, ok := strings.CutPrefix(ref, zooPrefix); ok {
-		return zoo.Open(name)
+		files, err := zoo.Open(name)
+		src.Files = files
+		return src, err
 	}
 	info, err := os.Stat(ref)
 	if err != nil {
-		return nil, fmt.Errorf("model %q: want zoo:NAME (%s) or a directory: %w", ref,
-			strings.Join(zoo.Names(), ", "), err)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errors.New("there is no such file")
+		}
+		return src, fmt.Errorf("model %q: %w; want zoo:NAME (%s), a directory or a weights' file", ref, err,
+			strings.Join(zoo.Names(), ", "))
 	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("model %q is a file, want a directory or zoo:NAME", ref)
+	if info.IsDir() {
+		src.Files = os.DirFS(ref)
+		return src, nil
 	}
-	return os.DirFS(ref), nil
+	src.Files, src.Weights = os.DirFS(filepath.Dir(ref)), filepath.Base(ref)
+	return src, nil
 }
 
-// cacheStore is where decompositions are kept between runs: the user's cache directory, or memory
-// where there is none.
-func cacheStore() checkpoint.Store {
+// cacheDir is where decompositions are kept between runs, "" where there is no such place.
+func (a *app) cacheDir() string {
+	if dir := cmp.Or(a.cache, os.Getenv("T2_CACHE")); dir != "" {
+		return dir
+	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return &checkpoint.Memory{}
+		return ""
 	}
-	return checkpoint.Dir(filepath.Join(dir, "transformer2", "svd"))
+	return filepath.Join(dir, "transformer2", "svd")
 }
 
-// decompose gives the bases of the session's model.
+// cacheStore is the store in the cache's directory. Where nothing can be written there, what would
+// have been kept is computed anew the next time: that is worth a note, but no reason to fail.
+func (a *app) cacheStore() checkpoint.Store {
+	dir := a.cacheDir()
+	if dir == "" {
+		return &checkpoint.Memory{}
+	}
+	return &lenientStore{Dir: checkpoint.Dir(dir), warn: func(err error) {
+		a.warn("decompositions are not kept: %v", err)
+	}}
+}
+
+// lenientStore is a directory in which writing may fail. It warns once.
+type lenientStore struct {
+	checkpoint.Dir
+	warn func(error)
+}
+
+func (s *lenientStore) Create(name string, write func(io.Writer) error) error {
+	if err := s.Dir.Create(name, write); err != nil && s.warn != nil {
+		s.warn(err)
+		s.warn = nil
+	}
+	return nil
+}
+
+// decompose gives the bases of the session's model in a scope, for training.
 func (s *session) decompose(ctx context.Context, scope svf.Scope) (*svf.Decomposition, error) {
-	return s.model.Decompose(ctx, s.dev, cacheStore(), scope, nil)
+	return s.Model.Decompose(ctx, s.dev, s.Store, scope, s.Decomposing)
 }

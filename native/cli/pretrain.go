@@ -33,7 +33,17 @@ func (a *app) pretrainCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pretrain --out DIR",
 		Short: "train a small base model from the generated corpus",
-		Args:  cobra.NoArgs,
+		Long: `Train a small Llama from nothing on the corpus that the suite's tasks generate: fresh weights, AdamW,
+warm-up and cosine. The vocabulary is trained first, on the same corpus.
+
+The directory holds the run: state.safetensors to resume from (run the same command again), log.jsonl
+with a line a step, and at the end the model: config.json, tokenizer.json, model.safetensors.
+
+With --json a line a step and an evaluation: {"kind","step","steps","seconds","metrics","best"}.`,
+		Example: `  t2 pretrain --out runs/mine --steps 5000
+  t2 pretrain --out runs/tiny --dim 64 --hidden 192 --layers 3 --steps 500
+  t2 generate --model runs/tiny "What does the kafin eat?"`,
+		Args:  noWords,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return a.pretrain(cmd.Context(), f) },
 	}
 	fl := cmd.Flags()

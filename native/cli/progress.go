@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"transformer2/shared/svf"
 	"transformer2/shared/train"
 )
 
@@ -105,4 +107,53 @@ func describe(m train.Metrics) string {
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, "  ")
+}
+
+// note tells a person at the terminal something that is not the result.
+func (a *app) note(format string, args ...any) {
+	if u := look(a.err); u.tty && !a.json {
+		u.line("%s", u.faint.Render(fmt.Sprintf(format, args...)))
+	}
+}
+
+// warn tells whoever reads what the program says besides its results.
+func (a *app) warn(format string, args ...any) { fmt.Fprintf(a.err, "t2: "+format+"\n", args...) }
+
+// counter shows a bar of done out of total on a terminal. Its show may be called by several
+// goroutines; both functions may be called when there is no terminal.
+func (a *app) counter(what string) (show func(done, total int), end func()) {
+	if !terminal(a.err) || a.json {
+		return nil, func() {}
+	}
+	p := mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(32))
+	var once sync.Once
+	var b *mpb.Bar
+	show = func(done, total int) {
+		once.Do(func() {
+			b = p.AddBar(int64(total), mpb.BarRemoveOnComplete(),
+				mpb.PrependDecorators(decor.Name(what+" "), decor.CountersNoUnit("%d/%d")),
+				mpb.AppendDecorators(decor.AverageETA(decor.ET_STYLE_GO)))
+		})
+		b.IncrBy(1)
+	}
+	return show, func() {
+		once.Do(func() {})
+		if b != nil {
+			b.Abort(true) // questions that the context cut short were not counted
+		}
+		p.Wait()
+	}
+}
+
+// decomposing shows how the decomposition of a model goes, where it has to be computed.
+func (a *app) decomposing() (report func(svf.Progress), end func()) {
+	show, end := a.counter("decomposing")
+	if show == nil {
+		return nil, end
+	}
+	return func(p svf.Progress) {
+		if !p.Cached {
+			show(p.Done, p.Total)
+		}
+	}, end
 }

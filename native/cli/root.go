@@ -3,7 +3,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +28,7 @@ type app struct {
 	threads  int
 	kernels  string
 	profile  string
+	cache    string
 }
 
 // Exit codes: what was asked for failed, or was interrupted (128 + SIGINT, as shells have it).
@@ -59,6 +62,7 @@ func Run(args []string, in io.Reader, out, stderr io.Writer) int {
 }
 
 func (a *app) root() *cobra.Command {
+	cobra.EnableCommandSorting = false
 	root := &cobra.Command{
 		Use:   "t2",
 		Short: "Transformer²: language models that adapt themselves",
@@ -66,17 +70,40 @@ func (a *app) root() *cobra.Command {
 decomposed, W = U diag(σ) Vᵀ, and a small vector z rescales σ. One z is an expert for one task.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          unknownVerb,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(unknownFlag)
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.json, "json", false, "print one JSON object a line")
 	flags.IntVar(&a.threads, "threads", 0, "threads that compute (0: one per processor)")
-	flags.StringVar(&a.kernels, "kernels", os.Getenv("T2_KERNELS"),
-		"CPU kernels to force: loops, simd, avx2, avx512 (default the best there is; also T2_KERNELS)")
+	flags.StringVar(&a.kernels, "kernels", "",
+		"CPU kernels to force: loops, simd, avx2, avx512 (default $T2_KERNELS, or the best there is)")
+	flags.StringVar(&a.cache, "cache", "", "directory of decompositions (default $T2_CACHE, or the user's cache)")
 	flags.StringVar(&a.profile, "cpuprofile", "", "write a CPU profile to this file")
 	flags.MarkHidden("cpuprofile")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.startProfile() }
-	root.AddCommand(a.pretrainCmd(), a.trainCmd())
+	a.addVerbs(root)
 	return root
+}
+
+// addVerbs adds the verbs in groups, in the order in which a newcomer needs them.
+func (a *app) addVerbs(root *cobra.Command) {
+	for _, g := range []struct {
+		id, title string
+		verbs     []*cobra.Command
+	}{
+		{"answer", "See it answer:", []*cobra.Command{a.generateCmd(), a.compareCmd(), a.chatCmd()}},
+		{"make", "Make and measure experts:", []*cobra.Command{a.trainCmd(), a.evalCmd(),
+			a.expertsCmd(), a.pretrainCmd()}},
+		{"look", "Look inside:", []*cobra.Command{a.infoCmd(), a.decomposeCmd(), a.benchCmd()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.verbs {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
+	}
 }
 
 // device opens the CPU as the flags ask for it.
@@ -84,8 +111,14 @@ func (a *app) device() (*cpu.Device, error) {
 	if a.threads < 0 {
 		return nil, fmt.Errorf("--threads is %d, want 0 or more", a.threads)
 	}
-	return cpu.New(cpu.Options{Threads: a.threads, Form: a.kernels})
+	return cpu.New(cpu.Options{Threads: a.threads, Form: a.form()})
 }
+
+// form is the kernels that are forced, "" for the best.
+func (a *app) form() string { return cmp.Or(a.kernels, os.Getenv("T2_KERNELS")) }
+
+// print writes v as one line of JSON.
+func (a *app) print(v any) { json.NewEncoder(a.out).Encode(v) }
 
 // startProfile begins the CPU profile that Run ends.
 func (a *app) startProfile() error {

@@ -29,11 +29,13 @@ func (a *app) trainCmd() *cobra.Command {
 the next tokens of worked answers. The model itself does not change.
 
 The directory holds the run: state.safetensors to resume from (run the same command again),
-log.jsonl with a line a step, and best.safetensors, the expert at its best on validation items.`,
+log.jsonl with a line a step, and best.safetensors, the expert at its best on validation items.
+
+With --json a line a step and an evaluation: {"kind","step","steps","seconds","metrics","best"}.`,
 		Example: `  t2 train --task math --steps 100 --out runs/math
   t2 train --model zoo:tako-b --task code --preset paper --out runs/code
   t2 train --task reasoning --method next-token --scope mlp --out runs/ntp`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.train(cmd, f) },
 	}
 	fl := cmd.Flags()
@@ -110,7 +112,7 @@ func (a *app) trainer(ctx context.Context, s *session, f trainFlags, changed fun
 	if err != nil {
 		return nil, err
 	}
-	base := train.Base{Name: s.model.Name, Model: s.model.LM, Tok: s.model.Tok, Decomposition: d}
+	base := train.Base{Name: s.Model.Name, Model: s.Model.LM, Tok: s.Model.Tok, Decomposition: d}
 	switch f.method {
 	case "reinforce":
 		return train.NewReinforcer(cfg, base)

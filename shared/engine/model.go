@@ -3,6 +3,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,63 +36,95 @@ type Model struct {
 	Tok         *tokenizer.Tokenizer
 	Fingerprint checkpoint.Fingerprint // of its linear weights
 
-	files fs.FS
+	files   fs.FS
+	weights string // name of the weights' file
 }
 
-// Open loads a model directory onto a device. Weights are held as dtype.
-func Open(dev compute.Device, name string, files fs.FS, dtype compute.DType) (*Model, error) {
-	m, err := open(dev, files, dtype)
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", name, err)
+// Source is where a model's files are.
+type Source struct {
+	Name    string // for people: "zoo:tako", a path
+	Files   fs.FS
+	Weights string // name of the weights' file; "" is model.safetensors
+}
+
+// Open loads a model onto a device. Weights are held as dtype.
+func Open(dev compute.Device, src Source, dtype compute.DType) (*Model, error) {
+	m := &Model{Name: src.Name, files: src.Files, weights: cmp.Or(src.Weights, weightsFile)}
+	if err := m.load(dev, dtype); err != nil {
+		return nil, fmt.Errorf("model %s: %w", src.Name, err)
 	}
-	m.Name = name
 	return m, nil
 }
 
-func open(dev compute.Device, files fs.FS, dtype compute.DType) (*Model, error) {
-	m := &Model{files: files}
-	file, err := files.Open(configFile)
+func (m *Model) load(dev compute.Device, dtype compute.DType) error {
+	config, err := m.readConfig()
 	if err != nil {
-		return nil, err
+		return err
 	}
+	if m.Tok, err = m.readTokenizer(); err != nil {
+		return err
+	}
+	if m.Tok.VocabSize() > config.Vocab {
+		return fmt.Errorf("%s has %d tokens, %s embeds %d", tokenizerFile, m.Tok.VocabSize(),
+			configFile, config.Vocab)
+	}
+	return m.withWeights(func(weights *checkpoint.File) error {
+		// The tensors are looked at before memory is taken for a model as large as the config claims.
+		if err := config.CheckTensors(weights); err != nil {
+			return err
+		}
+		if m.LM, err = llama.New(dev, config, dtype); err != nil {
+			return err
+		}
+		if err := m.LM.LoadWeights(weights); err != nil {
+			return err
+		}
+		m.Fingerprint, err = svf.Base(weights)
+		return err
+	})
+}
+
+func (m *Model) readConfig() (llama.Config, error) {
+	file, err := m.files.Open(configFile)
+	if err != nil {
+		return llama.Config{}, err
+	}
+	defer file.Close()
 	config, err := llama.ReadConfig(file)
-	file.Close()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", configFile, err)
+		return config, fmt.Errorf("%s: %w", configFile, err)
 	}
-	if file, err = files.Open(tokenizerFile); err != nil {
+	return config, nil
+}
+
+func (m *Model) readTokenizer() (*tokenizer.Tokenizer, error) {
+	file, err := m.files.Open(tokenizerFile)
+	if err != nil {
 		return nil, err
 	}
-	m.Tok, err = tokenizer.Read(file)
-	file.Close()
+	defer file.Close()
+	tok, err := tokenizer.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", tokenizerFile, err)
 	}
-	if m.Tok.VocabSize() > config.Vocab {
-		return nil, fmt.Errorf("%s has %d tokens, %s embeds %d", tokenizerFile, m.Tok.VocabSize(),
-			configFile, config.Vocab)
-	}
-	blob, err := openBlob(files, weightsFile)
+	return tok, nil
+}
+
+// withWeights opens the weights' file for as long as f runs.
+func (m *Model) withWeights(f func(*checkpoint.File) error) error {
+	blob, err := openBlob(m.files, m.weights)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer blob.Close()
 	weights, err := checkpoint.Open(blob, blob.Size())
+	if err == nil {
+		err = f(weights)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", weightsFile, err)
+		return fmt.Errorf("%s: %w", m.weights, err)
 	}
-	// The tensors are looked at before memory is taken for a model as large as the config claims.
-	if err := config.CheckTensors(weights); err != nil {
-		return nil, fmt.Errorf("%s: %w", weightsFile, err)
-	}
-	if m.LM, err = llama.New(dev, config, dtype); err != nil {
-		return nil, err
-	}
-	if err := m.LM.LoadWeights(weights); err != nil {
-		return nil, fmt.Errorf("%s: %w", weightsFile, err)
-	}
-	m.Fingerprint, err = svf.Base(weights)
-	return m, err
+	return nil
 }
 
 // openBlob opens a file of any fs.FS for random access; one that only streams is read whole.
@@ -157,15 +190,21 @@ func (m *Model) Expert(name string) (*svf.Expert, error) {
 // Decompose gives the singular bases of the matrices in scope, from the cache in store or anew.
 func (m *Model) Decompose(ctx context.Context, p compute.Dense64, store checkpoint.Store,
 	scope svf.Scope, report func(svf.Progress)) (*svf.Decomposition, error) {
-	blob, err := openBlob(m.files, weightsFile)
-	if err != nil {
-		return nil, err
+	var d *svf.Decomposition
+	err := m.withWeights(func(weights *checkpoint.File) (err error) {
+		cache := svf.Cache{Store: store}
+		d, err = cache.Model(ctx, p, weights, scope, report)
+		return err
+	})
+	return d, err
+}
+
+// Shapes is the model's decomposition without σ and bases: enough to check an expert.
+func (m *Model) Shapes() *svf.Decomposition {
+	d := &svf.Decomposition{Base: m.Fingerprint}
+	for _, l := range m.LM.Linears() {
+		d.Matrices = append(d.Matrices, svf.Matrix{Name: l.Name, Out: l.Out, In: l.In,
+			R: min(l.Out, l.In), Left: l.Out <= l.In})
 	}
-	defer blob.Close()
-	weights, err := checkpoint.Open(blob, blob.Size())
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", weightsFile, err)
-	}
-	cache := svf.Cache{Store: store}
-	return cache.Model(ctx, p, weights, scope, report)
+	return d
 }

@@ -1,0 +1,217 @@
+package cli
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"transformer2/kernels/cpu"
+	"transformer2/shared/compute"
+	"transformer2/shared/engine"
+	"transformer2/shared/task"
+	"transformer2/shared/zoo"
+)
+
+// The JSON lines of t2 info: one of each kind.
+type (
+	modelLine struct {
+		Kind        string   `json:"kind"` // "model"
+		Model       string   `json:"model"`
+		Parameters  int      `json:"parameters"`
+		Layers      int      `json:"layers"`
+		Width       int      `json:"width"`
+		Vocabulary  int      `json:"vocabulary"`
+		Context     int      `json:"context"`
+		Fingerprint string   `json:"fingerprint"`
+		Experts     []string `json:"experts"`
+	}
+	taskLine struct {
+		Kind     string         `json:"kind"` // "task"
+		Task     string         `json:"task"`
+		Label    string         `json:"label"` // what the first pass should find
+		About    string         `json:"about"`
+		Items    map[string]int `json:"items"`    // of each split
+		Distinct map[string]int `json:"distinct"` // prompts among those looked at
+		Looked   int            `json:"looked"`   // items of a split looked at, at most
+	}
+	machineLine struct {
+		Kind       string   `json:"kind"` // "machine"
+		Device     string   `json:"device"`
+		Reason     string   `json:"reason"`
+		Forms      []string `json:"forms"` // of the kernels that run here, best first
+		Processors int      `json:"processors"`
+		Go         string   `json:"go"`
+		Cache      string   `json:"cache"`
+		CacheFiles int      `json:"cache_files"`
+		CacheBytes int64    `json:"cache_bytes"`
+	}
+)
+
+func (a *app) infoCmd() *cobra.Command {
+	var models []string
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "info",
+		Short: "list models, experts, tasks, kernels and the cache",
+		Long: `List the models that ship and their experts, the tasks with the size of each split and how many
+distinct prompts it holds, which kernels compute and why, and where decompositions are kept.
+
+With --json a line a thing, told apart by "kind": model {"model","parameters","layers","width",
+"vocabulary","context","fingerprint","experts"}, task {"task","label","about","items","distinct",
+"looked"}, machine {"device","reason","forms","processors","go","cache","cache_files","cache_bytes"}.`,
+		Example: `  t2 info
+  t2 info --model runs/mine --json
+  t2 info --look 0`,
+		Args: noWords,
+		RunE: func(*cobra.Command, []string) error {
+			if len(models) == 0 {
+				for _, name := range zoo.Names() {
+					models = append(models, zooPrefix+name)
+				}
+			}
+			return a.info(models, limit)
+		},
+	}
+	cmd.Flags().StringArrayVar(&models, "model", nil,
+		"a model to describe (default: all that ship); may be given several times")
+	cmd.Flags().IntVar(&limit, "look", 4096, "items of each split whose prompts are compared; 0: all")
+	return cmd
+}
+
+func (a *app) info(models []string, limit int) error {
+	dev, err := a.device()
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	var about []modelLine
+	for _, ref := range models {
+		m, err := a.aboutModel(dev, ref)
+		if err != nil {
+			return err
+		}
+		about = append(about, m)
+	}
+	tasks, err := aboutTasks(limit)
+	if err != nil {
+		return err
+	}
+	machine := a.aboutMachine(dev)
+	if !a.json {
+		look(a.out).about(about, tasks, machine)
+		return nil
+	}
+	for _, m := range about {
+		a.print(m)
+	}
+	for _, t := range tasks {
+		a.print(t)
+	}
+	a.print(machine)
+	return nil
+}
+
+func (a *app) aboutModel(dev *cpu.Device, ref string) (modelLine, error) {
+	src, err := modelSource(ref)
+	if err != nil {
+		return modelLine{}, err
+	}
+	m, err := engine.Open(dev, src, compute.F32)
+	if err != nil {
+		return modelLine{}, err
+	}
+	c := m.LM.Config
+	return modelLine{Kind: "model", Model: ref, Parameters: c.NumParams(), Layers: c.Layers, Width: c.Dim,
+		Vocabulary: c.Vocab, Context: c.Context, Fingerprint: m.Fingerprint.Short(),
+		Experts: append([]string{}, m.ExpertNames()...)}, nil
+}
+
+func aboutTasks(limit int) ([]taskLine, error) {
+	stats, err := task.Stats(limit)
+	if err != nil {
+		return nil, err
+	}
+	var all []taskLine
+	for _, s := range stats {
+		if len(all) == 0 || all[len(all)-1].Task != s.Task {
+			t, err := task.Lookup(s.Task)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, taskLine{Kind: "task", Task: s.Task, Label: t.Label(), About: t.Doc(),
+				Items: map[string]int{}, Distinct: map[string]int{}})
+		}
+		l := &all[len(all)-1]
+		t, _ := task.Lookup(s.Task)
+		l.Items[s.Split.String()], l.Distinct[s.Split.String()] = t.Size(s.Split), s.Distinct
+		l.Looked = max(l.Looked, s.Items)
+	}
+	return all, nil
+}
+
+func (a *app) aboutMachine(dev *cpu.Device) machineLine {
+	m := machineLine{Kind: "machine", Device: dev.Name(), Reason: dev.Reason(), Forms: cpu.Forms(),
+		Processors: runtime.NumCPU(), Go: runtime.Version(), Cache: a.cacheDir()}
+	filepath.WalkDir(m.Cache, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return nil // a cache that is not there yet holds nothing
+		}
+		if info, err := e.Info(); err == nil {
+			m.CacheFiles++
+			m.CacheBytes += info.Size()
+		}
+		return nil
+	})
+	return m
+}
+
+func (u *ui) about(models []modelLine, tasks []taskLine, m machineLine) {
+	u.line("%s", u.title.Render("Models"))
+	var rows [][]string
+	for _, m := range models {
+		rows = append(rows, []string{u.name.Render(m.Model), fmt.Sprintf("%.2f M", float64(m.Parameters)/1e6),
+			fmt.Sprint(m.Layers), fmt.Sprint(m.Width), fmt.Sprint(m.Vocabulary), fmt.Sprint(m.Context),
+			m.Fingerprint})
+	}
+	if len(rows) == 0 {
+		u.line("none ship with this build")
+	} else {
+		u.table([]string{"model", ">parameters", ">layers", ">width", ">vocabulary", ">context", "fingerprint"}, rows)
+	}
+	for _, m := range models {
+		u.line("%s", u.indent(fmt.Sprintf("experts of %s: %s", m.Model, orNone(m.Experts)), 2))
+	}
+	u.line("\n%s", u.title.Render("Tasks"))
+	rows = nil
+	for _, t := range tasks {
+		rows = append(rows, []string{u.name.Render(t.Task), t.Label, counts(t, "train"), counts(t, "valid"),
+			counts(t, "test"), t.About})
+	}
+	u.table([]string{"task", "kind", ">train", ">valid", ">test", "about"}, rows)
+	u.line("%s", u.faint.Render(fmt.Sprintf("items, and distinct prompts among the first %d of each split",
+		tasks[0].Looked)))
+	u.line("\n%s", u.title.Render("Machine"))
+	u.line("computes on  %s: %s", m.Device, m.Reason)
+	u.line("forms here   %s (force one with --kernels)", strings.Join(m.Forms, ", "))
+	u.line("processors   %d, %s, %s/%s", m.Processors, m.Go, runtime.GOOS, runtime.GOARCH)
+	cache := m.Cache
+	if cache == "" {
+		cache = "none: no cache directory on this system"
+	}
+	u.line("cache        %s: %d decomposed matrices, %.1f MB", cache, m.CacheFiles, float64(m.CacheBytes)/1e6)
+}
+
+func counts(t taskLine, split string) string {
+	return fmt.Sprintf("%d (%d)", t.Items[split], t.Distinct[split])
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, " ")
+}

@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"context"
+	"math"
+	"sync/atomic"
+
+	"transformer2/shared/answer"
+	"transformer2/shared/llama"
+	"transformer2/shared/task"
+)
+
+// Quiz is a set of questions of a task.
+type Quiz struct {
+	Task  task.Task
+	Split task.Split
+	N     int    // at most as many as the split has
+	Seed  uint64 // picks them where N is less
+}
+
+// Items are the quiz's questions.
+func (q Quiz) Items() []task.Item { return answer.Items(q.Task, q.Split, q.N, q.Seed) }
+
+// Report is a measured accuracy.
+type Report = answer.Report
+
+// Evaluate answers a quiz greedily as a voice and scores it. The questions depend on the quiz
+// alone, so that voices meet the same ones. progress, if not nil, hears how
+// many answers ended, from several goroutines; those that the context cut short it does not count.
+func (s *Session) Evaluate(ctx context.Context, v Voice, q Quiz, progress func(done, total int)) (
+	Report, error) {
+	m, err := s.As(ctx, v)
+	if err != nil {
+		return Report{}, err
+	}
+	items := q.Items()
+	answers, err := s.answerAll(ctx, m, q.Task, items, progress)
+	if err != nil {
+		return Report{}, err
+	}
+	scores := make([]float64, len(items))
+	for i, it := range items {
+		scores[i] = q.Task.Score(it, answers[i].Text)
+	}
+	return answer.NewReport(q.Task.Name(), q.Split, q.Seed, scores), nil
+}
+
+// answerAll answers items greedily.
+func (s *Session) answerAll(ctx context.Context, m *llama.Model, t task.Task, items []task.Item,
+	progress func(done, total int)) ([]answer.Answer, error) {
+	a, err := s.answerer()
+	if err != nil {
+		return nil, err
+	}
+	var done atomic.Int64 // tokens are picked by several goroutines
+	questions := make([]answer.Question, len(items))
+	for i, it := range items {
+		questions[i] = answer.Ask(t, it)
+		if progress == nil {
+			continue
+		}
+		left := questions[i].MaxTokens
+		questions[i].OnToken = func(id int32, _ []float32) bool {
+			if left--; left == 0 || id == a.End() {
+				left = 0
+				progress(int(done.Add(1)), len(items))
+			}
+			return true
+		}
+	}
+	return a.Answer(ctx, m, questions)
+}
+
+// Gain is how much more accurate a is than b on the same items: the mean of the paired differences
+// and its 95 % interval (normal, from their own spread).
+func Gain(a, b Report) (gain float64, ci95 [2]float64) {
+	n := float64(min(len(a.Scores), len(b.Scores)))
+	if n == 0 {
+		return 0, [2]float64{-1, 1}
+	}
+	var sum, squares float64
+	for i := range int(n) {
+		d := a.Scores[i] - b.Scores[i]
+		sum, squares = sum+d, squares+d*d
+	}
+	gain = sum / n
+	variance := max(0, squares/n-gain*gain)
+	const z = 1.959964 // the normal distribution's 97.5 % quantile
+	half := z * math.Sqrt(variance/max(n-1, 1))
+	return gain, [2]float64{gain - half, gain + half}
+}
