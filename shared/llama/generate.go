@@ -20,7 +20,8 @@ type Request struct {
 	Seq       int           // which z of the model's adapters
 	Stop      []int32       // ids that end it; the stopping id is kept as the last token
 	// OnToken, if set, is called with every token and the logits [V] it came from (valid only
-	// during the call); false ends the sequence after this token.
+	// during the call); false ends the sequence after this token. Those of different requests
+	// may be called at the same time.
 	OnToken func(id int32, logits []float32) bool
 }
 
@@ -190,33 +191,31 @@ func (g *Generator) step(reqs []Request) error {
 	if err := m.Dev.Read(host, g.logits.Slice(0, n)); err != nil {
 		return err
 	}
-	parallel(n, func(i int) {
-		s := &g.slots[g.active[i]]
-		s.pick(&reqs[s.req], host[i*m.Vocab:(i+1)*m.Vocab], g.cache.Context)
-	})
+	if n < parallelFrom {
+		g.pick(reqs, 0, 1)
+		return nil
+	}
+	var wg sync.WaitGroup
+	for i := range pickers {
+		wg.Go(func() { g.pick(reqs, i, pickers) })
+	}
+	wg.Wait()
 	return nil
 }
 
-// parallelFrom is the number of rows from which sampling is worth a second goroutine.
-const parallelFrom = 16
+// From parallelFrom rows on, sampling is worth goroutines of its own.
+const (
+	parallelFrom = 16
+	pickers      = 4
+)
 
-func parallel(n int, f func(i int)) {
-	if n < parallelFrom {
-		for i := range n {
-			f(i)
-		}
-		return
+// pick picks the next token of every stride-th running sequence from first on.
+func (g *Generator) pick(reqs []Request, first, stride int) {
+	V := g.m.Vocab
+	for i := first; i < len(g.active); i += stride {
+		s := &g.slots[g.active[i]]
+		s.pick(&reqs[s.req], g.host[i*V:(i+1)*V], g.cache.Context)
 	}
-	const workers = 4
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < n; i += workers {
-				f(i)
-			}
-		})
-	}
-	wg.Wait()
 }
 
 func (s *slot) pick(r *Request, logits []float32, context int) {

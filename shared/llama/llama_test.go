@@ -369,3 +369,31 @@ func TestConfigRoundTripAndRefusals(t *testing.T) {
 		}
 	}
 }
+
+// Decoding a token allocates nothing: two hundred more tokens cost no more than the growth of the
+// slice that holds them.
+func TestDecodeDoesNotAllocate(t *testing.T) {
+	c := shapes["tied"]
+	c.Context = 256
+	dev, err := cpu.New(cpu.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	m := fresh(t, dev, c, 11)
+	g, err := m.NewGenerator(1, c.Context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocs := func(n int) float64 {
+		req := []llama.Request{{Prompt: []int32{1, 2, 3}, MaxTokens: n}}
+		return testing.AllocsPerRun(5, func() {
+			if _, err := g.Run(context.Background(), req); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if few, many := allocs(20), allocs(220); many > few {
+		t.Errorf("20 tokens cost %g allocations, 220 cost %g", few, many)
+	}
+}
