@@ -21,7 +21,7 @@ const (
 // sum bounds a sum of n products, relative to the sum of their magnitudes. The certain bound for
 // any order is n·unit; roundings are as good as independent, so that λ·√n·unit holds but for a
 // chance of 2·exp(−λ²/2) (Higham & Mary 2019): λ = 4, and 8 for what precedes and follows.
-// Plain f32 loops reach 0.15 of this at n = 384, blocked sums less.
+// The products of kernels/cpu reach 0.17 of it, all forms.
 func sum(n int) float64 { return unit * (8 + 4*math.Sqrt(float64(n))) }
 
 // exponential bounds e^x, relative: 3+2|x| ulp in WGSL.

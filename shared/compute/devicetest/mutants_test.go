@@ -147,21 +147,19 @@ var mutants = []struct{ bug, checks string }{
 	{"power on the device", "AdamW"},
 }
 
-// TestMutants shows the power of the suite: each bug fails the checks named, also with other inputs.
+// TestMutants shows the power of the suite: each bug fails the checks named.
 func TestMutants(t *testing.T) {
-	for seed := range uint64(2) {
-		for _, m := range mutants {
-			for _, name := range strings.Fields(m.checks) {
-				if len(failures(name, &broken{bug: m.bug}, Options{Seed: seed})) == 0 {
-					t.Errorf("%s: the bug %q passes, seed %d", name, m.bug, seed)
-				}
+	for _, m := range mutants {
+		for _, name := range strings.Fields(m.checks) {
+			if len(failures(name, &broken{bug: m.bug}, Options{})) == 0 {
+				t.Errorf("%s: the bug %q passes", name, m.bug)
 			}
 		}
 	}
 }
 
-// quick is what a device runs whose calls are slow.
-var quick = Options{MaxDim: 130, Every: 2, Once: true}
+// quick is what a device runs whose calls are slow; with other inputs than the full suite's.
+var quick = Options{MaxDim: 130, Every: 2, Once: true, Seed: 1}
 
 // quickMisses is how many pairs of bug and check may go unseen at half of the sizes.
 const quickMisses = 6
