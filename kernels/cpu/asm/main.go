@@ -33,6 +33,7 @@ var families = []struct {
 	{"q8", emitQ8},
 	{"gemm64", emitGemm64},
 	{"f64", emitF64},
+	{"pack", emitPack},
 	{"peak", emitPeak},
 }
 
