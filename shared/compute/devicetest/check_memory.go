@@ -6,7 +6,7 @@ import (
 	"transformer2/shared/compute"
 )
 
-// checkMemory: what is new is zero, also where dirty storage was given back; what is written is read.
+// checkMemory: what is new is zero, also on storage given back dirty; what is written is read.
 func checkMemory(e *env) {
 	e.label = "memory"
 	if e.dev.Name() == "" {

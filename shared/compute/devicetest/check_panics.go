@@ -20,7 +20,6 @@ func checkPanics(e *env) {
 	e.must(err)
 	w8, err := d.NewWeight(compute.Q8, 6, 32)
 	e.must(err)
-	h := compute.Heads{Q: 4, KV: 2, Dim: 8, Scale: 1} // q [T 32], k and v [S 16]
 
 	e.panics("Write", "[3 5] 14", func() { d.Write(t(3, 5), make([]float32, 14)) })
 	e.panics("Read", "[3 5] 16", func() { d.Read(make([]float32, 16), t(3, 5)) })
@@ -57,6 +56,16 @@ func checkPanics(e *env) {
 	e.panics("ColDot a b", "[2 5] [3 5]", func() { d.ColDot(t(1, 5), t(2, 5), t(3, 5)) })
 	e.panics("ColDot d", "[1 4] [2 5]", func() { d.ColDot(t(1, 4), t(2, 5), t(2, 5)) })
 
+	panicAttention(e, t, n)
+	panicLayers(e, t, n)
+	panicLosses(e, t, n)
+	c.end()
+}
+
+func panicAttention(e *env, t func(rows, cols int) compute.Tensor,
+	n func(count int) compute.Ints) {
+	d := e.dev
+	h := compute.Heads{Q: 4, KV: 2, Dim: 8, Scale: 1} // q [T 32], k and v [S 16]
 	attend := func(o, lse, q, k, v compute.Tensor, spans int, h compute.Heads) func() {
 		return func() { d.Attention(o, lse, q, k, v, n(spans), h) }
 	}
@@ -81,9 +90,6 @@ func checkPanics(e *env) {
 		d.AttentionGrad(t(2, 32), t(6, 16), t(7, 16), t(2, 32), t(2, 32), t(2, 4), t(2, 32),
 			t(7, 16), t(7, 16), n(4), h)
 	})
-	panicLayers(e, t, n)
-	panicLosses(e, t, n)
-	c.end()
 }
 
 func panicLayers(e *env, t func(rows, cols int) compute.Tensor, n func(count int) compute.Ints) {

@@ -100,7 +100,7 @@ func siluRel(a float64) float64 {
 	return exponential(a)*(1-sigmoid(a)) + 2*unit + divide
 }
 
-// swiglu: y = silu(gate)∘up. Where e^−a leaves the range of f32, σ(a) < flush may be anything below.
+// swiglu: y = silu(gate)∘up. Where e^−a leaves the range of f32, any σ(a) below flush will do.
 func swiglu(gate, up []float64) answer {
 	y := newAnswer(len(gate))
 	for i, a := range gate {
