@@ -167,3 +167,15 @@ func near[A, B float32 | float64](t testing.TB, what string, a []A, b []B, tol f
 		t.Errorf("%s: off by %g, allowed %g", what, d, tol)
 	}
 }
+
+// logProb is log p(ids[from:] | ids[:from]) from one forward pass.
+func logProb(t testing.TB, m *llama.Model, ids []int32, from int) float64 {
+	b := &llama.Batch{}
+	b.Append(ids, 0)
+	rows := logits(t, m, b)
+	sum := 0.0
+	for i := from; i < len(ids); i++ {
+		sum += llama.LogProb(rows[(i-1)*m.Vocab:i*m.Vocab], ids[i])
+	}
+	return sum
+}

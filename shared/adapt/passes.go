@@ -1,0 +1,221 @@
+package adapt
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"transformer2/shared/answer"
+	"transformer2/shared/llama"
+	"transformer2/shared/svf"
+	"transformer2/shared/task"
+)
+
+// classifyTokens bounds the answer of a first pass; `\boxed{reasoning}` spelt in bytes fits.
+const classifyTokens = 24
+
+// classify is the first pass: it fills in Label, Classification and Probabilities.
+func (p *Dispatcher) classify(ctx context.Context, questions []answer.Question,
+	results []Result) error {
+	if p.cfg.Classify != nil {
+		return p.classifyOwn(ctx, questions, results)
+	}
+	model := p.base
+	if p.cfg.Strategy == StrategyClassifier {
+		if err := p.folded.Use(p.cfg.Classifier); err != nil {
+			return err
+		}
+		model = p.folded.Model()
+	}
+	var asked []answer.Question
+	var who []int
+	for i, q := range questions {
+		results[i].Label = task.LabelOther
+		system, prompt := task.ClassifyPrompt(q.Prompt)
+		ask := answer.Question{System: system, Prompt: prompt, MaxTokens: classifyTokens}
+		tokens, err := p.answers.Tokens(ask)
+		if err != nil {
+			return err
+		}
+		if len(tokens) < p.base.Context { // a question too long to be classified is other
+			asked, who = append(asked, ask), append(who, i)
+		}
+	}
+	answers, err := p.answers.Answer(ctx, model, asked)
+	if err != nil {
+		return err
+	}
+	for j, i := range who {
+		results[i].Classification = answers[j].Text
+		results[i].Label = task.ParseClass(answers[j].Text)
+	}
+	if !p.cfg.Probabilities {
+		return nil
+	}
+	found, err := p.probabilities(ctx, model, asked)
+	if err != nil {
+		return err
+	}
+	for j, i := range who {
+		results[i].Probabilities = found[j]
+	}
+	return nil
+}
+
+func (p *Dispatcher) classifyOwn(ctx context.Context, questions []answer.Question,
+	results []Result) error {
+	prompts := make([]string, len(questions))
+	for i, q := range questions {
+		prompts[i] = q.Prompt
+	}
+	found, err := p.cfg.Classify(ctx, prompts)
+	if err != nil {
+		return err
+	}
+	if len(found) != len(prompts) {
+		return fmt.Errorf("adapt: %d labels for %d questions", len(found), len(prompts))
+	}
+	for i, text := range found {
+		results[i].Classification, results[i].Label = text, known(text)
+	}
+	return nil
+}
+
+// probabilities of the labels as answers to classification questions: with y a label's whole
+// answer, \boxed{label}, token by token after the prompt x,
+//
+//	p(label) = π(y|x) / Σ over labels of π(y'|x)
+//
+// A question that has no room for the longest answer gets nil.
+func (p *Dispatcher) probabilities(ctx context.Context, m *llama.Model, asked []answer.Question) (
+	[]map[string]float64, error) {
+	if p.judge == nil {
+		var err error
+		if p.judge, err = newLikelihood(p.base); err != nil {
+			return nil, err
+		}
+	}
+	labels := Labels()
+	var cs []continuation
+	found := make([]map[string]float64, len(asked))
+	for j, q := range asked {
+		prompt, err := p.answers.Tokens(q)
+		if err != nil {
+			return nil, err
+		}
+		mine := make([]continuation, len(labels))
+		fits := true
+		for k, label := range labels {
+			tokens := append([]int32(nil), prompt...)
+			tokens = p.answers.Tok.AppendEncode(tokens, `\boxed{`+label+`}`)
+			mine[k] = continuation{tokens: tokens, from: len(prompt)}
+			fits = fits && len(tokens) <= p.base.Context
+		}
+		if fits {
+			found[j] = make(map[string]float64, len(labels))
+			cs = append(cs, mine...)
+		}
+	}
+	lps, err := p.judge.of(ctx, m, cs)
+	if err != nil {
+		return nil, err
+	}
+	for _, probs := range found {
+		if probs == nil {
+			continue
+		}
+		for k, v := range softmax(lps[:len(labels)]) {
+			probs[labels[k]] = v
+		}
+		lps = lps[len(labels):]
+	}
+	return found, nil
+}
+
+// softmax turns log-weights into probabilities.
+func softmax(x []float64) []float64 {
+	top, sum := math.Inf(-1), 0.0
+	for _, v := range x {
+		top = max(top, v)
+	}
+	p := make([]float64, len(x))
+	for i, v := range x {
+		p[i] = math.Exp(v - top)
+		sum += p[i]
+	}
+	for i := range p {
+		p[i] /= sum
+	}
+	return p
+}
+
+// oneAfterAnother is the second pass of the questions of one expert, in folded form.
+func (p *Dispatcher) oneAfterAnother(ctx context.Context, questions []answer.Question,
+	results []Result, group []int, e *svf.Expert) error {
+	start := p.cfg.Now()
+	if err := p.folded.Use(e); err != nil {
+		return err
+	}
+	batch := make([]answer.Question, len(group))
+	for j, i := range group {
+		batch[j] = questions[i]
+		batch[j].Seq = 0
+	}
+	answers, err := p.answers.Answer(ctx, p.folded.Model(), batch)
+	share := p.cfg.Now().Sub(start) / time.Duration(len(group))
+	for j, a := range answers { // none where a question was refused
+		results[group[j]].Answer, results[group[j]].Pass2 = a, share
+	}
+	return err
+}
+
+// sideBySide is the second pass of all questions in one batch, in projected form.
+func (p *Dispatcher) sideBySide(ctx context.Context, questions []answer.Question,
+	results []Result, groups [][]int) error {
+	start := p.cfg.Now()
+	if p.projected == nil {
+		projected, err := NewProjected(p.base, p.d, len(p.adepts), ProjectedOptions{})
+		if err != nil {
+			return err
+		}
+		experts := make([]*svf.Expert, len(p.adepts))
+		for k, a := range p.adepts {
+			experts[k] = a.expert
+		}
+		if err := projected.SetAll(experts); err != nil {
+			projected.Close()
+			return err
+		}
+		p.projected = projected
+	}
+	batch := append([]answer.Question(nil), questions...)
+	for k, group := range groups {
+		for _, i := range group {
+			batch[i].Seq = k
+		}
+	}
+	answers, err := p.answers.Answer(ctx, p.projected.Model(), batch)
+	share := p.cfg.Now().Sub(start) / time.Duration(len(questions))
+	for i, a := range answers {
+		results[i].Answer, results[i].Pass2 = a, share
+	}
+	return err
+}
+
+// projectedBelow is the mean number of questions an expert below which a batch of several experts
+// is faster in projected form.
+const projectedBelow = 4
+
+func (p *Dispatcher) useProjected(groups [][]int, questions int) bool {
+	if p.cfg.Form != FormAuto {
+		return p.cfg.Form == FormProjected
+	}
+	experts := 0
+	for _, g := range groups {
+		if len(g) > 0 {
+			experts++
+		}
+	}
+	return experts > 1 && questions < projectedBelow*experts
+}
