@@ -6,7 +6,7 @@ import (
 	"transformer2/shared/compute"
 )
 
-// checkDirectional holds the device's gradients to its own forward pass: along a random direction u,
+// checkDirectional holds the gradients of the device to its own forward pass: along a direction u,
 //
 //	(L(x + h·u) − L(x − h·u)) / 2h = ⟨dL/dx, u⟩,  L = Σ w∘f(x)
 //
