@@ -67,10 +67,6 @@ With --json a line a matrix: {"name","out","in","rank","side","sigma_max","sigma
 
 func (a *app) decompose(cmd *cobra.Command, s *session, o engine.DecomposeOptions) error {
 	out := look(a.out)
-	if !a.json {
-		out.line("%s", out.faint.Render(fmt.Sprintf("%7s  %-18s %11s %5s  %9s %9s %9s %9s  %8s  %8s  %7s",
-			"", "matrix", "out×in", "rank", "σ max", "median", "min", "eff. rank", "residual", "orthog.", "ms")))
-	}
 	var cached, done int
 	var worst float64
 	err := s.Decompose(cmd.Context(), o, func(m engine.Spectrum, total int) {
@@ -82,6 +78,10 @@ func (a *app) decompose(cmd *cobra.Command, s *session, o engine.DecomposeOption
 		if a.json {
 			a.print(spectrumOf(m))
 			return
+		}
+		if done == 1 {
+			out.line("%s", out.faint.Render(fmt.Sprintf("%7s  %-18s %11s %5s  %9s %9s %9s %9s  %8s  %8s  %7s",
+				"", "matrix", "out×in", "rank", "σ max", "median", "min", "eff. rank", "residual", "orthog.", "ms")))
 		}
 		time := fmt.Sprintf("%.1f", m.Seconds*1e3)
 		if m.Cached {

@@ -118,18 +118,34 @@ func (a *app) cacheStore() checkpoint.Store {
 	}}
 }
 
-// lenientStore is a directory in which writing may fail. It warns once.
+// lenientStore is a directory that may fail: what cannot be read is not there, what cannot be
+// written is not kept. It warns once.
 type lenientStore struct {
 	checkpoint.Dir
 	warn func(error)
 }
 
+func (s *lenientStore) Open(name string) (checkpoint.Blob, error) {
+	blob, err := s.Dir.Open(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.failed(err)
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	return blob, err
+}
+
 func (s *lenientStore) Create(name string, write func(io.Writer) error) error {
-	if err := s.Dir.Create(name, write); err != nil && s.warn != nil {
+	if err := s.Dir.Create(name, write); err != nil {
+		s.failed(err)
+	}
+	return nil
+}
+
+func (s *lenientStore) failed(err error) {
+	if s.warn != nil {
 		s.warn(err)
 		s.warn = nil
 	}
-	return nil
 }
 
 // decompose gives the bases of the session's model in a scope, for training.

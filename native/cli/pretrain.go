@@ -43,8 +43,8 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 		Example: `  t2 pretrain --out runs/mine --steps 5000
   t2 pretrain --out runs/tiny --dim 64 --hidden 192 --layers 3 --steps 500
   t2 generate --model runs/tiny "What does the kafin eat?"`,
-		Args:  noWords,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.pretrain(cmd.Context(), f) },
+		Args: noWords,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.pretrain(cmd.Context(), f) },
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.out, "out", "", "directory of the run: state, log, model")

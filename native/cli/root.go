@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/pprof"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,7 @@ type app struct {
 	kernels  string
 	profile  string
 	cache    string
+	warned   bool // that the build is slow
 }
 
 // Exit codes: what was asked for failed, or was interrupted (128 + SIGINT, as shells have it).
@@ -111,7 +113,20 @@ func (a *app) device() (*cpu.Device, error) {
 	if a.threads < 0 {
 		return nil, fmt.Errorf("--threads is %d, want 0 or more", a.threads)
 	}
-	return cpu.New(cpu.Options{Threads: a.threads, Form: a.form()})
+	dev, err := cpu.New(cpu.Options{Threads: a.threads, Form: a.form()})
+	if err == nil && a.form() == "" {
+		a.warnSlow()
+	}
+	return dev, err
+}
+
+// warnSlow says so if this build lacks the kernels that make it fast.
+func (a *app) warnSlow() {
+	if a.warned || slices.Contains(cpu.Forms(), "simd") {
+		return
+	}
+	a.warned = true
+	a.warn("this build lacks vector kernels and is slow: build it with GOEXPERIMENT=simd, as make build does")
 }
 
 // form is the kernels that are forced, "" for the best.

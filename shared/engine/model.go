@@ -184,7 +184,11 @@ func (m *Model) Expert(name string) (*svf.Expert, error) {
 		return nil, err
 	}
 	defer blob.Close()
-	return svf.ReadExpert(blob, blob.Size())
+	e, err := svf.ReadExpert(blob, blob.Size())
+	if err != nil {
+		return nil, fmt.Errorf("expert %q of %s: %w", name, m.Name, err)
+	}
+	return e, nil
 }
 
 // Decompose gives the singular bases of the matrices in scope, from the cache in store or anew.
