@@ -217,16 +217,21 @@ func (e *isa) lanes() int {
 	return 16
 }
 
-// The last argument is written; the first may be memory or a constant.
-func (e *isa) add(a any, b, d vec)    { e.op3(e.plus(), a, b, d) }
-func (e *isa) mul(a any, b, d vec)    { e.op3(e.either(e.VMULPS, e.VMULPD), a, b, d) }
-func (e *isa) subR(a any, b, d vec)   { e.op3(e.VSUBPS, a, b, d) }                               // d = b − a
-func (e *isa) divR(a any, b, d vec)   { e.op3(e.VDIVPS, a, b, d) }                               // d = b / a
-func (e *isa) maxR(a any, b, d vec)   { e.op3(e.VMAXPS, a, b, d) }                               // a if either is NaN
-func (e *isa) minR(a any, b, d vec)   { e.op3(e.VMINPS, a, b, d) }                               // a if either is NaN
-func (e *isa) fma(a any, b, d vec)    { e.op3(e.either(e.VFMADD231PS, e.VFMADD231PD), a, b, d) } // d += a·b
-func (e *isa) fnma(a any, b, d vec)   { e.op3(e.VFNMADD231PS, a, b, d) }                         // d −= a·b
-func (e *isa) fma213(a any, b, d vec) { e.op3(e.VFMADD213PS, a, b, d) }                          // d = d·b + a
+// The last argument is written; the first may be memory or a constant. An R at the end of a name
+// reminds of the order: d = b − a, b / a; max and min give a if either is NaN.
+func (e *isa) add(a any, b, d vec)  { e.op3(e.plus(), a, b, d) }
+func (e *isa) mul(a any, b, d vec)  { e.op3(e.either(e.VMULPS, e.VMULPD), a, b, d) }
+func (e *isa) subR(a any, b, d vec) { e.op3(e.VSUBPS, a, b, d) }
+func (e *isa) divR(a any, b, d vec) { e.op3(e.VDIVPS, a, b, d) }
+func (e *isa) maxR(a any, b, d vec) { e.op3(e.VMAXPS, a, b, d) }
+func (e *isa) minR(a any, b, d vec) { e.op3(e.VMINPS, a, b, d) }
+
+// fma: d += a·b    fnma: d −= a·b    fma213: d = d·b + a
+func (e *isa) fma(a any, b, d vec) {
+	e.op3(e.either(e.VFMADD231PS, e.VFMADD231PD), a, b, d)
+}
+func (e *isa) fnma(a any, b, d vec)   { e.op3(e.VFNMADD231PS, a, b, d) }
+func (e *isa) fma213(a any, b, d vec) { e.op3(e.VFMADD213PS, a, b, d) }
 
 // load reads a vec, lanes outside of the predicate as 0.
 func (e *isa) load(m Mem, p *predicate, v vec) {

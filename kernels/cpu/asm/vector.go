@@ -16,6 +16,7 @@ func loop(lines ...string) []string {
 // emitVector writes the one-dimensional loops.
 func emitVector(g *gen) {
 	reductions(g)
+	index(g)
 	elementwise(g)
 }
 
@@ -121,6 +122,60 @@ func maximum(g *gen) {
 				}
 			}
 		})
+}
+
+// index finds a value; with Max before it, it is the arg max.
+func index(g *gen) {
+	both(g, "Index", "func(x *float32, n int, v float32) (i int)",
+		loop("for i < n && x[i] != v { i++ }"), func(e *isa) {
+			x, n, v := e.arg("x"), e.arg("n"), e.splatArg("v")
+			i, found := e.GP64(), e.GP64()
+			e.XORQ(i, i)
+			e.Label("next")
+			e.CMPQ(i, n)
+			e.JGE(to("none"))
+			left, most := e.GP64(), e.GP64()
+			e.MOVQ(n, left)
+			e.SUBQ(i, left)
+			e.MOVQ(U32(16), most)
+			e.CMPQ(left, most)
+			e.CMOVQGT(most, left)
+			p := e.firstLanes(left)
+			xv := e.vec()
+			e.load(at2(x, i, 4, 0), p, xv)
+			e.equalLanes(xv, v, p, found)
+			e.TESTQ(found, found)
+			e.JNE(to("found"))
+			e.ADDQ(Imm(16), i)
+			e.JMP(to("next"))
+			e.Label("none")
+			e.MOVQ(n, i)
+			e.JMP(to("end"))
+			e.Label("found")
+			e.BSFQ(found, found)
+			e.ADDQ(found, i)
+			e.Label("end")
+			e.Store(i, e.ReturnIndex(0))
+		})
+}
+
+// equalLanes sets bit j of bits where lane j, under the predicate, has a = b.
+func (e *isa) equalLanes(a, b vec, p *predicate, bits reg.GPVirtual) {
+	const equal = 0
+	if e.z {
+		k := e.K()
+		e.VCMPPS(Imm(equal), a[0], b[0], p.k, k)
+		e.KMOVW(k, bits.As32())
+		return
+	}
+	hi := e.GP64()
+	for i, to := range []reg.GPVirtual{bits, hi} {
+		e.VCMPPS(Imm(equal), a[i], b[i], a[i])
+		e.VANDPS(p.v[i], a[i], a[i])
+		e.VMOVMSKPS(a[i], to.As32())
+	}
+	e.SHLL(Imm(8), hi.As32())
+	e.ORL(hi.As32(), bits.As32())
 }
 
 // elementwise emits loops without a sum. Every input of a vector is read before it is written,

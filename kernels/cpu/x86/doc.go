@@ -6,7 +6,11 @@
 // on alignment or on what is beside them in memory. Calls cannot be preempted: keep each below
 // about a millisecond.
 //
-// On other architectures the package is empty.
+// The code is written by the generator in ../asm: go generate here writes it, and
+//
+//	go -C ../asm run . -check
+//
+// fails if what is committed differs. On other architectures the package is empty.
 package x86
 
 //go:generate go -C ../asm run . -dir ../x86

@@ -70,7 +70,8 @@ func testPanel[T float32 | uint16](t *testing.T, table []PanelFunc[T], pack func
 							if q == panels-1 {
 								m = mask
 							}
-							GemmRowY[1](k, &x[i*ldx], ldx, &w[q*ldw], 32, &want[i*ldy+32*q], ldy, acc, m)
+							GemmRowY[1](k, &x[i*ldx], ldx, &w[q*ldw], 32,
+								&want[i*ldy+32*q], ldy, acc, m)
 						}
 					}
 					table[mr](k, &x[0], ldx, &h[0], ldw, panels, &y[0], ldy, acc, mask)

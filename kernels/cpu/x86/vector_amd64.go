@@ -76,6 +76,20 @@ func MaxZ(x *float32, n int) (s float32)
 //go:noescape
 func MaxY(x *float32, n int) (s float32)
 
+// IndexZ is
+//
+//	for i < n && x[i] != v { i++ }
+//
+//go:noescape
+func IndexZ(x *float32, n int, v float32) (i int)
+
+// IndexY is
+//
+//	for i < n && x[i] != v { i++ }
+//
+//go:noescape
+func IndexY(x *float32, n int, v float32) (i int)
+
 // AxpyZ is
 //
 //	for i := range n { y[i] += a * x[i] }

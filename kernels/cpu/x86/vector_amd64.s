@@ -733,6 +733,94 @@ done:
 	VZEROUPPER
 	RET
 
+// func IndexZ(x *float32, n int, v float32) (i int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·IndexZ(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS v+16(FP), Z0
+	XORQ         DX, DX
+
+next:
+	CMPQ      DX, CX
+	JGE       none
+	MOVQ      CX, BX
+	SUBQ      DX, BX
+	MOVQ      $0x00000010, SI
+	CMPQ      BX, SI
+	CMOVQGT   SI, BX
+	MOVL      $0xffffffff, SI
+	BZHIL     BX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(DX*4), K1, Z1
+	VCMPPS    $0x00, Z1, Z0, K1, K1
+	KMOVW     K1, BX
+	TESTQ     BX, BX
+	JNE       found
+	ADDQ      $0x10, DX
+	JMP       next
+
+none:
+	MOVQ CX, DX
+	JMP  end
+
+found:
+	BSFQ BX, BX
+	ADDQ BX, DX
+
+end:
+	MOVQ DX, i+24(FP)
+	VZEROUPPER
+	RET
+
+// func IndexY(x *float32, n int, v float32) (i int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·IndexY(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS v+16(FP), Y0
+	XORQ         DX, DX
+
+next:
+	CMPQ         DX, CX
+	JGE          none
+	MOVQ         CX, BX
+	SUBQ         DX, BX
+	MOVQ         $0x00000010, SI
+	CMPQ         BX, SI
+	CMOVQGT      SI, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	VPCMPGTD     laneIndex<>+32(SB), Y1, Y2
+	VPCMPGTD     laneIndex<>+0(SB), Y1, Y1
+	VMASKMOVPS   (AX)(DX*4), Y1, Y3
+	VMASKMOVPS   32(AX)(DX*4), Y2, Y4
+	VCMPPS       $0x00, Y3, Y0, Y3
+	VANDPS       Y1, Y3, Y3
+	VMOVMSKPS    Y3, BX
+	VCMPPS       $0x00, Y4, Y0, Y4
+	VANDPS       Y2, Y4, Y4
+	VMOVMSKPS    Y4, SI
+	SHLL         $0x08, SI
+	ORL          SI, BX
+	TESTQ        BX, BX
+	JNE          found
+	ADDQ         $0x10, DX
+	JMP          next
+
+none:
+	MOVQ CX, DX
+	JMP  end
+
+found:
+	BSFQ BX, BX
+	ADDQ BX, DX
+
+end:
+	MOVQ DX, i+24(FP)
+	VZEROUPPER
+	RET
+
 // func AxpyZ(a float32, x *float32, y *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·AxpyZ(SB), NOSPLIT, $0-32
