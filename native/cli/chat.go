@@ -20,6 +20,7 @@ func (a *app) chatCmd() *cobra.Command {
 	var model string
 	var ask askFlags
 	var who voiceFlags
+	var f adaptFlags
 	var turns int
 	cmd := &cobra.Command{
 		Use:   "chat",
@@ -39,6 +40,9 @@ With --json a line an answer: {"expert","prompt","text","tokens","reason"}.`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			how, err := ask.how()
+			if err == nil {
+				err = f.check()
+			}
 			if err != nil {
 				return err
 			}
@@ -51,6 +55,15 @@ With --json a line an answer: {"expert","prompt","text","tokens","reason"}.`,
 					return err
 				}
 				c := &chat{app: a, s: s, how: how, voice: v, turns: turns, out: look(a.out)}
+				if f.adapts() {
+					if v.Expert != nil {
+						return errTwoChoices
+					}
+					if err := c.adapting(f); err != nil {
+						return err
+					}
+				}
+				defer c.become(engine.Base(), nil)
 				return c.run(cmd.Context())
 			})
 		},
@@ -64,6 +77,7 @@ With --json a line an answer: {"expert","prompt","text","tokens","reason"}.`,
 
 const chatHelp = `  /expert NAME   answer as an expert (a name or a file)
   /mix A=X,B=Y   answer as a mixture of experts
+  /adapt [HOW]   pick the expert anew for each prompt: prompt or classifier
   /base          answer as the base model
   /experts       list the model's experts
   /turns N       how many earlier questions the model sees
@@ -77,6 +91,7 @@ type chat struct {
 	s       *session
 	how     engine.Request // without a prompt
 	voice   engine.Voice
+	auto    *engine.Adaptive // in the place of voice, where it is set
 	turns   int
 	history []tokenizer.Message
 	out     *ui
@@ -140,8 +155,16 @@ func (c *chat) loop(ctx context.Context, lines <-chan string, interrupts <-chan 
 // promptSign shows who will answer.
 func (c *chat) promptSign() {
 	if c.interactive() && !c.json {
-		fmt.Fprint(c.out.w, c.out.name.Render(c.voice.Name), c.out.faint.Render(" > "))
+		fmt.Fprint(c.out.w, c.out.name.Render(c.who()), c.out.faint.Render(" > "))
 	}
+}
+
+// who is the name of whoever answers next.
+func (c *chat) who() string {
+	if c.auto != nil {
+		return c.auto.Name()
+	}
+	return c.voice.Name
 }
 
 func (c *chat) line(ctx context.Context, text string, interrupts <-chan os.Signal) (leave bool, err error) {
@@ -174,7 +197,7 @@ func (c *chat) answer(ctx context.Context, prompt string, interrupts <-chan os.S
 	if !c.json {
 		r.OnText = func(text string) { fmt.Fprint(c.out.w, c.out.text(text)) }
 	}
-	answer, err := c.s.Generate(ctx, c.voice, r)
+	answer, err := c.say(ctx, r)
 	if c.json && len(answer.Tokens) > 0 {
 		c.print(lineOf(prompt, answer))
 	} else if len(answer.Tokens) > 0 {
@@ -195,6 +218,18 @@ func (c *chat) answer(ctx context.Context, prompt string, interrupts <-chan os.S
 	return nil
 }
 
+// say answers as whoever is chosen; an adaptive voice looks at the prompt alone.
+func (c *chat) say(ctx context.Context, r engine.Request) (engine.Answer, error) {
+	if c.auto == nil {
+		return c.s.Generate(ctx, c.voice, r)
+	}
+	found, err := c.auto.Answer(ctx, r)
+	if err == nil {
+		defer c.note("%s", describeFound(found))
+	}
+	return found.Answer, err
+}
+
 // command does what a line with a / says.
 func (c *chat) command(ctx context.Context, verb, rest string) (leave bool, err error) {
 	switch verb {
@@ -203,7 +238,9 @@ func (c *chat) command(ctx context.Context, verb, rest string) (leave bool, err 
 	case "/help":
 		c.out.line("%s", chatHelp)
 	case "/base":
-		c.voice = engine.Base()
+		return false, c.become(engine.Base(), nil)
+	case "/adapt":
+		return false, c.adapting(adaptFlags{strategy: rest})
 	case "/clear":
 		c.history = nil
 	case "/experts":
@@ -229,8 +266,26 @@ func (c *chat) command(ctx context.Context, verb, rest string) (leave bool, err 
 
 // become changes who answers, unless finding them failed.
 func (c *chat) become(v engine.Voice, err error) error {
-	if err == nil {
-		c.voice = v
+	if err != nil {
+		return err
 	}
-	return err
+	if c.auto != nil {
+		c.auto.Close()
+	}
+	c.voice, c.auto = v, nil
+	return nil
+}
+
+// adapting has the expert picked anew for each prompt.
+func (c *chat) adapting(f adaptFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	who, err := f.adaptive(c.s)
+	if err != nil {
+		return err
+	}
+	c.become(engine.Base(), nil)
+	c.auto = who
+	return nil
 }

@@ -29,10 +29,12 @@ func (a *app) generateCmd() *cobra.Command {
 	var model string
 	var ask askFlags
 	var who voiceFlags
+	var f adaptFlags
 	cmd := &cobra.Command{
 		Use:   "generate [PROMPT]",
 		Short: "answer a prompt, as the base model or an expert",
-		Long: `Answer one prompt: as the base model, as an expert, or as a mixture of experts. Greedy unless --temp says otherwise.
+		Long: `Answer one prompt: as the base model, as an expert, as a mixture of experts, or as the expert that
+the model picks for the prompt (--adapt). Greedy unless --temp says otherwise.
 
 With --json a line for the answer: {"expert","prompt","text","tokens","reason"}; tokens is how many
 were generated, reason why it ended: stop (the model closed it, or a --stop text), length
@@ -40,24 +42,28 @@ were generated, reason why it ended: stop (the model closed it, or a --stop text
 		Example: `  t2 generate --prompt "Tom has 12 apples. Tom buys 7. How many apples does Tom have?"
   t2 generate --expert math --prompt "Tom has 12 apples. Tom buys 7. How many apples does Tom have?"
   t2 generate --mix shout=0.5,french=0.5 "Where does the dorfin live?"
+  t2 generate --adapt prompt "Write a function f(xs) to sort the list."
   echo "What does the kafin eat?" | t2 generate --prompt - --temp 0.8 --seed 3 --json`,
 		RunE: func(cmd *cobra.Command, words []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
 			r, err := a.request(cmd, ask, words)
 			if err != nil {
 				return err
 			}
-			return a.withModel(model, func(s *session) error { return a.generate(cmd, s, who, r) })
+			return a.withModel(model, func(s *session) error { return a.generate(cmd, s, who, f, r) })
 		},
 	}
 	modelFlag(cmd, &model)
 	who.add(cmd)
+	f.add(cmd)
 	ask.add(cmd, true)
 	return cmd
 }
 
-func (a *app) generate(cmd *cobra.Command, s *session, who voiceFlags, r engine.Request) error {
-	ctx := cmd.Context()
-	v, err := who.only(ctx, cmd, s)
+func (a *app) generate(cmd *cobra.Command, s *session, who voiceFlags, f adaptFlags, r engine.Request) error {
+	v, err := who.only(cmd.Context(), cmd, s)
 	if err != nil {
 		return err
 	}
@@ -65,7 +71,15 @@ func (a *app) generate(cmd *cobra.Command, s *session, who voiceFlags, r engine.
 	if !a.json {
 		r.OnText = func(text string) { fmt.Fprint(a.out, out.text(text)) }
 	}
-	answer, err := s.Generate(ctx, v, r)
+	var answer engine.Answer
+	if f.adapts() {
+		if v.Expert != nil {
+			return errTwoChoices
+		}
+		answer, err = a.generateAdapted(cmd, s, f, r)
+	} else {
+		answer, err = s.Generate(cmd.Context(), v, r)
+	}
 	if a.json && (err == nil || len(answer.Tokens) > 0) {
 		a.print(lineOf(r.Prompt, answer))
 	}
@@ -76,6 +90,16 @@ func (a *app) generate(cmd *cobra.Command, s *session, who voiceFlags, r engine.
 		a.note("%s", describeAnswer(answer))
 	}
 	return err
+}
+
+func (a *app) generateAdapted(cmd *cobra.Command, s *session, f adaptFlags, r engine.Request) (engine.Answer, error) {
+	who, err := f.adaptive(s)
+	if err != nil {
+		return engine.Answer{}, err
+	}
+	defer who.Close()
+	found, err := who.Answer(cmd.Context(), r)
+	return found.Answer, err
 }
 
 // describeAnswer says how an answer came about.

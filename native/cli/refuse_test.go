@@ -52,6 +52,11 @@ func TestRefusedCommandLines(t *testing.T) {
 		"other's expert": {[]string{"generate", "--prompt", "x", "--expert", foreign}, []string{"another model", "fingerprint", "tiny has", "on other with"}},
 		"two voices":     {[]string{"generate", "--prompt", "x", "--expert", "math", "--mix", "math=1"}, []string{"--expert", "--mix", "one of them"}},
 
+		"strategy":      {[]string{"adapt", "--prompt", "x", "--adapt", "magic"}, []string{`"magic"`, "classifier"}},
+		"choices":       {[]string{"generate", "--prompt", "x", "--adapt", "prompt", "--expert", "math"}, []string{"--adapt", "--expert"}},
+		"eval strategy": {[]string{"eval", "--adapt", "oracel"}, []string{`"oracel"`, `"oracle"`}},
+		"long adapting": {[]string{"adapt", "--prompt", strings.Repeat("word ", 400)}, []string{"tokens", "256", "shorten"}},
+
 		"mix empty":    {[]string{"generate", "--prompt", "x", "--mix", ""}, []string{"empty", "NAME=NUMBER"}},
 		"mix negative": {[]string{"generate", "--prompt", "x", "--mix", "math=-1"}, []string{"math", "-1", "negative"}},
 		"mix words":    {[]string{"generate", "--prompt", "x", "--mix", "math=much"}, []string{`"much"`, "not a number"}},
@@ -191,4 +196,20 @@ func TestRunDirectoryIsLocked(t *testing.T) {
 	defer lock.Unlock()
 	refused(t, t2("", "train", "--model", tiny, "--task", "math", "--out", dir), "another training", dir)
 	refused(t, t2("", "pretrain", "--out", dir), "another training", dir)
+}
+
+// A model that came without experts says so where they are needed.
+func TestNoExperts(t *testing.T) {
+	dir := copyModel(t)
+	check(os.RemoveAll(filepath.Join(dir, "experts")))
+	refused(t, t2("", "compare", "--model", dir, "--prompt", "x"), "without experts", "t2 train")
+	refused(t, t2("", "adapt", "--model", dir, "--prompt", "x"), "no expert", "math")
+	refused(t, t2("", "adapt", "--model", dir, "--prompt", "x", "--adapt", "classifier"), "no expert", "math")
+	refused(t, t2("", "generate", "--model", dir, "--prompt", "x", "--expert", "math"), `no expert "math"`)
+	if text := ok(t, "experts", "list", "--model", dir); !strings.Contains(text, "without experts") {
+		t.Errorf("%q", text)
+	}
+	dir = copyModel(t)
+	check(os.Remove(filepath.Join(dir, "experts", "classify.safetensors")))
+	refused(t, t2("", "adapt", "--model", dir, "--prompt", "x", "--adapt", "classifier"), "classifier", "classify")
 }

@@ -121,10 +121,16 @@ func TestEval(t *testing.T) {
 		"--seed", "7", "--split", "valid", "--expert", "base", "--expert", "math", "--mix", "math=0.5,code=0.5"}
 	first := ok(t, args...)
 	all := lines(t, first, evalFields)
-	if len(all) != 6 {
-		t.Fatalf("%d lines, want 2 tasks × 3 voices", len(all))
+	if len(all) != 9 {
+		t.Fatalf("%d lines, want 2 tasks and both together × 3 voices", len(all))
 	}
 	for i, l := range all {
+		if i >= 6 {
+			if l["task"] != "all" || l["n"] != 12.0 {
+				t.Errorf("both tasks together: %v", l)
+			}
+			l["n"] = 6.0
+		}
 		ci := l["ci95"].([]any)
 		if a := l["accuracy"].(float64); a < ci[0].(float64) || a > ci[1].(float64) {
 			t.Errorf("accuracy %v outside its interval %v", a, ci)
@@ -146,6 +152,77 @@ func TestEvalAsksAllOfASmallSplit(t *testing.T) {
 	out := ok(t, "eval", "--model", tiny, "--json", "--task", "shout", "--n", "100000", "--split", "valid")
 	if got := lines(t, out, evalFields)[0]["n"]; got != float64(style.Size(task.Valid)) {
 		t.Errorf("n = %v, want the split's %d", got, style.Size(task.Valid))
+	}
+}
+
+func TestAdapt(t *testing.T) {
+	const fields = "task expert pass1_ms pass2_ms text prompt tokens strategy alpha probabilities"
+	for strategy, passes := range map[string]int{"": 2, "prompt": 2, "classifier": 2, "none": 1} {
+		args := []string{"adapt", "--model", tiny, "--json", "--prompt", question, "--max-tokens", "8"}
+		if strategy != "" {
+			args = append(args, "--adapt", strategy)
+		}
+		l := lines(t, ok(t, args...), fields)[0]
+		if passes == 1 {
+			if l["task"] != "" || l["probabilities"] != nil || l["pass1_ms"] != 0.0 || l["expert"] != "base" {
+				t.Errorf("--adapt %s: %v", strategy, l)
+			}
+			continue
+		}
+		sum := 0.0
+		for _, p := range l["probabilities"].(map[string]any) {
+			sum += p.(float64)
+		}
+		if sum < 0.999 || sum > 1.001 || l["pass1_ms"].(float64) <= 0 || l["pass2_ms"].(float64) <= 0 {
+			t.Errorf("--adapt %s: %v", strategy, l)
+		}
+		// Who answered is who the first pass found: an expert, or the base for other.
+		if l["task"] == "other" != (l["expert"] == "base") {
+			t.Errorf("--adapt %s: taken for %v, answered by %v", strategy, l["task"], l["expert"])
+		}
+		said := lines(t, ok(t, "generate", "--model", tiny, "--json", "--prompt", question, "--max-tokens", "8",
+			"--expert", l["expert"].(string)), answerFields)[0]
+		also := lines(t, ok(t, append([]string{"generate"}, args[1:]...)...), answerFields)[0]
+		if strategy != "" && (l["text"] != said["text"] || also["text"] != said["text"]) {
+			t.Errorf("--adapt %s: adapt says %q, generate --adapt %q, the expert %q", strategy, l["text"], also["text"], said["text"])
+		}
+	}
+	text := ok(t, "adapt", "--model", tiny, "--prompt", question, "--max-tokens", "8")
+	for _, want := range []string{"pass 1", "pass 2", "reasoning", "%", "ms"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q lacks %q", text, want)
+		}
+	}
+}
+
+// The oracle has the right expert answer, so it is that expert; every strategy reports what its
+// first passes found.
+func TestEvalAdapted(t *testing.T) {
+	out := ok(t, "eval", "--model", tiny, "--json", "--task", "math", "--task", "code", "--n", "5", "--adapt", "oracle",
+		"--adapt", "prompt", "--expert", "math")
+	var confusions []string
+	var plain []string
+	for _, l := range strings.Split(strings.TrimSpace(out), "\n") {
+		if strings.Contains(l, "confusion") {
+			confusions = append(confusions, l)
+		} else {
+			plain = append(plain, l)
+		}
+	}
+	for _, l := range lines(t, strings.Join(plain, "\n"), evalFields) {
+		if l["task"] == "math" && l["expert"] == "adapt:oracle" {
+			if ci := l["gain_ci95"].([]any); l["gain"] != 0.0 || ci[0] != 0.0 || ci[1] != 0.0 {
+				t.Errorf("the oracle is not the math expert: %v", l)
+			}
+		}
+	}
+	all := lines(t, strings.Join(confusions, "\n"), "model expert n right confusion")
+	if len(all) != 2 || all[0]["expert"] != "adapt:oracle" || all[0]["right"] != 1.0 || all[1]["n"] != 10.0 {
+		t.Errorf("%v", all)
+	}
+	text := ok(t, "eval", "--model", tiny, "--task", "math", "--n", "5", "--adapt", "oracle")
+	if !strings.Contains(text, "gold") || !strings.Contains(text, "100.0% of 5 questions") {
+		t.Errorf("no confusion matrix in %q", text)
 	}
 }
 
@@ -298,7 +375,7 @@ func TestBench(t *testing.T) {
 
 // Every verb explains itself, with examples.
 func TestHelp(t *testing.T) {
-	for _, verb := range []string{"generate", "compare", "chat", "train", "eval", "pretrain", "info", "decompose",
+	for _, verb := range []string{"generate", "compare", "adapt", "chat", "train", "eval", "pretrain", "info", "decompose",
 		"bench", "experts list", "experts inspect", "experts diff", "experts mix", "experts verify"} {
 		text := ok(t, append(strings.Fields(verb), "--help")...)
 		if !strings.Contains(text, "Examples:\n  t2 "+verb) || !strings.Contains(text, "--") {

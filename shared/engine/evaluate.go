@@ -3,11 +3,12 @@ package engine
 import (
 	"context"
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"transformer2/shared/answer"
-	"transformer2/shared/llama"
 	"transformer2/shared/task"
+	"transformer2/shared/tokenizer"
 )
 
 // Quiz is a set of questions of a task.
@@ -34,7 +35,11 @@ func (s *Session) Evaluate(ctx context.Context, v Voice, q Quiz, progress func(d
 		return Report{}, err
 	}
 	items := q.Items()
-	answers, err := s.answerAll(ctx, m, q.Task, items, progress)
+	a, err := s.answerer()
+	if err != nil {
+		return Report{}, err
+	}
+	answers, err := a.Answer(ctx, m, s.questions(q.Task, items, progress))
 	if err != nil {
 		return Report{}, err
 	}
@@ -45,13 +50,9 @@ func (s *Session) Evaluate(ctx context.Context, v Voice, q Quiz, progress func(d
 	return answer.NewReport(q.Task.Name(), q.Split, q.Seed, scores), nil
 }
 
-// answerAll answers items greedily.
-func (s *Session) answerAll(ctx context.Context, m *llama.Model, t task.Task, items []task.Item,
-	progress func(done, total int)) ([]answer.Answer, error) {
-	a, err := s.answerer()
-	if err != nil {
-		return nil, err
-	}
+// questions asks items greedily; progress hears of every answer that ends.
+func (s *Session) questions(t task.Task, items []task.Item, progress func(done, total int)) []answer.Question {
+	end, _ := s.Model.Tok.Special(tokenizer.End)
 	var done atomic.Int64 // tokens are picked by several goroutines
 	questions := make([]answer.Question, len(items))
 	for i, it := range items {
@@ -61,15 +62,27 @@ func (s *Session) answerAll(ctx context.Context, m *llama.Model, t task.Task, it
 		}
 		left := questions[i].MaxTokens
 		questions[i].OnToken = func(id int32, _ []float32) bool {
-			if left--; left == 0 || id == a.End() {
+			if left--; left == 0 || id == end {
 				left = 0
 				progress(int(done.Add(1)), len(items))
 			}
 			return true
 		}
 	}
-	return a.Answer(ctx, m, questions)
+	return questions
 }
+
+// Pool joins reports on different tasks into one on all of their questions; a zero a is none.
+func Pool(a, b Report) Report {
+	if a.N == 0 {
+		b.Task = PooledTask
+		return b
+	}
+	return answer.NewReport(PooledTask, b.Split, b.Seed, slices.Concat(a.Scores, b.Scores))
+}
+
+// PooledTask is the name of all tasks of a measurement together.
+const PooledTask = "all"
 
 // Gain is how much more accurate a is than b on the same items: the mean of the paired differences
 // and its 95 % interval (normal, from their own spread).

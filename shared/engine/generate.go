@@ -83,19 +83,18 @@ func (s *Session) generate(ctx context.Context, m *llama.Model, voice string, r 
 	if err != nil {
 		return Answer{}, err
 	}
-	end, _ := s.Model.Tok.Special(tokenizer.End)
-	w := &writer{decoder: s.Model.Tok.NewDecoder(), stops: r.Stop, onText: r.OnText, end: end}
+	w := s.newWriter(r)
 	begin := time.Now()
 	gen.Use(m)
 	results, err := gen.Run(ctx, []llama.Request{{Prompt: prompt, MaxTokens: r.MaxTokens,
-		Sampling: r.Sampling, Seed: r.Seed, Stop: []int32{end}, OnToken: w.token}})
+		Sampling: r.Sampling, Seed: r.Seed, Stop: []int32{w.end}, OnToken: w.token}})
 	if len(results) == 0 {
 		return Answer{}, err
 	}
 	w.close()
-	return Answer{Voice: voice, Text: w.text.String()[:w.shown], Tokens: w.tokens,
-		Reason: results[0].Reason, Prompt: len(prompt), Dropped: dropped,
-		Seconds: time.Since(begin).Seconds()}, err
+	a := w.answer(voice, results[0].Reason, len(prompt), begin)
+	a.Dropped = dropped
+	return a, err
 }
 
 // fit tokenizes a request. The oldest messages of its history are dropped until the rest leaves
@@ -150,6 +149,17 @@ type writer struct {
 	shown   int // bytes of text that are certain
 	tokens  []Token
 	stopped bool
+}
+
+func (s *Session) newWriter(r Request) *writer {
+	end, _ := s.Model.Tok.Special(tokenizer.End)
+	return &writer{decoder: s.Model.Tok.NewDecoder(), stops: r.Stop, onText: r.OnText, end: end}
+}
+
+// answer is what was written.
+func (w *writer) answer(voice string, reason llama.Reason, prompt int, begin time.Time) Answer {
+	return Answer{Voice: voice, Text: w.text.String()[:w.shown], Tokens: w.tokens, Reason: reason,
+		Prompt: prompt, Seconds: time.Since(begin).Seconds()}
 }
 
 // token is an llama.Request's OnToken.

@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"transformer2/shared/adapt"
+	"transformer2/shared/answer"
+	"transformer2/shared/task"
+)
+
+// Oracle is a strategy for measurements: the question's own label, so the right expert always. It
+// says how good the experts are where nothing is lost in the choice between them.
+const Oracle adapt.Strategy = "oracle"
+
+// Adaptive answers every prompt with the z that a strategy finds for it (paper, section 3.2): in a
+// first pass over the prompt it settles on an expert, in the second that expert answers.
+type Adaptive struct {
+	Strategy adapt.Strategy
+
+	s      *Session
+	config adapt.Config
+	one    *adapt.Dispatcher // for single prompts
+	many   *adapt.Dispatcher // for evaluations
+	gold   []string          // labels of the questions being asked, for Oracle
+}
+
+// Adapted is an answer, and how its z was found.
+type Adapted struct {
+	Answer                            // Voice is the expert that answered
+	Task           string             // what the first pass took the prompt for; "" where there was none
+	Classification string             // the words that it took it from
+	Probabilities  map[string]float64 // of each label in the first pass; nil where there was none
+	Alpha          map[string]float64 // share of each expert; empty for the base
+	Pass1, Pass2   time.Duration      // including what it takes to make the expert's weights
+}
+
+// Adaptive makes an adaptive voice of the model's experts. Experts are found by the task that they
+// were trained for: math, code and reasoning answer, classify is the classifier.
+func (s *Session) Adaptive(strategy adapt.Strategy) (*Adaptive, error) {
+	a := &Adaptive{Strategy: strategy, s: s}
+	a.config = adapt.Config{Strategy: strategy, Experts: map[string]adapt.Named{}}
+	if strategy == Oracle {
+		a.config.Strategy = adapt.StrategyPrompt
+		a.config.Classify = func(context.Context, []string) ([]string, error) { return a.gold, nil }
+	}
+	if _, err := adapt.ParseStrategy(string(a.config.Strategy)); err != nil {
+		return nil, err
+	}
+	experts, err := s.byTask()
+	if err != nil {
+		return nil, err
+	}
+	for _, label := range adapt.Labels() {
+		if e, ok := experts[label]; ok && label != task.LabelOther {
+			a.config.Experts[label] = e
+		}
+	}
+	if strategy != adapt.StrategyNone && len(a.config.Experts) == 0 {
+		return nil, fmt.Errorf("model %s came with no expert to choose: want one trained for %s", s.Model.Name,
+			strings.Join(adapt.Labels()[:3], ", "))
+	}
+	if strategy == adapt.StrategyClassifier {
+		e, ok := experts[classifyTask]
+		if !ok {
+			return nil, fmt.Errorf("model %s came without a classifier: want an expert trained for the task %s",
+				s.Model.Name, classifyTask)
+		}
+		a.config.Classifier = e.Expert
+	}
+	return a, nil
+}
+
+// classifyTask is what a classifier expert is trained for.
+const classifyTask = "classify"
+
+// byTask finds the model's experts by the tasks that they were trained for. An expert that is
+// called like its task goes before others of the same task.
+func (s *Session) byTask() (map[string]adapt.Named, error) {
+	found := map[string]adapt.Named{}
+	for _, name := range s.Model.ExpertNames() {
+		v, err := s.Voice(name)
+		if err != nil {
+			return nil, err
+		}
+		about := v.Expert.Meta.Task
+		if _, has := found[about]; !has || name == about {
+			found[about] = adapt.Named{Name: name, Expert: v.Expert}
+		}
+	}
+	return found, nil
+}
+
+// Name is how the voice is called: "adapt:prompt".
+func (a *Adaptive) Name() string { return "adapt:" + string(a.Strategy) }
+
+// dispatcher makes what answers up to slots questions at once.
+func (a *Adaptive) dispatcher(ctx context.Context, slots int, probabilities bool) (*adapt.Dispatcher, error) {
+	bases, err := a.s.Bases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answerer, err := answer.New(a.s.Model.LM, a.s.Model.Tok, slots)
+	if err != nil {
+		return nil, err
+	}
+	config := a.config
+	config.Probabilities = probabilities
+	return adapt.NewDispatcher(answerer, a.s.Model.LM, bases, config)
+}
+
+// Answer adapts the model to a request's prompt and answers it. A history is not looked at: each
+// prompt stands alone.
+func (a *Adaptive) Answer(ctx context.Context, r Request) (Adapted, error) {
+	r.History = nil
+	prompt, _, err := a.s.fit(r)
+	if err != nil {
+		return Adapted{}, err
+	}
+	if a.one == nil {
+		if a.one, err = a.dispatcher(ctx, 1, true); err != nil {
+			return Adapted{}, err
+		}
+	}
+	w := a.s.newWriter(r)
+	begin := time.Now()
+	results, err := a.one.Adapt(ctx, []answer.Question{{System: r.System, Prompt: r.Prompt,
+		MaxTokens: r.MaxTokens, Sampling: r.Sampling, Seed: r.Seed, OnToken: w.token}})
+	if len(results) == 0 {
+		return Adapted{}, err
+	}
+	w.close()
+	found := results[0]
+	return Adapted{Answer: w.answer(found.Expert, found.Answer.Reason, len(prompt), begin), Task: found.Label,
+		Classification: found.Classification, Probabilities: found.Probabilities, Alpha: found.Alpha,
+		Pass1: found.Pass1, Pass2: found.Pass2}, err
+}
+
+// Evaluate answers a quiz adaptively, greedily, and scores it. What the first passes found is added
+// to confusion, if not nil.
+func (a *Adaptive) Evaluate(ctx context.Context, q Quiz, confusion *adapt.Confusion,
+	progress func(done, total int)) (Report, error) {
+	if a.many == nil {
+		var err error
+		if a.many, err = a.dispatcher(ctx, evaluationSlots, false); err != nil {
+			return Report{}, err
+		}
+	}
+	items := q.Items()
+	a.gold = a.gold[:0]
+	for _, it := range items {
+		a.gold = append(a.gold, it.Label)
+	}
+	results, err := a.many.Adapt(ctx, a.s.questions(q.Task, items, progress))
+	if err != nil {
+		return Report{}, err
+	}
+	scores := make([]float64, len(items))
+	for i, it := range items {
+		scores[i] = q.Task.Score(it, results[i].Answer.Text)
+		if confusion != nil && a.config.Strategy != adapt.StrategyNone {
+			confusion.Add(it.Label, results[i].Label)
+		}
+	}
+	return answer.NewReport(q.Task.Name(), q.Split, q.Seed, scores), nil
+}
+
+// Close gives back the memory of the experts' weights.
+func (a *Adaptive) Close() {
+	for _, d := range []*adapt.Dispatcher{a.one, a.many} {
+		if d != nil {
+			d.Close()
+		}
+	}
+}
