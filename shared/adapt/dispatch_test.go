@@ -127,7 +127,7 @@ func TestLabelProbabilities(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	qs := questions(20) // more than one forward pass
+	qs := questions(6) // more than one forward pass
 	rs := adaptAll(t, d, qs)
 	for i, r := range rs {
 		system, prompt := task.ClassifyPrompt(qs[i].Prompt)

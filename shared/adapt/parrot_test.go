@@ -25,12 +25,22 @@ type parrot struct {
 	d     *svf.Decomposition
 	tok   *tokenizer.Tokenizer
 	texts []string
+	loud  []float32 // [texts] singular value of each, falling
 }
 
 // speechless is the weight that z acts on.
 var speechless = svf.Name(0, svf.Down)
 
 func newParrot(t testing.TB, texts ...string) *parrot {
+	t.Helper()
+	loud := make([]float32, len(texts))
+	for k := range loud {
+		loud[k] = 1 - 0.1*float32(k)
+	}
+	return newParrotAs(t, loud, texts...)
+}
+
+func newParrotAs(t testing.TB, loud []float32, texts ...string) *parrot {
 	t.Helper()
 	dev := open(t)
 	// Words of several letters become tokens, so that few letters are followed by two others.
@@ -43,7 +53,7 @@ func newParrot(t testing.TB, texts ...string) *parrot {
 	v := tok.VocabSize()
 	c := llama.Config{Vocab: v, Dim: v, Hidden: len(texts), Layers: 1, Heads: 1, KVHeads: 1,
 		HeadDim: 2, Context: 128, RopeTheta: 10000, Eps: 1e-5}
-	p := &parrot{dev: dev, tok: tok, texts: texts}
+	p := &parrot{dev: dev, tok: tok, texts: texts, loud: loud}
 	if p.model, err = llama.New(dev, c, compute.F32); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +110,7 @@ func (p *parrot) weights(t testing.TB, c llama.Config) map[string][]float32 {
 		}
 		x[svf.Name(0, svf.Gate)][k*c.Dim+start] = 1
 		x[svf.Name(0, svf.Up)][k*c.Dim+start] = 1
-		x[speechless][(int(first)+k)*c.Hidden+k] = 1 - 0.1*float32(k)
+		x[speechless][(int(first)+k)*c.Hidden+k] = p.loud[k]
 	}
 	for i := range c.Vocab {
 		x["model.embed_tokens.weight"][i*c.Dim+i] = 1
@@ -109,14 +119,19 @@ func (p *parrot) weights(t testing.TB, c llama.Config) map[string][]float32 {
 	return x
 }
 
-// says is the expert whose z leaves text k alone.
+// says is the expert that leaves text k alone and silences the others.
 func (p *parrot) says(k int, name string) *svf.Expert {
+	z := make([]float32, len(p.texts))
+	z[k] = 1
+	return p.expert(name, z...)
+}
+
+// expert of a z with one number a text.
+func (p *parrot) expert(name string, z ...float32) *svf.Expert {
 	scope, err := svf.ParseScope("down:0")
 	if err != nil {
 		panic(err)
 	}
-	z := make([]float32, len(p.texts))
-	z[k] = 1
 	return &svf.Expert{Z: map[string][]float32{speechless: z}, Meta: svf.Meta{
 		Parametrisation: svf.Linear, Scope: scope, Base: p.d.Base, Task: name}}
 }
