@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -71,7 +72,7 @@ With --json a line an expert: {"expert","task","model","base","parametrisation",
 func (a *app) expertsList(cmd *cobra.Command, s *session) error {
 	var rows [][]string
 	for _, name := range s.Model.ExpertNames() {
-		l, err := a.aboutExpert(cmd, s, name)
+		l, err := a.aboutExpert(cmd.Context(), s, name)
 		if err != nil {
 			return err
 		}
@@ -94,7 +95,7 @@ func (a *app) expertsList(cmd *cobra.Command, s *session) error {
 }
 
 // aboutExpert measures an expert of the session's model.
-func (a *app) aboutExpert(cmd *cobra.Command, s *session, name string) (expertLine, error) {
+func (a *app) aboutExpert(ctx context.Context, s *session, name string) (expertLine, error) {
 	e, err := s.ReadExpert(name)
 	if err != nil {
 		return expertLine{}, err
@@ -105,7 +106,7 @@ func (a *app) aboutExpert(cmd *cobra.Command, s *session, name string) (expertLi
 	l := expertLine{Expert: name, Task: e.Meta.Task, Model: e.Meta.Model, Base: e.Meta.Base.Short(),
 		Parametrisation: string(e.Meta.Parametrisation), Scope: e.Meta.Scope.String(), Seed: e.Meta.Seed,
 		Training: e.Meta.Training}
-	if e, err = s.Effective(cmd.Context(), e); err != nil {
+	if e, err = s.Effective(ctx, e); err != nil {
 		return l, err
 	}
 	stats, err := e.Stats()
@@ -134,7 +135,7 @@ With --json the line of "experts list" with "matrices":[{"name","rank","mean_abs
 		Args:    wants("EXPERT", 1, 1),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			return a.withModel(model, func(s *session) error {
-				l, err := a.aboutExpert(cmd, s, words[0])
+				l, err := a.aboutExpert(cmd.Context(), s, words[0])
 				if err != nil {
 					return err
 				}

@@ -95,8 +95,8 @@ func (a *app) addVerbs(root *cobra.Command) {
 		id, title string
 		verbs     []*cobra.Command
 	}{
-		{"answer", "See it answer:", []*cobra.Command{a.generateCmd(), a.compareCmd(), a.adaptCmd(),
-			a.chatCmd()}},
+		{"answer", "See it answer:", []*cobra.Command{a.demoCmd(), a.generateCmd(), a.compareCmd(),
+			a.adaptCmd(), a.chatCmd()}},
 		{"make", "Make and measure experts:", []*cobra.Command{a.trainCmd(), a.evalCmd(),
 			a.expertsCmd(), a.pretrainCmd()}},
 		{"look", "Look inside:", []*cobra.Command{a.infoCmd(), a.decomposeCmd(), a.benchCmd()}},

@@ -25,29 +25,54 @@ func (q Quiz) Items() []task.Item { return answer.Items(q.Task, q.Split, q.N, q.
 // Report is a measured accuracy.
 type Report = answer.Report
 
+// Scored is an answered question of a task.
+type Scored struct {
+	Item  task.Item
+	Text  string  // the answer
+	Score float64 // 1: right, 0: wrong; styles have shares
+}
+
 // Evaluate answers a quiz greedily as a voice and scores it. The questions depend on the quiz
-// alone, so that voices meet the same ones. progress, if not nil, hears how
-// many answers ended, from several goroutines; those that the context cut short it does not count.
+// alone, so that voices meet the same ones. progress, if not nil, hears how many answers ended, from
+// several goroutines; those that the context cut short it does not count.
 func (s *Session) Evaluate(ctx context.Context, v Voice, q Quiz, progress func(done, total int)) (
 	Report, error) {
-	m, err := s.As(ctx, v)
+	all, err := s.answers(ctx, v, q, progress)
 	if err != nil {
 		return Report{}, err
 	}
-	items := q.Items()
-	a, err := s.answerer()
-	if err != nil {
-		return Report{}, err
-	}
-	answers, err := a.Answer(ctx, m, s.questions(q.Task, items, progress))
-	if err != nil {
-		return Report{}, err
-	}
-	scores := make([]float64, len(items))
-	for i, it := range items {
-		scores[i] = q.Task.Score(it, answers[i].Text)
+	scores := make([]float64, len(all))
+	for i := range all {
+		scores[i] = all[i].Score
 	}
 	return answer.NewReport(q.Task.Name(), q.Split, q.Seed, scores), nil
+}
+
+// Answers answers a quiz greedily as a voice and gives every answer with its score.
+func (s *Session) Answers(ctx context.Context, v Voice, q Quiz) ([]Scored, error) {
+	return s.answers(ctx, v, q, nil)
+}
+
+func (s *Session) answers(ctx context.Context, v Voice, q Quiz, progress func(done, total int)) (
+	[]Scored, error) {
+	m, err := s.As(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.answerer()
+	if err != nil {
+		return nil, err
+	}
+	items := q.Items()
+	answers, err := a.Answer(ctx, m, s.questions(q.Task, items, progress))
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Scored, len(items))
+	for i, it := range items {
+		all[i] = Scored{Item: it, Text: answers[i].Text, Score: q.Task.Score(it, answers[i].Text)}
+	}
+	return all, nil
 }
 
 // questions asks items greedily; progress hears of every answer that ends.
