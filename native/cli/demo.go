@@ -255,7 +255,7 @@ func (d *demo) twoPasses() error {
 	}
 	defer who.Close()
 	d.heading("The model picks its expert")
-	d.say("Nobody has to name the expert. In a first pass the model reads the prompt and says what kind of question it "+
+	d.say("Nobody has to name the expert. In a first pass the model reads the prompt and says what kind of question it " +
 		"is; in a second the expert for that kind answers, and where the kind is “other” the model itself.")
 	prompts := []string{}
 	for _, name := range []string{"math", "code", "reasoning"} {

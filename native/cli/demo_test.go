@@ -20,7 +20,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("the tour lacks %q:\n%s", want, text)
 		}
 	}
-	if strings.Contains(text, "\x1b") {
+	if strings.Contains(text, "\x1b[") {
 		t.Error("colour off a terminal")
 	}
 	for _, l := range strings.Split(text, "\n") {

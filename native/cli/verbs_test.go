@@ -109,7 +109,7 @@ func TestCompare(t *testing.T) {
 	if !strings.Contains(text, markLeft) || !strings.Contains(text, "math") || !strings.Contains(text, "base") {
 		t.Errorf("no mark or no names in %q", text)
 	}
-	if strings.Contains(text, "\x1b") {
+	if strings.Contains(text, "\x1b[") {
 		t.Errorf("colour off a terminal: %q", text)
 	}
 }
