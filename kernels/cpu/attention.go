@@ -113,10 +113,7 @@ func (t *attnTask) pack(w *worker, slot int, x []float32, kv, lo, hi int,
 	for p := range panels {
 		u := lo + p*nr
 		panel := dst[p*nr*dim : (p+1)*nr*dim]
-		f.packT(panel, nr, x[u*t.ldk+kv*dim:], t.ldk, min(nr, hi-u), dim)
-		if scale != 1 {
-			f.scale(panel, panel, scale)
-		}
+		f.packT(panel, scale, x[u*t.ldk+kv*dim:], t.ldk, min(nr, hi-u), dim)
 	}
 	return dst
 }

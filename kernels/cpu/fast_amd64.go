@@ -12,8 +12,12 @@ import (
 func fastForms() []*form {
 	var fs []*form
 	c := &cpu.X86
-	avx2 := c.HasAVX2 && c.HasFMA && cpu.X86.HasAVX // every AVX2 processor has F16C
+	avx2 := c.HasAVX2 && c.HasFMA // and F16C, which every such processor has
 	if avx2 && c.HasAVX512F && c.HasAVX512BW && c.HasAVX512DQ && c.HasAVX512VL {
+		avx512.q8 = avx2Form.q8
+		if c.HasAVX512VNNI {
+			avx512.q8 = q8Z
+		}
 		fs = append(fs, &avx512)
 	}
 	if avx2 {
@@ -23,6 +27,9 @@ func fastForms() []*form {
 }
 
 var avx512, avx2Form = asmForm("avx512", useZ), asmForm("avx2", useY)
+
+// q8Z are the integer products with VNNI, which not every AVX-512 processor has.
+var q8Z = q8Funcs(x86.Q8Z[:])
 
 func asmForm(name string, use func(*form)) form {
 	f := loops
@@ -59,6 +66,26 @@ func panelFuncs[T float32 | uint16](fs []x86.PanelFunc[T]) []panelFunc[T] {
 	return t
 }
 
+func q8Funcs(fs []x86.Q8Func) []q8Func {
+	t := make([]q8Func, len(fs))
+	for i, f := range fs {
+		t[i] = q8Func(f)
+	}
+	return t
+}
+
+func gemm64Funcs(fs []x86.Gemm64Func) []gemm64Func {
+	t := make([]gemm64Func, len(fs))
+	for i, f := range fs {
+		t[i] = gemm64Func(f)
+	}
+	return t
+}
+
+func p16(x []uint16) *uint16 { return unsafe.SliceData(x) }
+
+func p64(x []float64) *float64 { return unsafe.SliceData(x) }
+
 func p(x []float32) *float32 { return unsafe.SliceData(x) }
 
 func p8(x []byte) *byte { return unsafe.SliceData(x) }
@@ -68,11 +95,39 @@ func useZ(f *form) {
 	f.tile, f.tileRow = gemmFuncs(x86.GemmZ[:]), gemmFuncs(x86.GemmRowZ[:])
 	f.panelF32 = panelFuncs(x86.PanelF32Z[:])
 	f.panelF16, f.panelBF16 = panelFuncs(x86.PanelF16Z[:]), panelFuncs(x86.PanelBF16Z[:])
+	f.quantize = func(dst []byte, x []float32) { x86.QuantizeZ(p8(dst), p(x), len(x)/q8Block) }
+
+	f.tile64, f.tileRow64 = gemm64Funcs(x86.Gemm64Z[:]), gemm64Funcs(x86.GemmRow64Z[:])
+	f.dot64 = func(a, b []float64) float64 { return x86.Dot64Z(p64(a), p64(b), len(a)) }
+	f.axpy64 = func(y []float64, a float64, x []float64) {
+		x86.Axpy64Z(a, p64(x), p64(y), len(y))
+	}
+	f.symv8 = func(n int, a []float64, lda int, x, xr, y, z []float64) {
+		x86.Symv8x64Z(n, p64(a), lda, p64(x), p64(xr), p64(y), p64(z))
+	}
 	f.packQ8 = func(dst []byte, src []float32) {
 		x86.PackQ8Z(p8(dst), p(src), len(src)/(nr*q8Block))
 	}
 	f.widenQ8 = func(dst []float32, src []byte) {
 		x86.WidenQ8Z(p(dst), p8(src), len(dst)/(nr*q8Block))
+	}
+	f.narrowF16 = func(dst []uint16, src []float32) {
+		x86.NarrowF16Z(p16(dst), p(src), len(src)/nr)
+	}
+	f.narrowBF16 = func(dst []uint16, src []float32) {
+		x86.NarrowBF16Z(p16(dst), p(src), len(src)/nr)
+	}
+	f.widenF16 = func(dst []float32, src []uint16) {
+		x86.WidenF16Z(p(dst), p16(src), len(dst)/nr)
+	}
+	f.widenBF16 = func(dst []float32, src []uint16) {
+		x86.WidenBF16Z(p(dst), p16(src), len(dst)/nr)
+	}
+	f.packT = func(dst []float32, scale float32, src []float32, ld, rows, k int) {
+		x86.PackTZ(p(dst), scale, p(src), ld, rows, k)
+	}
+	f.copyPanel = func(dst, src []float32, ld, k, cols int) {
+		x86.CopyPanelZ(p(dst), p(src), ld, k, cols)
 	}
 	f.dot = func(a, b []float32) float32 { return x86.DotZ(p(a), p(b), len(a)) }
 	f.dot3 = func(a, b, c []float32) float32 { return x86.Dot3Z(p(a), p(b), p(c), len(a)) }
@@ -125,11 +180,39 @@ func useY(f *form) {
 	f.tile, f.tileRow = gemmFuncs(x86.GemmY[:]), gemmFuncs(x86.GemmRowY[:])
 	f.panelF32 = panelFuncs(x86.PanelF32Y[:])
 	f.panelF16, f.panelBF16 = panelFuncs(x86.PanelF16Y[:]), panelFuncs(x86.PanelBF16Y[:])
+	f.quantize = func(dst []byte, x []float32) { x86.QuantizeY(p8(dst), p(x), len(x)/q8Block) }
+	f.q8 = q8Funcs(x86.Q8Y[:])
+	f.tile64, f.tileRow64 = gemm64Funcs(x86.Gemm64Y[:]), gemm64Funcs(x86.GemmRow64Y[:])
+	f.dot64 = func(a, b []float64) float64 { return x86.Dot64Y(p64(a), p64(b), len(a)) }
+	f.axpy64 = func(y []float64, a float64, x []float64) {
+		x86.Axpy64Y(a, p64(x), p64(y), len(y))
+	}
+	f.symv8 = func(n int, a []float64, lda int, x, xr, y, z []float64) {
+		x86.Symv8x64Y(n, p64(a), lda, p64(x), p64(xr), p64(y), p64(z))
+	}
 	f.packQ8 = func(dst []byte, src []float32) {
 		x86.PackQ8Y(p8(dst), p(src), len(src)/(nr*q8Block))
 	}
 	f.widenQ8 = func(dst []float32, src []byte) {
 		x86.WidenQ8Y(p(dst), p8(src), len(dst)/(nr*q8Block))
+	}
+	f.narrowF16 = func(dst []uint16, src []float32) {
+		x86.NarrowF16Y(p16(dst), p(src), len(src)/nr)
+	}
+	f.narrowBF16 = func(dst []uint16, src []float32) {
+		x86.NarrowBF16Y(p16(dst), p(src), len(src)/nr)
+	}
+	f.widenF16 = func(dst []float32, src []uint16) {
+		x86.WidenF16Y(p(dst), p16(src), len(dst)/nr)
+	}
+	f.widenBF16 = func(dst []float32, src []uint16) {
+		x86.WidenBF16Y(p(dst), p16(src), len(dst)/nr)
+	}
+	f.packT = func(dst []float32, scale float32, src []float32, ld, rows, k int) {
+		x86.PackTY(p(dst), scale, p(src), ld, rows, k)
+	}
+	f.copyPanel = func(dst, src []float32, ld, k, cols int) {
+		x86.CopyPanelY(p(dst), p(src), ld, k, cols)
 	}
 	f.dot = func(a, b []float32) float32 { return x86.DotY(p(a), p(b), len(a)) }
 	f.dot3 = func(a, b, c []float32) float32 { return x86.Dot3Y(p(a), p(b), p(c), len(a)) }

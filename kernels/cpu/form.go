@@ -47,16 +47,25 @@ type form struct {
 	panelF32            []panelFunc[float32]
 	panelF16, panelBF16 []panelFunc[uint16]
 
-	// widenF16 and widenBF16 turn packed rows of nr into f32: dst[i] = float(w[i]).
+	// widenF16 and widenBF16 turn packed rows of nr into f32: dst[i] = float(w[i]). Narrow is
+	// their inverse, rounding half to even.
 	widenF16, widenBF16 func(dst []float32, w []uint16)
 	// packQ8 rounds a panel src [blocks*32][nr] to Q8, widenQ8 is its inverse (see quant.go).
 	packQ8  func(dst []byte, src []float32)
 	widenQ8 func(dst []float32, src []byte)
 
-	// packT transposes rows into a strip of width w, zeros past the last row:
+	narrowF16, narrowBF16 func(dst []uint16, src []float32)
+	// q8[i] multiplies i rows of rounded x with panels of Q8 (see q8Func); quantize rounds a row.
+	q8       []q8Func
+	quantize func(dst []byte, x []float32)
+	// packT transposes rows into a panel, zeros past the last row:
 	//
-	//	for l < k, i < w: dst[l*w+i] = i < rows ? src[i*ld+l] : 0
-	packT func(dst []float32, w int, src []float32, ld, rows, k int)
+	//	for l < k, i < nr: dst[l*nr+i] = i < rows ? scale·src[i*ld+l] : 0
+	packT func(dst []float32, scale float32, src []float32, ld, rows, k int)
+	// copyPanel copies columns into a panel, zeros past the last column:
+	//
+	//	for l < k, i < nr: dst[l*nr+i] = i < cols ? src[l*ld+i] : 0
+	copyPanel func(dst, src []float32, ld, k, cols int)
 
 	dot  func(a, b []float32) float32    // Σ a[i]·b[i]
 	dot3 func(a, b, c []float32) float32 // Σ a[i]·b[i]·c[i]
@@ -99,9 +108,14 @@ type form struct {
 	// swigluGrad: s = 1/(1+exp(−gate)); dgate = dy·up·s·(1+gate·(1−s)); dup = dy·gate·s
 	swigluGrad func(dgate, dup, dy, gate, up []float32)
 	// adamw is one step on p, m, v (compute.Losses) with its constants in s.
-	adamw  func(p, g, m, v []float32, s *adamScalars)
-	dot64  func(a, b []float64) float64
-	axpy64 func(y []float64, a float64, x []float64)
+	adamw func(p, g, m, v []float32, s *adamScalars)
+
+	// The f64 loops of compute.Dense64: tile64[i] and tileRow64[i] are i rows (see gemm64Func).
+	tile64, tileRow64 []gemm64Func
+	dot64             func(a, b []float64) float64
+	axpy64            func(y []float64, a float64, x []float64)
+	// symv8: y[i] += Σ_{j<n} a[i*lda+j]·x[j], z[j] += Σ_i a[i*lda+j]·xr[i] for i < 8
+	symv8 func(n int, a []float64, lda int, x, xr, y, z []float64)
 }
 
 // maxRows is no less than mr of any form.

@@ -80,23 +80,10 @@ func (t *packBTask) run(w *worker, lo, hi int) {
 	for q := lo; q < hi; q++ {
 		dst, j, width := t.dst[q*t.k*nr:(q+1)*t.k*nr], t.j+q*nr, min(nr, t.n-q*nr)
 		if t.rows {
-			w.d.f.packT(dst, nr, t.b[j*t.ld:], t.ld, width, t.k)
+			w.d.f.packT(dst, 1, t.b[j*t.ld:], t.ld, width, t.k)
 			continue
 		}
-		copyStrip(dst, nr, t.b[j:], t.ld, width, t.k)
-	}
-}
-
-// copyStrip is dst[l*w+i] = i < width ? src[l*ld+i] : 0 for l < k.
-func copyStrip(dst []float32, w int, src []float32, ld, width, k int) {
-	if width == nr && w == nr {
-		for l := range k {
-			*(*[nr]float32)(dst[l*nr:]) = *(*[nr]float32)(src[l*ld:])
-		}
-		return
-	}
-	for l := range k {
-		clear(dst[l*w+copy(dst[l*w:l*w+w], src[l*ld:l*ld+width]) : (l+1)*w])
+		w.d.f.copyPanel(dst, t.b[j:], t.ld, t.k, width)
 	}
 }
 
@@ -116,8 +103,7 @@ type gemmTask struct {
 
 // rowBlock is the rows of a row block: enough to reuse a panel, few enough that all workers have
 // some of the blocks times columns items.
-func (d *Device) rowBlock(rows, columns int) int {
-	mr := d.f.mr()
+func (d *Device) rowBlock(rows, mr, columns int) int {
 	block := mr * stripsPerItem
 	for block > mr && (rows+block-1)/block*columns < chunksPerWorker*len(d.pool.workers) {
 		block = max(mr, block/2/mr*mr)
@@ -131,7 +117,7 @@ func (d *Device) product(t gemmTask) {
 		return
 	}
 	panels := (t.n + nr - 1) / nr
-	t.block = d.rowBlock(t.m, panels)
+	t.block = d.rowBlock(t.m, d.f.mr(), panels)
 	if t.ldb == 0 {
 		t.ldb = t.k
 	}
@@ -162,7 +148,7 @@ func (t *gemmTask) tiles(w *worker, i0, q0, q1 int) {
 		}
 		a := at(a0, k)
 		if t.lda%aliasing == 0 && (q1-q0) > 1 {
-			a, lda = spread(w, t.a[i0*t.lda+k:], t.lda, rows, kc)
+			a, lda = compact(w, slotA, t.a[i0*t.lda+k:], t.lda, rows, kc)
 		}
 		for q := q0; q < q1; q++ {
 			b := at(unsafe.SliceData(t.b), (q*t.ldb+k)*nr)
@@ -178,12 +164,12 @@ func (t *gemmTask) tiles(w *worker, i0, q0, q1 int) {
 // first-level cache (2 KiB: two places of 12 lines each), so that a strip drives itself out.
 const aliasing = 512
 
-// spread copies rows [rows kc] to a distance that does not alias.
-func spread(w *worker, a []float32, lda, rows, kc int) (*float32, int) {
-	ld := kc + 16
-	buf := w.scratch(slotA, rows*ld)
+// compact copies rows [rows n] to a distance that does not alias.
+func compact(w *worker, slot int, a []float32, lda, rows, n int) (*float32, int) {
+	ld := n + 16
+	buf := w.scratch(slot, rows*ld+nr)
 	for i := range rows {
-		copy(buf[i*ld:i*ld+kc], a[i*lda:])
+		copy(buf[i*ld:i*ld+n], a[i*lda:])
 	}
 	return unsafe.SliceData(buf), ld
 }

@@ -17,7 +17,12 @@ var loops = form{
 	widenBF16:   widenBF16Loop,
 	packQ8:      packQ8Loop,
 	widenQ8:     widenQ8Loop,
+	narrowF16:   narrowF16Loop,
+	narrowBF16:  narrowBF16Loop,
+	q8:          []q8Func{nil, q8Loop},
+	quantize:    quantizeLoop,
 	packT:       packTLoop,
+	copyPanel:   copyPanelLoop,
 	dot:         dotLoop,
 	dot3:        dot3Loop,
 	add:         addLoop,
@@ -40,8 +45,11 @@ var loops = form{
 	swiglu:      swigluLoop,
 	swigluGrad:  swigluGradLoop,
 	adamw:       adamwLoop,
+	tile64:      tile64Loops(false),
+	tileRow64:   tile64Loops(true),
 	dot64:       dot64Loop,
 	axpy64:      axpy64Loop,
+	symv8:       symv8Loop,
 }
 
 // tileLoops are the tiles of 1 … 4 rows.
@@ -166,17 +174,34 @@ func widenBF16Loop(dst []float32, w []uint16) {
 	}
 }
 
-func packTLoop(dst []float32, w int, src []float32, ld, rows, k int) {
-	for i := range w {
-		if i >= rows {
-			for l := range k {
-				dst[l*w+i] = 0
-			}
-			continue
+func narrowF16Loop(dst []uint16, src []float32) {
+	for i, v := range src {
+		dst[i] = toF16(v)
+	}
+}
+
+func narrowBF16Loop(dst []uint16, src []float32) {
+	for o := 0; o < len(dst); o += nr {
+		for j := range nr / 2 {
+			dst[o+2*j] = toBF16(src[o+j])
+			dst[o+2*j+1] = toBF16(src[o+j+nr/2])
 		}
+	}
+}
+
+func packTLoop(dst []float32, scale float32, src []float32, ld, rows, k int) {
+	clear(dst[:k*nr])
+	for i := range rows {
 		for l, v := range src[i*ld : i*ld+k] {
-			dst[l*w+i] = v
+			dst[l*nr+i] = scale * v
 		}
+	}
+}
+
+func copyPanelLoop(dst, src []float32, ld, k, cols int) {
+	for l := range k {
+		row := dst[l*nr : (l+1)*nr]
+		clear(row[copy(row, src[l*ld:l*ld+cols]):])
 	}
 }
 
@@ -338,19 +363,5 @@ func adamwLoop(p, g, m, v []float32, c *adamScalars) {
 		v[i] = c[3]*v[i] + c[4]*d*d
 		root := float32(math.Sqrt(float64(v[i] * c[6])))
 		p[i] -= c[8] * (m[i]*c[5]/(root+c[7]) + c[9]*p[i])
-	}
-}
-
-func dot64Loop(a, b []float64) float64 {
-	s := 0.0
-	for i, v := range a {
-		s += v * b[i]
-	}
-	return s
-}
-
-func axpy64Loop(y []float64, a float64, x []float64) {
-	for i := range y {
-		y[i] += a * x[i]
 	}
 }

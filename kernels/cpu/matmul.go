@@ -16,6 +16,10 @@ func (d *Device) MatMul(y, x compute.Tensor, w compute.Weight) {
 	if len(ys) == 0 {
 		return
 	}
+	if d.int8 && m.t == compute.Q8 {
+		d.int8Product(ys, xs, x.Rows, m)
+		return
+	}
 	d.ops.matmul = matmulTask{y: ys, x: xs, rows: x.Rows, w: m}
 	d.panelProduct(&d.ops.matmul)
 }
@@ -42,7 +46,7 @@ const groupPanels = 4
 
 func (d *Device) panelProduct(t *matmulTask) {
 	t.groups = (t.w.panels() + groupPanels - 1) / groupPanels
-	t.block = d.rowBlock(t.rows, t.groups)
+	t.block = d.rowBlock(t.rows, d.f.mr(), t.groups)
 	blocks := (t.rows + t.block - 1) / t.block
 	work := 2 * min(t.rows, t.block) * groupPanels * nr * (t.w.in + 1)
 	if t.rows < denseRows {
@@ -117,6 +121,10 @@ func (d *Device) MatMulT(dx, dy compute.Tensor, w compute.Weight, acc bool) {
 	m := d.weight("MatMulT", w)
 	m.fits("MatMulT", dy, dx)
 	out, in := d.vals("MatMulT", dx), d.vals("MatMulT", dy)
+	if dy.Rows <= fewRows {
+		d.fewRowsT(out, in, dy.Rows, m, acc)
+		return
+	}
 	outs := m.panels() * nr
 	cols := max(nr, maxPacked/max(outs, 1)/nr*nr)
 	for j := 0; j < m.in; j += cols {
@@ -145,7 +153,7 @@ func (t *packWTask) run(w *worker, lo, hi int) {
 		cols := min(nr, m.in-j)
 		for p := range m.panels() {
 			block := m.panel(p, j, j+cols, buf) // [cols][32 outputs]
-			w.d.f.packT(t.dst[(q*outs+p*nr)*nr:], nr, block, nr, cols, nr)
+			w.d.f.packT(t.dst[(q*outs+p*nr)*nr:], 1, block, nr, cols, nr)
 		}
 	}
 }

@@ -84,16 +84,11 @@ func (t *outerTask) tiles(w *worker, c []float32, k, kc, i0, j0 int, accumulate 
 	if accumulate {
 		acc = 1
 	}
-	a, b := w.scratch(slotA, rows*kc), w.scratch(slotB, nr*kc)
-	for i := 0; i < rows; i += mr {
-		h := min(mr, rows-i)
-		copyStrip(a[i*kc:], h, t.a[k*t.m+i0+i:], t.m, h, kc)
-	}
+	a, lda := compact(w, slotA, t.a[k*t.m+i0:], t.m, kc, rows)
+	b, ldb := compact(w, slotB, t.b[k*t.n+j0:], t.n, kc, cols)
 	for j := 0; j < cols; j += nr {
-		copyStrip(b, nr, t.b[k*t.n+j0+j:], t.n, min(nr, cols-j), kc)
 		for i := 0; i < rows; i += mr {
-			h := min(mr, rows-i)
-			f.tile[h](kc, at(unsafe.SliceData(a), i*kc), h, unsafe.SliceData(b), nr,
+			f.tile[min(mr, rows-i)](kc, at(a, i), lda, at(b, j), ldb,
 				at(unsafe.SliceData(c), (i0+i)*t.n+j0+j), t.n, acc, columns(cols-j))
 		}
 	}

@@ -16,6 +16,7 @@ type task interface {
 type worker struct {
 	d     *Device
 	slots [slotCount][]float32
+	f64   []float64
 	wake  chan struct{}
 	// asleep is set while the worker waits on wake; whoever swaps it back owns the wake-up.
 	asleep atomic.Bool

@@ -3,6 +3,7 @@ package cpu
 import (
 	"encoding/binary"
 	"math"
+	"unsafe"
 
 	"transformer2/shared/compute"
 )
@@ -21,6 +22,20 @@ const (
 	q8Bytes  = q8Scales + nr*q8Block // of one block of a panel
 	q8Zero   = 128
 )
+
+// With Options.Int8 a row of x is rounded too, in blocks of 40 bytes:
+//
+//	[32]int8 q, f32 scale, int32 −128·Σ q
+//
+// where x = scale·q, and the last makes up for the weights' 128.
+const q8InputBytes = q8Block + 8
+
+// A q8Func multiplies rows of rounded x, ldx bytes apart, with consecutive panels of Q8. For
+// q < panels, i < rows and j < 32 (in the last panel where mask has bit j):
+//
+//	y[i*ldy+32*q+j] = Σ_b (Σ_{p<32} qx(i,b,p)·qw(q,b,p,j)) · (sx(i,b)·sw(q,b,j))
+type q8Func func(blocks int, x *byte, ldx int, w *byte, panels int, y *float32, ldy int,
+	mask uint32)
 
 // q8At is where input l of output j lies in a block.
 func q8At(l, j int) int { return q8Scales + (l/4*nr+j)*4 + l%4 }
@@ -65,5 +80,53 @@ func widenQ8Loop(dst []float32, src []byte) {
 				dst[l*nr+j] = scale * float32(int(src[q8At(l, j)])-q8Zero)
 			}
 		}
+	}
+}
+
+// quantizeLoop rounds half to even by 127/max; a block of next to nothing becomes 0.
+func quantizeLoop(dst []byte, x []float32) {
+	const least = 0x1p-119
+	for ; len(x) > 0; dst, x = dst[q8InputBytes:], x[q8Block:] {
+		most := float32(0)
+		for _, v := range x[:q8Block] {
+			most = max(most, v, -v)
+		}
+		scale, factor := most/127, 127/most
+		if most < least {
+			scale, factor = 0, 0
+		}
+		sum := int32(0)
+		for l, v := range x[:q8Block] {
+			q := int32(math.RoundToEven(float64(v * factor)))
+			dst[l] = byte(q)
+			sum += q
+		}
+		binary.LittleEndian.PutUint32(dst[q8Block:], math.Float32bits(scale))
+		binary.LittleEndian.PutUint32(dst[q8Block+4:], uint32(-q8Zero*sum))
+	}
+}
+
+// q8Loop is the q8Func of one row.
+func q8Loop(blocks int, x *byte, _ int, w *byte, panels int, y *float32, _ int, mask uint32) {
+	xs, ws := unsafe.Slice(x, blocks*q8InputBytes), unsafe.Slice(w, panels*blocks*q8Bytes)
+	for q := range panels {
+		var sum [nr]float32
+		for b := range blocks {
+			xb, wb := xs[b*q8InputBytes:], ws[(q*blocks+b)*q8Bytes:]
+			xScale := math.Float32frombits(binary.LittleEndian.Uint32(xb[q8Block:]))
+			for j := range sum {
+				s := int32(binary.LittleEndian.Uint32(xb[q8Block+4:]))
+				for l := range q8Block {
+					s += int32(int8(xb[l])) * int32(wb[q8At(l, j)])
+				}
+				wScale := math.Float32frombits(binary.LittleEndian.Uint32(wb[4*j:]))
+				sum[j] += float32(s) * (xScale * wScale)
+			}
+		}
+		m := uint32(allColumns)
+		if q == panels-1 {
+			m = mask
+		}
+		storeRow(at(y, q*nr), &sum, m)
 	}
 }

@@ -113,11 +113,11 @@ func (t *weightTask) packPanel(w *worker, p int) {
 	rows := min(nr, m.out-p*nr)
 	src := t.x[p*nr*m.in : (p*nr+rows)*m.in]
 	if m.t == compute.F32 {
-		w.d.f.packT(m.f[p*m.in*nr:], nr, src, m.in, rows, m.in)
+		w.d.f.packT(m.f[p*m.in*nr:(p+1)*m.in*nr], 1, src, m.in, rows, m.in)
 		return
 	}
 	f32 := w.scratch(slotA, m.in*nr)
-	w.d.f.packT(f32, nr, src, m.in, rows, m.in)
+	w.d.f.packT(f32, 1, src, m.in, rows, m.in)
 	if m.t == compute.Q8 {
 		bytes := m.in / q8Block * q8Bytes
 		w.d.f.packQ8(m.q[p*bytes:(p+1)*bytes], f32)
@@ -125,17 +125,10 @@ func (t *weightTask) packPanel(w *worker, p int) {
 	}
 	dst := m.h[p*m.in*nr : (p+1)*m.in*nr]
 	if m.t == compute.F16 {
-		for i, v := range f32 {
-			dst[i] = toF16(v)
-		}
+		w.d.f.narrowF16(dst, f32)
 		return
 	}
-	for o := 0; o < len(dst); o += nr {
-		for j := range nr / 2 {
-			dst[o+2*j] = toBF16(f32[o+j])
-			dst[o+2*j+1] = toBF16(f32[o+j+nr/2])
-		}
-	}
+	w.d.f.narrowBF16(dst, f32)
 }
 
 func (t *weightTask) unpackPanel(w *worker, p int) {
