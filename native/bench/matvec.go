@@ -1,0 +1,100 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"transformer2/kernels/cpu"
+	"transformer2/shared/compute"
+)
+
+// wantBandwidth is what a product of a matrix with a vector should reach of the rate at which the
+// same bytes can be summed.
+const wantBandwidth = 0.9
+
+// matvec measures y = W x at a size that no cache holds against a sum over as many bytes.
+func matvec(ctx context.Context, env Env) ([]Figure, error) {
+	var figures []Figure
+	counts := []int{1}
+	if n := env.threads(); n > 1 {
+		counts = append(counts, n)
+	}
+	for _, threads := range counts {
+		dev, err := env.device(threads)
+		if err != nil {
+			return figures, err
+		}
+		more, err := matvecs(ctx, env, dev, threads)
+		figures = append(figures, more...)
+		dev.Close()
+		debug.FreeOSMemory() // a gigabyte
+		if err != nil {
+			return figures, err
+		}
+	}
+	return figures, nil
+}
+
+func matvecs(ctx context.Context, env Env, dev *cpu.Device, threads int) ([]Figure, error) {
+	out, in := env.size().matvec[0], env.size().matvec[1]
+	env.say("%d×%d numbers", out, in)
+	src, err := dev.NewTensor(out, in)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		dev.Write(src.Slice(i, i+1), ramp(i*in, in)) // row by row: the whole is half a gigabyte
+	}
+	x, y, sum, err := vectors(dev, out, in)
+	if err != nil {
+		return nil, err
+	}
+	var figures []Figure
+	for _, t := range []compute.DType{compute.F32, compute.BF16, compute.Q8} {
+		name := fmt.Sprintf("matvec %v %dx%d, %s", t, out, in, threadsWord(threads))
+		env.say("%s", name)
+		w, err := dev.NewWeight(t, out, in)
+		if err != nil {
+			return figures, err
+		}
+		dev.Pack(w, src)
+		same := src.Reshape(1, int(min(w.Bytes()/4, int64(src.Len())))) // as many bytes as w has
+		s, err := plan{budget: env.short(1500 * time.Millisecond), least: 3, warm: true}.turns(ctx,
+			env.burstSide(func() { dev.MatMul(y, x, w) }),
+			env.burstSide(func() { dev.SumSquares(sum, same) }))
+		if err != nil {
+			return figures, err
+		}
+		figures = append(figures, Figure{Name: name, Unit: "GB/s", Want: atLeast(wantBandwidth)}.
+			versus("vector sum over as many bytes", s[0], s[1], float64(w.Bytes())/1e9))
+		if b, ok := w.(compute.Buffer); ok {
+			dev.Free(b)
+		}
+		debug.FreeOSMemory()
+	}
+	return figures, nil
+}
+
+// vectors are x [1 in], y [1 out] and a number.
+func vectors(dev compute.Device, out, in int) (x, y, sum compute.Tensor, err error) {
+	if x, err = dev.NewTensor(1, in); err != nil {
+		return
+	}
+	if y, err = dev.NewTensor(1, out); err != nil {
+		return
+	}
+	dev.Write(x, ramp(0, in))
+	sum, err = dev.NewTensor(1, 1)
+	return
+}
+
+// ramp is numbers [from, from+n) of a sequence between −1 and 1 that costs little to make.
+func ramp(from, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(uint32(from+i)*2654435761>>8)/(1<<23) - 1
+	}
+	return x
+}

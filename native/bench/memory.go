@@ -1,0 +1,93 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// mostMemory bounds t2 generate on a small model, in MB.
+const mostMemory = 150.0
+
+// question is what t2 generate is asked.
+const question = "Tom has 12 apples. Tom buys 7. How many apples does Tom have?"
+
+// memory runs t2 generate as a process of its own and watches the most memory that it ever had.
+func memory(ctx context.Context, env Env) ([]Figure, error) {
+	_, ref, model, err := env.session.model()
+	if err != nil {
+		return nil, err
+	}
+	f := Figure{Name: fmt.Sprintf("t2 generate, %s, peak resident memory", model), Unit: "MB"}
+	env.say("%s", f.Name)
+	command := env.Command
+	if command == nil {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		command = []string{self}
+	}
+	args := append(command[1:len(command):len(command)], "generate", "--model", ref, "--prompt", question)
+	cmd := exec.CommandContext(ctx, command[0], args...)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = io.Discard, &said
+	peak, err := watch(cmd)
+	if err != nil {
+		return nil, fmt.Errorf("%s generate: %w: %s", command[0], err, cut(strings.TrimSpace(said.String())))
+	}
+	if peak == 0 {
+		f.Note = "not measured: this system has no /proc/PID/status with VmHWM"
+		return []Figure{f}, nil
+	}
+	return []Figure{bound(f.Name, f.Unit, peak/1e6, mostMemory)}, nil
+}
+
+// lookEvery is how often the peak is read. It only ever grows, so that only what is taken after
+// the last look is missed. (What the system says of an ended process is no help: on Linux that
+// peak includes the process that started it.)
+const lookEvery = time.Millisecond
+
+// watch runs a process and gives its peak resident memory in bytes, 0 if the system does not say.
+func watch(cmd *exec.Cmd) (peak float64, err error) {
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	status := fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return peak, err
+		case <-tick.C:
+			if text, err := os.ReadFile(status); err == nil {
+				peak = max(peak, highWater(string(text)))
+			}
+		}
+	}
+}
+
+// highWater is the peak resident memory in a process's status, in bytes; 0 if it is not there.
+func highWater(status string) float64 {
+	for line := range strings.Lines(status) {
+		value, ok := strings.CutPrefix(line, "VmHWM:")
+		if !ok {
+			continue
+		}
+		kilobytes, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 53)
+		if err != nil {
+			return 0
+		}
+		return float64(kilobytes) * 1024
+	}
+	return 0
+}
