@@ -18,7 +18,7 @@ type Share struct {
 // exist is for the caller to say.
 func ParseMix(s string) ([]Share, error) {
 	if strings.TrimSpace(s) == "" {
-		return nil, fmt.Errorf("svf: mixture is empty, want NAME=NUMBER,...")
+		return nil, fmt.Errorf("svf: mixture is empty, want NAME=NUMBER,NAME=NUMBER and so on")
 	}
 	var shares []Share
 	for _, text := range strings.Split(s, ",") {

@@ -43,9 +43,6 @@ func buildPredeclared() starlark.StringDict {
 	return d
 }
 
-type builtinFunc = func(*starlark.Thread, *starlark.Builtin, starlark.Tuple,
-	[]starlark.Tuple) (starlark.Value, error)
-
 // guardBuiltin checks the arguments of a builtin, and the results of its key function.
 func guardBuiltin(b *starlark.Builtin) starlark.Value {
 	lazy := b.Name() == "range" || b.Name() == "len" || b.Name() == "bool"

@@ -172,7 +172,7 @@ func evaluate(t *testing.T, formula, x string) string {
 	return v.String()
 }
 
-var optionRE = regexp.MustCompile(`\(([A-D])\) (\S+)`)
+var optionRE = regexp.MustCompile(`(\S+) \(([A-D])\)`)
 
 // TestReasoningHasOneAnswer checks that each worked answer states facts of the world, and that
 // no other option would make a fact of the last of them.
@@ -185,7 +185,7 @@ func TestReasoningHasOneAnswer(t *testing.T) {
 		gold := map[string]int{}
 		for i := range 5000 {
 			it := byName[name].Item(Train, i)
-			because, _, ok := strings.Cut(it.Worked, " The answer is")
+			because, _, ok := strings.Cut(it.Worked, " It is ")
 			said := strings.SplitAfter(because, ". ")
 			if want := 1 + strings.Count(name, "hard"); !ok || len(said) != want {
 				t.Fatalf("%q: want %d facts", it.Worked, want)
@@ -212,13 +212,16 @@ func checkOptions(t *testing.T, it Item, fact string, truth map[string]bool) {
 	if len(options) != 4 {
 		t.Fatalf("%q: want four options", it.Prompt)
 	}
-	gold := options[strings.Index(letters, it.Answer)][2]
+	gold := options[strings.Index(letters, it.Answer)][1]
+	if want := fmt.Sprintf(" It is %s (%s). The answer is (%s)", gold, it.Answer, it.Answer); !strings.HasSuffix(it.Worked, want) {
+		t.Fatalf("%q: %q does not end in %q", it.Prompt, it.Worked, want)
+	}
 	if !strings.Contains(fact, gold) && !strings.Contains(it.Prompt, "est?") {
 		t.Fatalf("%q: %q does not tell of %s", it.Prompt, fact, gold)
 	}
 	for _, o := range options {
-		if o[2] != gold && truth[strings.Replace(fact, gold, o[2], 1)] {
-			t.Fatalf("%q: %s is right too", it.Prompt, o[2])
+		if o[1] != gold && truth[strings.Replace(fact, gold, o[1], 1)] {
+			t.Fatalf("%q: %s is right too", it.Prompt, o[1])
 		}
 	}
 }

@@ -222,7 +222,7 @@ func TestItemsAreDeterministic(t *testing.T) {
 // TestSuiteIsTheSameEverywhere pins the suite: reported figures hold for these questions only. A
 // change of the generators is a new suite, and changes this number in the same commit.
 func TestSuiteIsTheSameEverywhere(t *testing.T) {
-	const want = uint64(0x3bcfe5bb4eb4cb4a)
+	const want = uint64(0x1b153238e7644892)
 	h := uint64(0)
 	for _, tk := range allTasks() {
 		for _, s := range everySplit {

@@ -186,9 +186,9 @@ func flatten(k kindJSON, depth int) ([]kindJSON, error) {
 func (k *kindJSON) split() (stage, error) {
 	switch {
 	case k.Behavior != "Isolated":
-		return stage{}, fmt.Errorf("Split with behavior %.40q, want Isolated", k.Behavior)
+		return stage{}, fmt.Errorf("a Split with behavior %.40q, want Isolated", k.Behavior)
 	case k.Pattern == nil || (k.Pattern.Regex == nil) == (k.Pattern.String == nil):
-		return stage{}, errors.New("Split without a pattern, want a Regex or a String")
+		return stage{}, errors.New("a Split without a pattern, want a Regex or a String")
 	case k.Pattern.Regex != nil:
 		return stage{pattern: *k.Pattern.Regex}, nil
 	}

@@ -73,16 +73,15 @@ var headShapes = []compute.Heads{
 // attentionTrial is the tensors of one call.
 type attentionTrial struct {
 	*trial
-	h         compute.Heads
-	q, k, v   *tensor
-	o, lse    *tensor
-	spans     *ints
-	l         layout
-	seen      []bool // key rows that some query sees
-	rows      int
-	k64, v64  matrix
-	heldLSE   compute.Tensor
-	withoutIt bool
+	h        compute.Heads
+	q, k, v  *tensor
+	o, lse   *tensor
+	spans    *ints
+	l        layout
+	seen     []bool // key rows that some query sees
+	rows     int
+	k64, v64 matrix
+	heldLSE  compute.Tensor
 }
 
 // keepLayouts applies Options.
