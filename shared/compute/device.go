@@ -47,6 +47,7 @@ type Memory interface {
 // Products are the ops that cost: everything with a matrix.
 type Products interface {
 	// MatMul: y[t,n] = Σ_k x[t,k]·w[n,k]        y [T out], x [T in]
+	// Against a Q8 weight a device may round x to Q8 as well, block by block.
 	MatMul(y, x Tensor, w Weight)
 	// MatMulT: dx[t,k] = Σ_n dy[t,n]·w[n,k], plus dx[t,k] where acc      dx [T in], dy [T out]
 	MatMulT(dx, dy Tensor, w Weight, acc bool)
