@@ -3,8 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,50 +10,6 @@ import (
 	"transformer2/shared/adapt"
 	"transformer2/shared/engine"
 )
-
-// adaptFlags say how the model finds an expert for a prompt by itself.
-type adaptFlags struct {
-	strategy string
-}
-
-// adaptUsage is the text of --adapt.
-const adaptUsage = "let the model pick the expert: none, prompt (the base is asked what kind of question it is) " +
-	"or classifier (an expert for that is asked)"
-
-func (f *adaptFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.strategy, "adapt", "", adaptUsage)
-}
-
-// adapts reports whether the flags let the model choose.
-func (f *adaptFlags) adapts() bool {
-	return f.strategy != "" && f.strategy != string(adapt.StrategyNone)
-}
-
-// adaptive is the voice that the flags describe; auto stands for the best strategy that the model
-// has the experts for.
-func (f *adaptFlags) adaptive(s *session) (*engine.Adaptive, error) {
-	if f.strategy == "" {
-		a, err := s.Adaptive(adapt.StrategyClassifier)
-		if err == nil {
-			return a, nil
-		}
-		return s.Adaptive(adapt.StrategyPrompt)
-	}
-	return s.Adaptive(adapt.Strategy(f.strategy))
-}
-
-// check refuses an unknown strategy before a model is loaded for it.
-func (f *adaptFlags) check(more ...string) error {
-	known := more
-	for _, s := range adapt.Strategies() {
-		known = append(known, string(s))
-	}
-	if f.strategy == "" || slices.Contains(known, f.strategy) {
-		return nil
-	}
-	return fmt.Errorf("unknown strategy --adapt %q%s; want one of: %s", f.strategy, meant(f.strategy, known),
-		strings.Join(known, " "))
-}
 
 // adaptLine is the JSON of an adapted answer.
 type adaptLine struct {
@@ -69,12 +23,35 @@ type adaptLine struct {
 	Strategy      string             `json:"strategy"`
 	Alpha         map[string]float64 `json:"alpha"`         // share of each expert; {} is the base
 	Probabilities map[string]float64 `json:"probabilities"` // of each task; null where there was no first pass
+	Search        *searchLine        `json:"search,omitempty"`
+}
+
+// searchLine is what a few-shot search took and found.
+type searchLine struct {
+	Generations int     `json:"generations"`
+	Answers     int     `json:"answers"` // that were generated
+	Seconds     float64 `json:"seconds"`
+	Right       float64 `json:"right"` // share of the shots
+}
+
+func searchOf(found *adapt.Adaptation) *searchLine {
+	if found == nil {
+		return nil
+	}
+	return &searchLine{Generations: len(found.Search.Generations), Answers: found.Cost.Answers,
+		Seconds: found.Cost.Seconds, Right: found.Score.Value}
+}
+
+func (l *searchLine) String() string {
+	return fmt.Sprintf("searched %d generations, %d answers in %.1f s; %s of the examples right", l.Generations,
+		l.Answers, l.Seconds, percent(l.Right))
 }
 
 func (a *app) adaptCmd() *cobra.Command {
 	var model string
 	var ask askFlags
 	var f adaptFlags
+	var save string
 	cmd := &cobra.Command{
 		Use:   "adapt [PROMPT]",
 		Short: "let the model read the prompt, pick its expert, and answer",
@@ -84,13 +61,19 @@ always. Strategies (--adapt):
 
   prompt       the base model itself is asked
   classifier   an expert that was trained to tell is asked (the default, where the model has one)
+  few-shot     no first pass: the mixture z = 1 + Σ α(z − 1) that answers a few examples best is searched
+               for (cross-entropy method) and answers; an example's answer is right where it contains
+               the one that is written down. --save keeps the mixture as an expert.
   none         no first pass: the base answers
 
 With --json {"task","expert","pass1_ms","pass2_ms","text","prompt","tokens","strategy","alpha",
 "probabilities"}: what the first pass found, who answered, the time of each pass (with what it takes to
-make the expert's weights), the answer, the share of each expert in z, and the probability of each kind.`,
+make the expert's weights), the answer, the share of each expert in z, and the probability of each kind;
+for few-shot also "search":{"generations","answers","seconds","right"}.`,
 		Example: `  t2 adapt --prompt "Tom has 12 apples. Tom buys 7. How many apples does Tom have?"
-  t2 adapt --adapt prompt "Write a function f(xs) to sort the list." --json`,
+  t2 adapt --adapt prompt "Write a function f(xs) to sort the list." --json
+  t2 adapt --adapt few-shot --shots math-hard:10 --prompt "Solve 3x + 4 = 19." --save mine.safetensors
+  t2 adapt --adapt few-shot --shots examples.jsonl --search paper --seed 3 "..."`,
 		RunE: func(cmd *cobra.Command, words []string) error {
 			if err := f.check(); err != nil {
 				return err
@@ -99,21 +82,34 @@ make the expert's weights), the answer, the share of each expert in z, and the p
 			if err != nil {
 				return err
 			}
-			return a.withModel(model, func(s *session) error { return a.adapt(cmd, s, f, r) })
+			f.seed = ask.seed
+			return a.withModel(model, func(s *session) error { return a.adapt(cmd, s, f, r, save) })
 		},
 	}
 	modelFlag(cmd, &model)
 	f.add(cmd)
+	cmd.Flags().StringVar(&save, "save", "", "file for the mixture that few-shot finds; it must not be there yet")
 	ask.add(cmd, true)
 	return cmd
 }
 
-func (a *app) adapt(cmd *cobra.Command, s *session, f adaptFlags, r engine.Request) error {
-	who, err := f.adaptive(s)
+func (a *app) adapt(cmd *cobra.Command, s *session, f adaptFlags, r engine.Request, save string) error {
+	if save != "" && f.strategy != string(adapt.StrategyFewShot) {
+		return errors.New("--save keeps the mixture that --adapt few-shot finds: there is none to keep")
+	}
+	if err := absent(save, false); err != nil {
+		return err
+	}
+	who, err := f.adaptive(cmd.Context(), a, s)
 	if err != nil {
 		return err
 	}
 	defer who.Close()
+	if save != "" {
+		if err := saveExpert(save, who.Found.Expert); err != nil {
+			return err
+		}
+	}
 	found, err := who.Answer(cmd.Context(), r)
 	if err != nil {
 		return err
@@ -121,10 +117,15 @@ func (a *app) adapt(cmd *cobra.Command, s *session, f adaptFlags, r engine.Reque
 	if a.json {
 		a.print(adaptLine{Task: found.Task, Expert: found.Voice, Pass1: milliseconds(found.Pass1),
 			Pass2: milliseconds(found.Pass2), Text: found.Text, Prompt: r.Prompt, Tokens: len(found.Tokens),
-			Strategy: string(who.Strategy), Alpha: orEmpty(found.Alpha), Probabilities: found.Probabilities})
+			Strategy: string(who.Strategy), Alpha: orEmpty(found.Alpha), Probabilities: found.Probabilities,
+			Search: searchOf(who.Found)})
 		return nil
 	}
-	look(a.out).adapted(found)
+	out := look(a.out)
+	if who.Found != nil {
+		out.line("%s %s\n", out.title.Render("search"), out.faint.Render(searchOf(who.Found).String()))
+	}
+	out.adapted(found)
 	return nil
 }
 
@@ -175,6 +176,3 @@ func describeFound(found engine.Adapted) string {
 	return fmt.Sprintf("taken for %s (%s), answered by %s", found.Task, percent(found.Probabilities[found.Task]),
 		found.Voice)
 }
-
-// errTwoChoices: who answers is said twice.
-var errTwoChoices = errors.New("--adapt lets the model choose who answers: want no --expert and no --mix with it")

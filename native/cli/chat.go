@@ -59,7 +59,8 @@ With --json a line an answer: {"expert","prompt","text","tokens","reason"}.`,
 					if v.Expert != nil {
 						return errTwoChoices
 					}
-					if err := c.adapting(f); err != nil {
+					f.seed = ask.seed
+					if err := c.adapting(cmd.Context(), f); err != nil {
 						return err
 					}
 				}
@@ -70,6 +71,7 @@ With --json a line an answer: {"expert","prompt","text","tokens","reason"}.`,
 	}
 	modelFlag(cmd, &model)
 	who.add(cmd)
+	f.add(cmd)
 	ask.add(cmd, false)
 	cmd.Flags().IntVar(&turns, "turns", 0, "earlier questions, with their answers, that the model sees")
 	return cmd
@@ -77,7 +79,7 @@ With --json a line an answer: {"expert","prompt","text","tokens","reason"}.`,
 
 const chatHelp = `  /expert NAME   answer as an expert (a name or a file)
   /mix A=X,B=Y   answer as a mixture of experts
-  /adapt [HOW]   pick the expert anew for each prompt: prompt or classifier
+  /adapt [HOW]   pick the expert anew for each prompt: prompt, classifier, few-shot FILE
   /base          answer as the base model
   /experts       list the model's experts
   /turns N       how many earlier questions the model sees
@@ -240,7 +242,8 @@ func (c *chat) command(ctx context.Context, verb, rest string) (leave bool, err 
 	case "/base":
 		return false, c.become(engine.Base(), nil)
 	case "/adapt":
-		return false, c.adapting(adaptFlags{strategy: rest})
+		strategy, shots, _ := strings.Cut(rest, " ")
+		return false, c.adapting(ctx, adaptFlags{strategy: strategy, shots: strings.TrimSpace(shots), seed: c.how.Seed})
 	case "/clear":
 		c.history = nil
 	case "/experts":
@@ -277,11 +280,11 @@ func (c *chat) become(v engine.Voice, err error) error {
 }
 
 // adapting has the expert picked anew for each prompt.
-func (c *chat) adapting(f adaptFlags) error {
+func (c *chat) adapting(ctx context.Context, f adaptFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	who, err := f.adaptive(c.s)
+	who, err := f.adaptive(ctx, c.app, c.s)
 	if err != nil {
 		return err
 	}

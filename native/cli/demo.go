@@ -249,7 +249,7 @@ func (d *demo) spectrum(m *svf.Matrix, z []float32) {
 
 // twoPasses shows the model pick its expert.
 func (d *demo) twoPasses() error {
-	who, err := (&adaptFlags{}).adaptive(d.s)
+	who, err := (&adaptFlags{}).adaptive(d.ctx, d.app, d.s)
 	if err != nil {
 		return nil // a model without experts has nothing to pick from
 	}

@@ -103,13 +103,12 @@ With --json {"expert","file","numbers"}.`,
 	return cmd
 }
 
-// writeExpert writes a voice's expert to a file, in one step.
+// writeExpert writes a voice's expert to a file.
 func (a *app) writeExpert(v engine.Voice, path string, force bool) error {
-	if _, err := os.Stat(path); err == nil && !force {
-		return fmt.Errorf("%s is there already: want another --out, or --force to replace it", path)
+	if err := absent(path, force); err != nil {
+		return err
 	}
-	err := checkpoint.AtomicWrite(path, func(w io.Writer) error { return svf.WriteExpert(w, v.Expert) })
-	if err != nil {
+	if err := saveExpert(path, v.Expert); err != nil {
 		return err
 	}
 	numbers := 0
@@ -126,4 +125,20 @@ func (a *app) writeExpert(v engine.Voice, path string, force bool) error {
 	}
 	look(a.out).line("%s: %s, %d numbers", path, v.Name, numbers)
 	return nil
+}
+
+// absent refuses to write where something is, unless forced to.
+func absent(path string, force bool) error {
+	if path == "" || force {
+		return nil
+	}
+	if _, err := os.Stat(path); err == nil {
+		return fmt.Errorf("%s is there already: want another name, or experts mix --force to replace it", path)
+	}
+	return nil
+}
+
+// saveExpert writes an expert's file in one step.
+func saveExpert(path string, e *svf.Expert) error {
+	return checkpoint.AtomicWrite(path, func(w io.Writer) error { return svf.WriteExpert(w, e) })
 }

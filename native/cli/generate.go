@@ -52,6 +52,7 @@ were generated, reason why it ended: stop (the model closed it, or a --stop text
 			if err != nil {
 				return err
 			}
+			f.seed = ask.seed
 			return a.withModel(model, func(s *session) error { return a.generate(cmd, s, who, f, r) })
 		},
 	}
@@ -93,7 +94,7 @@ func (a *app) generate(cmd *cobra.Command, s *session, who voiceFlags, f adaptFl
 }
 
 func (a *app) generateAdapted(cmd *cobra.Command, s *session, f adaptFlags, r engine.Request) (engine.Answer, error) {
-	who, err := f.adaptive(s)
+	who, err := f.adaptive(cmd.Context(), a, s)
 	if err != nil {
 		return engine.Answer{}, err
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -19,6 +20,7 @@ const Oracle adapt.Strategy = "oracle"
 // first pass over the prompt it settles on an expert, in the second that expert answers.
 type Adaptive struct {
 	Strategy adapt.Strategy
+	Found    *adapt.Adaptation // what the search of few-shot found; nil for the other strategies
 
 	s      *Session
 	config adapt.Config
@@ -59,10 +61,12 @@ func (s *Session) Adaptive(strategy adapt.Strategy) (*Adaptive, error) {
 		}
 	}
 	if strategy != adapt.StrategyNone && len(a.config.Experts) == 0 {
-		return nil, fmt.Errorf("model %s came with no expert to choose: want one trained for %s", s.Model.Name,
-			strings.Join(adapt.Labels()[:3], ", "))
+		return nil, s.noExperts()
 	}
-	if strategy == adapt.StrategyClassifier {
+	switch strategy {
+	case adapt.StrategyFewShot:
+		return nil, fmt.Errorf("strategy %s wants examples to adapt to", strategy)
+	case adapt.StrategyClassifier:
 		e, ok := experts[classifyTask]
 		if !ok {
 			return nil, fmt.Errorf("model %s came without a classifier: want an expert trained for the task %s",
@@ -75,6 +79,73 @@ func (s *Session) Adaptive(strategy adapt.Strategy) (*Adaptive, error) {
 
 // classifyTask is what a classifier expert is trained for.
 const classifyTask = "classify"
+
+// FewShot says which mixture is searched for: the one that answers a few examples best.
+type FewShot struct {
+	Shots  []adapt.Shot
+	Preset string // of the search: default, paper or released-code; "" is default
+	Seed   uint64
+	// OnGeneration, if set, hears how many generations are done, of at most how many, and what share
+	// of the shots the best mixture so far gets right.
+	OnGeneration func(done, most int, right float64)
+}
+
+// FewShot searches for a mixture of the model's experts for math, code and reasoning, and makes a
+// voice that answers everything with it. Found says what it is and what the search took.
+func (s *Session) FewShot(ctx context.Context, o FewShot) (*Adaptive, error) {
+	options, err := adapt.Preset(cmp.Or(o.Preset, "default"))
+	if err != nil {
+		return nil, err
+	}
+	options.CEM.Seed = o.Seed
+	if o.OnGeneration != nil {
+		options.OnGeneration = func(g adapt.Generation, _ adapt.Cost) {
+			o.OnGeneration(g.Index+1, options.CEM.Iterations, g.BestScore.Value)
+		}
+	}
+	a, err := s.Adaptive(adapt.StrategyNone)
+	if err != nil {
+		return nil, err
+	}
+	a.Strategy = adapt.StrategyFewShot
+	search := adapt.FewShot{Base: s.Model.LM}
+	for _, label := range adapt.Labels() {
+		if e, ok := a.config.Experts[label]; ok {
+			search.Experts = append(search.Experts, e)
+		}
+	}
+	if len(search.Experts) == 0 {
+		return nil, s.noExperts()
+	}
+	if search.Decomposition, err = s.Bases(ctx); err != nil {
+		return nil, err
+	}
+	if search.Answerer, err = s.answerer(); err != nil {
+		return nil, err
+	}
+	found, err := search.Run(ctx, o.Shots, options)
+	if err != nil {
+		return nil, err
+	}
+	a.Found = &found
+	a.config = adapt.Config{Strategy: adapt.StrategyFewShot, Alpha: found.Shares,
+		Mixture: adapt.Named{Name: sharesName(search.Experts, found.Shares), Expert: found.Expert}}
+	return a, nil
+}
+
+// sharesName writes a mixture as Mixture reads it: "math=0.72,code=0.1".
+func sharesName(experts []adapt.Named, shares map[string]float64) string {
+	var parts []string
+	for _, e := range experts {
+		parts = append(parts, fmt.Sprintf("%s=%.3g", e.Name, shares[e.Name]))
+	}
+	return strings.Join(parts, ",")
+}
+
+func (s *Session) noExperts() error {
+	return fmt.Errorf("model %s came with no expert to choose: want one trained for %s", s.Model.Name,
+		strings.Join(adapt.Labels()[:3], ", "))
+}
 
 // byTask finds the model's experts by the tasks that they were trained for. An expert that is
 // called like its task goes before others of the same task.
@@ -160,7 +231,7 @@ func (a *Adaptive) Evaluate(ctx context.Context, q Quiz, confusion *adapt.Confus
 	scores := make([]float64, len(items))
 	for i, it := range items {
 		scores[i] = q.Task.Score(it, results[i].Answer.Text)
-		if confusion != nil && a.config.Strategy != adapt.StrategyNone {
+		if confusion != nil && results[i].Label != "" {
 			confusion.Add(it.Label, results[i].Label)
 		}
 	}

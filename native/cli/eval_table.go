@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"transformer2/shared/adapt"
+	"transformer2/shared/engine"
+)
+
+// evalLine is the JSON of a measured accuracy.
+type evalLine struct {
+	Model    string     `json:"model"`
+	Task     string     `json:"task"`
+	Split    string     `json:"split"`
+	Expert   string     `json:"expert"`
+	N        int        `json:"n"`
+	Seed     uint64     `json:"seed"`
+	Accuracy float64    `json:"accuracy"`
+	CI95     [2]float64 `json:"ci95"` // Wilson's interval
+	// Gain is the accuracy above the first voice's on the same questions; not on its own line.
+	Gain     *float64    `json:"gain,omitempty"`
+	GainCI95 *[2]float64 `json:"gain_ci95,omitempty"` // of the mean of the paired differences
+	Against  string      `json:"against,omitempty"`   // whose accuracy the gain is above
+	// What few-shot found for the task, and what that took.
+	Alpha  map[string]float64 `json:"alpha,omitempty"`
+	Search *searchLine        `json:"search,omitempty"`
+}
+
+// evalTable gathers measured accuracies: a table at the end, or lines of JSON at once.
+type evalTable struct {
+	*app
+	model    string
+	names    []*candidate
+	rows     [][]string
+	pooled   []engine.Report // all tasks together, a candidate each
+	searches []string        // of few-shot, for people
+}
+
+// add notes the accuracy of a candidate, next to the first one's on the same questions.
+func (t *evalTable) add(c *candidate, r, first engine.Report, compare bool) {
+	l := evalLine{Model: t.model, Task: r.Task, Split: r.Split.String(), Expert: c.name, N: r.N,
+		Seed: r.Seed, Accuracy: r.Accuracy, CI95: r.CI95}
+	row := []string{r.Task, l.Split, c.name, fmt.Sprint(r.N), percent(r.Accuracy), interval(r.CI95), ""}
+	if compare {
+		gain, ci := engine.Gain(r, first)
+		l.Gain, l.GainCI95, l.Against = &gain, &ci, t.names[0].name
+		row[len(row)-1] = fmt.Sprintf("%+.1f %s", 100*gain, interval(ci))
+	}
+	if c.found != nil {
+		l.Alpha, l.Search = c.found.Shares, searchOf(c.found)
+		t.searches = append(t.searches, fmt.Sprintf("%s on %s: %s; %v", c.name, r.Task, shares(l.Alpha), l.Search))
+	}
+	if t.json {
+		t.print(l)
+	}
+	t.rows = append(t.rows, row)
+}
+
+// pool joins a task's reports with those of the tasks before.
+func (t *evalTable) pool(reports []engine.Report) {
+	for i, r := range reports {
+		if len(t.pooled) <= i {
+			t.pooled = append(t.pooled, engine.Report{})
+		}
+		t.pooled[i] = engine.Pool(t.pooled[i], r)
+	}
+}
+
+// confusionLine is the JSON of a strategy's first passes.
+type confusionLine struct {
+	Model     string                    `json:"model"`
+	Expert    string                    `json:"expert"`
+	N         int                       `json:"n"`
+	Right     float64                   `json:"right"`     // share of questions taken for what they are
+	Confusion map[string]map[string]int `json:"confusion"` // true kind, found kind
+}
+
+func (t *evalTable) flush() {
+	if t.json {
+		for _, c := range t.names {
+			if c.confusion.Total() > 0 {
+				t.print(t.confusionOf(c))
+			}
+		}
+		return
+	}
+	out := look(t.out)
+	if len(t.rows) > 0 {
+		out.table([]string{"task", "split", "expert", ">n", ">accuracy", "95%", "points above " + t.names[0].name}, t.rows)
+	}
+	for _, line := range t.searches {
+		out.line("%s", out.faint.Render(line))
+	}
+	for _, c := range t.names {
+		if c.confusion.Total() > 0 {
+			out.line("\n%s %s of %d questions taken for what they are", out.title.Render(c.name+":"),
+				percent(c.confusion.Accuracy()), c.confusion.Total())
+			rows := c.confusion.Rows()
+			for i := range rows[0] {
+				if i > 0 {
+					rows[0][i] = ">" + rows[0][i]
+				}
+			}
+			out.table(rows[0], rows[1:])
+		}
+	}
+}
+
+func (t *evalTable) confusionOf(c *candidate) confusionLine {
+	l := confusionLine{Model: t.model, Expert: c.name, N: c.confusion.Total(), Right: c.confusion.Accuracy(),
+		Confusion: map[string]map[string]int{}}
+	for _, gold := range adapt.Labels() {
+		l.Confusion[gold] = map[string]int{}
+		for _, found := range adapt.Labels() {
+			l.Confusion[gold][found] = c.confusion.Count(gold, found)
+		}
+	}
+	return l
+}
+
+// shares writes α by expert: "code 0.10, math 0.72".
+func shares(alpha map[string]float64) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(alpha)) {
+		parts = append(parts, fmt.Sprintf("%s %.2f", name, alpha[name]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func interval(ci [2]float64) string { return fmt.Sprintf("[%.1f, %.1f]", 100*ci[0], 100*ci[1]) }
