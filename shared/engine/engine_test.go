@@ -144,7 +144,7 @@ func TestTextIsTheTokens(t *testing.T) {
 		var streamed, pieces strings.Builder
 		a := generate(t, s, engine.Base(), engine.Request{Prompt: "Say é and 日本!", MaxTokens: 30, Seed: seed,
 			Sampling: sample.Params{Temperature: 1.5},
-			OnText: func(text string) { streamed.WriteString(text) }})
+			OnText:   func(text string) { streamed.WriteString(text) }})
 		for _, token := range a.Tokens {
 			pieces.WriteString(token.Text)
 		}
