@@ -20,6 +20,7 @@ func BenchmarkFoldedUse(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer f.Close()
+	use(b, f, es[1])
 	for i := 0; b.Loop(); i++ {
 		if err := f.Use(es[i%2]); err != nil {
 			b.Fatal(err)
@@ -36,6 +37,7 @@ func BenchmarkProjectedSet(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer p.Close()
+	set(b, p, 7, es[1])
 	for i := 0; b.Loop(); i++ {
 		if err := p.Set(7, es[i%2]); err != nil {
 			b.Fatal(err)
@@ -52,7 +54,7 @@ func BenchmarkAnswers(b *testing.B) {
 	for i := range es {
 		es[i] = expert(b, d, "all", uint64(i), 0.1)
 	}
-	for _, c := range []struct{ experts, each int }{{1, 1}, {1, 32}, {4, 8}, {32, 10}} {
+	for _, c := range []struct{ experts, each int }{{1, 1}, {1, 32}, {4, 1}, {4, 2}, {4, 4}, {4, 8}, {32, 10}} {
 		reqs := make([]llama.Request, c.experts*c.each)
 		for i := range reqs {
 			reqs[i] = llama.Request{Prompt: words(small, 60, uint64(i)), MaxTokens: 40,
@@ -89,20 +91,18 @@ func BenchmarkAnswers(b *testing.B) {
 				}
 			}
 		})
-		for _, rows := range []int{64, 256, 1024} {
-			b.Run(fmt.Sprintf("%s/projected%d", name, rows), func(b *testing.B) {
-				p, err := adapt.NewProjected(base, d, c.experts, adapt.ProjectedOptions{Rows: rows})
-				if err != nil {
+		b.Run(name+"/projected", func(b *testing.B) {
+			p, err := adapt.NewProjected(base, d, c.experts, adapt.ProjectedOptions{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer p.Close()
+			for b.Loop() {
+				if err := p.SetAll(es[:c.experts]); err != nil {
 					b.Fatal(err)
 				}
-				defer p.Close()
-				for b.Loop() {
-					if err := p.SetAll(es[:c.experts]); err != nil {
-						b.Fatal(err)
-					}
-					run(b, g, p.Model(), reqs)
-				}
-			})
-		}
+				run(b, g, p.Model(), reqs)
+			}
+		})
 	}
 }

@@ -63,8 +63,8 @@ func NewDispatcher(a *answer.Answerer, base *llama.Model, d *svf.Decomposition, 
 	if _, err := ParseStrategy(string(cfg.Strategy)); err != nil {
 		return nil, err
 	}
-	if f := cfg.Form; f != FormAuto && f != FormFolded && f != FormProjected {
-		return nil, fmt.Errorf("adapt: form %q, want %s or %s", f, FormFolded, FormProjected)
+	if err := cfg.Form.check(); err != nil {
+		return nil, err
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -79,7 +79,7 @@ type FewShot struct {
 	Base          *llama.Model
 	Decomposition *svf.Decomposition
 	Experts       []Named
-	Projection    ProjectedOptions
+	Form          Form             // in which members are scored
 	Now           func() time.Time // nil: time.Now
 }
 
@@ -110,7 +110,7 @@ func (f *FewShot) Run(ctx context.Context, shots []Shot, o FewShotOptions) (Adap
 	if err != nil {
 		return Adaptation{}, err
 	}
-	defer m.projected.Close()
+	defer m.close()
 	var a Adaptation
 	cem := m.o.CEM
 	cem.OnGeneration = m.observe(ctx, &a)
@@ -148,6 +148,8 @@ func (f *FewShot) prepare(shots []Shot, o FewShotOptions) (*mixtures, error) {
 		return nil, fmt.Errorf("adapt: few-shot search without experts")
 	case len(shots) == 0:
 		return nil, fmt.Errorf("adapt: few-shot search without shots")
+	case f.Form.check() != nil:
+		return nil, f.Form.check()
 	case !(o.Margin >= 0 && o.Margin <= 1):
 		return nil, fmt.Errorf("adapt: margin is %v of the shots, want 0 to 1", o.Margin)
 	case o.RawLogits && o.Simple:
@@ -180,7 +182,28 @@ func (f *FewShot) prepare(shots []Shot, o FewShotOptions) (*mixtures, error) {
 		m.Now = time.Now
 	}
 	m.start = m.Now()
-	var err error
-	m.projected, err = NewProjected(f.Base, f.Decomposition, o.CEM.Population, f.Projection)
-	return m, err
+	return m, m.open()
+}
+
+// foldedFrom is the number of shots from which a member's answers make a batch that is worth
+// folding for: then the products of the projected form cost more than small batches do.
+const foldedFrom = 8
+
+// open takes the memory for the answers.
+func (m *mixtures) open() (err error) {
+	if m.Form == FormFolded || m.Form == FormAuto && len(m.shots) >= foldedFrom {
+		m.folded, err = NewFolded(m.Base, m.Decomposition)
+		return err
+	}
+	m.projected, err = NewProjected(m.Base, m.Decomposition, m.o.CEM.Population, ProjectedOptions{})
+	return err
+}
+
+func (m *mixtures) close() {
+	if m.folded != nil {
+		m.folded.Close()
+	}
+	if m.projected != nil {
+		m.projected.Close()
+	}
 }

@@ -73,11 +73,12 @@ func needsBoth(t *testing.T) (*parrot, []*svf.Expert) {
 
 func TestFewShotFindsMixture(t *testing.T) {
 	p, experts := needsBoth(t)
-	for _, name := range []string{"default", "paper"} {
+	for _, name := range []string{"default", "paper"} { // 12 shots are folded, 4 projected
 		for _, perMatrix := range []bool{false, true} {
 			o := preset(t, name)
 			o.PerMatrix, o.CEM.Iterations, o.CEM.Target = perMatrix, 10, 1
-			a, err := p.fewShot(t, experts...).Run(t.Context(), shots(4, "QRS"), o)
+			a, err := p.fewShot(t, experts...).Run(t.Context(),
+				shots(map[bool]int{false: 4, true: 12}[perMatrix], "QRS"), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,13 +138,22 @@ func TestMembersAreScoredAsTheirMixtures(t *testing.T) {
 			return 0
 		}
 	}
-	o := preset(t, "paper")
-	o.CEM.Iterations, o.CEM.Population = 1, 8
-	a, err := p.fewShot(t, experts...).Run(t.Context(), half, o)
-	if err != nil {
-		t.Fatal(err)
+	for _, form := range []adapt.Form{adapt.FormAuto, adapt.FormFolded, adapt.FormProjected} {
+		o := preset(t, "paper")
+		o.CEM.Iterations, o.CEM.Population = 1, 8
+		f := p.fewShot(t, experts...)
+		f.Form = form
+		a, err := f.Run(t.Context(), half, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkScores(t, p, experts, a.Search.Generations[0])
 	}
-	g := a.Search.Generations[0]
+}
+
+// checkScores asks each member's mixture on its own.
+func checkScores(t *testing.T, p *parrot, experts []*svf.Expert, g adapt.Generation) {
+	t.Helper()
 	for i, alpha := range g.Members {
 		mix, err := svf.Mix(experts, svf.PerExpert(alpha...))
 		if err != nil {
@@ -336,6 +346,7 @@ func TestFewShotRefuses(t *testing.T) {
 		"margin":          func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.Margin = math.NaN() },
 		"question \"?\" ": func(_ *adapt.FewShot, o *adapt.FewShotOptions, s *[]adapt.Shot) { o.Held = (*s)[:1] },
 		"question \"??\"": func(_ *adapt.FewShot, o *adapt.FewShotOptions, s *[]adapt.Shot) { o.Fresh = (*s)[1:] },
+		"form":            func(f *adapt.FewShot, _ *adapt.FewShotOptions, _ *[]adapt.Shot) { f.Form = "sideways" },
 		"simple":          func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.RawLogits = true },
 		"population":      func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.CEM.Population = 1 << 20 },
 	} {

@@ -22,7 +22,8 @@ type mixtures struct {
 	names     []string       // of the matrices that any of them adapts
 	shots     []Shot
 	simple    [][]float32
-	projected *Projected
+	projected *Projected // one of them is nil
+	folded    *Folded
 	known     map[string]Score // of members on the shots; answers are greedy, so once is enough
 	start     time.Time
 	answered  int
@@ -102,7 +103,6 @@ func (m *mixtures) score(ctx context.Context, members [][]float32) ([]Score, err
 	if m.err != nil { // scoring on Held failed after the last generation
 		return nil, m.err
 	}
-	scores := make([]Score, len(members))
 	var fresh []int // members that have to be asked
 	pending := map[string]bool{}
 	for i, alpha := range members {
@@ -112,16 +112,14 @@ func (m *mixtures) score(ctx context.Context, members [][]float32) ([]Score, err
 			}
 		}
 	}
-	for lo := 0; lo < len(fresh); lo += m.projected.Seqs() {
-		part := fresh[lo:min(lo+m.projected.Seqs(), len(fresh))]
-		got, err := m.ask(ctx, pick(members, part), m.shots)
-		if err != nil {
-			return nil, err
-		}
-		for j, i := range part {
-			m.known[key(members[i])] = got[j]
-		}
+	got, err := m.ask(ctx, pick(members, fresh), m.shots)
+	if err != nil {
+		return nil, err
 	}
+	for j, i := range fresh {
+		m.known[key(members[i])] = got[j]
+	}
+	scores := make([]Score, len(members))
 	for i, alpha := range members {
 		scores[i] = m.known[key(alpha)]
 	}
@@ -148,64 +146,104 @@ func key(alpha []float32) string {
 	return string(b)
 }
 
-// ask puts all shots to all members in one batch, each member a z of its own. A member that cannot
-// be mixed is worth −Inf.
+// ask scores members on shots, whatever is known of them. A member that cannot be mixed is worth
+// −Inf.
 func (m *mixtures) ask(ctx context.Context, members [][]float32, shots []Shot) ([]Score, error) {
 	scores := make([]Score, len(members))
-	experts := make([]*svf.Expert, len(members))
-	var questions []answer.Question
-	var sure []float64 // of each question, Σ of its answer's log-probabilities
+	var experts []*svf.Expert
+	var who []int // the members that they are
 	for i, alpha := range members {
 		mix, err := m.mix(alpha)
 		if err != nil {
 			scores[i] = Score{math.Inf(-1), math.Inf(-1)}
 			continue
 		}
-		experts[i] = mix
-		for _, s := range shots {
-			q := s.Question
-			q.Seq, q.Sampling, q.OnToken = i, sample.Params{}, nil
-			questions = append(questions, q)
-		}
+		experts, who = append(experts, mix), append(who, i)
 	}
-	sure = make([]float64, len(questions))
-	if m.ties() {
-		for i := range questions {
-			questions[i].OnToken = func(id int32, logits []float32) bool {
-				sure[i] += llama.LogProb(logits, id)
-				return true
-			}
-		}
-	}
-	if err := m.projected.SetAll(experts); err != nil {
-		return nil, err
-	}
-	answers, err := m.Answerer.Answer(ctx, m.projected.Model(), questions)
+	replies, err := m.put(ctx, experts, shots)
 	if err != nil {
 		return nil, err
 	}
-	m.answered += len(answers)
-	for at, i := 0, 0; i < len(members); i++ {
-		if experts[i] != nil {
-			scores[i] = judge(shots, answers[at:], sure[at:])
-			at += len(shots)
-		}
+	m.answered += len(replies)
+	for j, i := range who {
+		scores[i] = judge(shots, replies[j*len(shots):])
 	}
 	return scores, nil
 }
 
-// judge scores one member's answers to the shots.
-func judge(shots []Shot, answers []answer.Answer, sure []float64) Score {
+// reply is an answer and the log-probabilities of its tokens, summed.
+type reply struct {
+	answer.Answer
+	sure float64
+}
+
+// put has each expert answer each shot; expert i's answer to shot j is reply i·len(shots)+j.
+func (m *mixtures) put(ctx context.Context, experts []*svf.Expert, shots []Shot) ([]reply, error) {
+	replies := make([]reply, 0, len(experts)*len(shots))
+	if m.folded != nil {
+		for _, e := range experts {
+			if err := m.folded.Use(e); err != nil {
+				return nil, err
+			}
+			got, err := m.batch(ctx, m.folded.Model(), 1, shots)
+			if err != nil {
+				return nil, err
+			}
+			replies = append(replies, got...)
+		}
+		return replies, nil
+	}
+	for part := range slices.Chunk(experts, m.projected.Seqs()) {
+		if err := m.projected.SetAll(part); err != nil {
+			return nil, err
+		}
+		got, err := m.batch(ctx, m.projected.Model(), len(part), shots)
+		if err != nil {
+			return nil, err
+		}
+		replies = append(replies, got...)
+	}
+	return replies, nil
+}
+
+// batch asks all shots of each of n sequences, greedily.
+func (m *mixtures) batch(ctx context.Context, model *llama.Model, n int, shots []Shot) (
+	[]reply, error) {
+	replies := make([]reply, n*len(shots))
+	questions := make([]answer.Question, n*len(shots))
+	for i := range questions {
+		q := shots[i%len(shots)].Question
+		q.Seq, q.Sampling, q.OnToken = i/len(shots), sample.Params{}, nil
+		if m.ties() {
+			q.OnToken = func(id int32, logits []float32) bool {
+				replies[i].sure += llama.LogProb(logits, id)
+				return true
+			}
+		}
+		questions[i] = q
+	}
+	answers, err := m.Answerer.Answer(ctx, model, questions)
+	if err != nil {
+		return nil, err
+	}
+	for i, a := range answers {
+		replies[i].Answer = a
+	}
+	return replies, nil
+}
+
+// judge scores one member's replies, of which the first are to the shots.
+func judge(shots []Shot, replies []reply) Score {
 	var sum, likely, right float64
 	for i, s := range shots {
-		v := s.Score(answers[i].Text)
+		v := s.Score(replies[i].Text)
 		sum += v
 		if v > 0 {
-			tokens := float64(len(answers[i].Tokens))
-			if answers[i].Closed {
+			tokens := float64(len(replies[i].Tokens))
+			if replies[i].Closed {
 				tokens++ // the closing one was judged too
 			}
-			likely += v * sure[i] / max(tokens, 1)
+			likely += v * replies[i].sure / max(tokens, 1)
 			right += v
 		}
 	}
@@ -276,23 +314,17 @@ func (m *mixtures) retry(ctx context.Context, a *Adaptation) ([]float32, error) 
 	if m.o.CEM.Deploy == DeployMean {
 		candidates = append(candidates, a.Search.Mean)
 	}
-	best := -1 // in candidates and in a.Retried
-	for lo := 0; lo < len(candidates); lo += m.projected.Seqs() {
-		part := candidates[lo:min(lo+m.projected.Seqs(), len(candidates))]
-		scores, err := m.ask(ctx, part, m.o.Fresh)
-		if err != nil {
-			return m.choose(a), err
-		}
-		for i, s := range scores {
-			a.Retried = append(a.Retried, Retry{Alpha: part[i], Shots: m.known[key(part[i])],
-				Fresh: s.Value})
-			if best < 0 || s.Value > a.Retried[best].Fresh {
-				best = lo + i
-			}
-		}
+	scores, err := m.ask(ctx, candidates, m.o.Fresh)
+	if err != nil || len(scores) == 0 {
+		return m.choose(a), err
 	}
-	if best < 0 {
-		return m.choose(a), nil
+	best := 0
+	for i, s := range scores {
+		a.Retried = append(a.Retried, Retry{Alpha: candidates[i],
+			Shots: m.known[key(candidates[i])], Fresh: s.Value})
+		if s.Value > scores[best].Value {
+			best = i
+		}
 	}
 	a.Score = a.Retried[best].Shots
 	return candidates[best], nil

@@ -204,8 +204,9 @@ func (p *Dispatcher) sideBySide(ctx context.Context, questions []answer.Question
 }
 
 // projectedBelow is the mean number of questions an expert below which a batch of several experts
-// is faster in projected form.
-const projectedBelow = 4
+// is faster in projected form. Measured on one core with a model of 1.3 M parameters, four experts
+// with 1, 2, 4 questions each: folded 72, 82, 111 ms, projected 47, 90, 132 ms.
+const projectedBelow = 2
 
 func (p *Dispatcher) useProjected(groups [][]int, questions int) bool {
 	if p.cfg.Form != FormAuto {

@@ -55,10 +55,20 @@ func Labels() []string {
 type Form string
 
 const (
-	FormAuto      Form = ""          // whichever is faster
+	// FormAuto is projected for batches of few questions an expert and folded for others, by what
+	// was measured on processors (BenchmarkAnswers). Where a batch costs what one question costs,
+	// as on a GPU, projected is worth naming for larger ones.
+	FormAuto      Form = ""
 	FormFolded    Form = "folded"    // W' is computed, an expert at a time answers
 	FormProjected Form = "projected" // the activations are turned, experts answer side by side
 )
+
+func (f Form) check() error {
+	if f != FormAuto && f != FormFolded && f != FormProjected {
+		return fmt.Errorf("adapt: form %q, want %s or %s", f, FormFolded, FormProjected)
+	}
+	return nil
+}
 
 // BaseName is what a Result calls the base model.
 const BaseName = "base"
