@@ -10,7 +10,7 @@ var loops = form{
 	name:        "loops",
 	tile:        tileLoops(false),
 	tileRow:     tileLoops(true),
-	panelF32:    []panelFunc[float32]{nil, panelF32Loop},
+	panelF32:    panelsOf(tileLoops(true)),
 	panelF16:    []panelFunc[uint16]{nil, panelF16Loop},
 	panelBF16:   []panelFunc[uint16]{nil, panelBF16Loop},
 	widenF16:    widenF16Loop,
@@ -124,15 +124,22 @@ func eachPanel[T float32 | uint16](k int, x *float32, w *T, ldw, panels int, y *
 	}
 }
 
-func panelF32Loop(k int, x *float32, _ int, w *float32, ldw, panels int, y *float32, _ int,
-	acc int, mask uint32) {
-	eachPanel(k, x, w, ldw, panels, y, acc, mask, func(sum *[nr]float32, w, x []float32) {
-		for l, xl := range x {
-			for j, v := range (*[nr]float32)(w[l*nr:]) {
-				sum[j] += xl * v
+// panelsOf are the panelFuncs of f32 by tileRows: a panel is the packed operand of a tile.
+func panelsOf(tileRow []gemmFunc) []panelFunc[float32] {
+	fs := make([]panelFunc[float32], len(tileRow))
+	for rows := 1; rows < len(fs); rows++ {
+		fs[rows] = func(k int, x *float32, ldx int, w *float32, ldw, panels int, y *float32,
+			ldy int, acc int, mask uint32) {
+			for q := range panels {
+				m := uint32(allColumns)
+				if q == panels-1 {
+					m = mask
+				}
+				tileRow[rows](k, x, ldx, at(w, q*ldw), nr, at(y, q*nr), ldy, acc, m)
 			}
 		}
-	})
+	}
+	return fs
 }
 
 func panelF16Loop(k int, x *float32, _ int, w *uint16, ldw, panels int, y *float32, _ int,

@@ -59,16 +59,14 @@ func (t *matmulTask) run(w *worker, lo, hi int) {
 	for item := lo; item < hi; item++ {
 		i0, g := item/t.groups*t.block, item%t.groups*groupPanels
 		rows, panels := min(t.block, t.rows-i0), min(groupPanels, t.w.panels()-g)
-		switch t.w.t {
-		case compute.F32:
-			at := g * t.w.in * nr
-			panelRows(t, w.d.f.panelF32, t.w.f[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
-		case compute.F16:
-			at := g * t.w.in * nr
-			panelRows(t, w.d.f.panelF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
-		case compute.BF16:
-			at := g * t.w.in * nr
-			panelRows(t, w.d.f.panelBF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
+		f, at := w.d.f, g*t.w.in*nr
+		switch {
+		case t.w.t == compute.F32:
+			panelRows(t, f.panelF32, t.w.f[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
+		case t.w.t == compute.F16 && (rows == 1 || len(f.panelF16) > 2):
+			panelRows(t, f.panelF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
+		case t.w.t == compute.BF16 && (rows == 1 || len(f.panelBF16) > 2):
+			panelRows(t, f.panelBF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
 		default:
 			for p := g; p < g+panels; p++ {
 				t.widened(w, i0, rows, p)
@@ -77,7 +75,7 @@ func (t *matmulTask) run(w *worker, lo, hi int) {
 	}
 }
 
-// widened multiplies rows with a panel of Q8 that is widened into a buffer, a part at a time.
+// widened multiplies rows with a panel that is widened into a buffer, a part at a time.
 func (t *matmulTask) widened(w *worker, i0, rows, p int) {
 	const part = 4 * q8Block // of the inputs: 16 KiB
 	buf := w.scratch(slotA, part*nr)

@@ -15,7 +15,7 @@ import (
 const widest = 16
 
 // at16 is the numbers from p[i] on; the caller knows that a vector of them is there.
-func at16(p *float32, i int) []float32 { return unsafe.Slice(at(p, i), widest) }
+func at16(p *float32, i int) []float32 { return (*[widest]float32)(unsafe.Pointer(at(p, i)))[:] }
 
 // load and store move one vector at p[i].
 func load(p *float32, i int) simd.Float32s { return simd.LoadFloat32s(at16(p, i)) }
@@ -133,50 +133,6 @@ func maxSimd(x []float32) float32 {
 	return max(m, maxLoop(lanes[:w]), maxLoop(lanes[widest:widest+w]), maxLoop(x[i:]))
 }
 
-// Constants of expv: 2^n·2^f with n = round(x·log2 e); ln 2 in two parts, and the polynomial of
-// Cephes' expf on |r| ≤ ln2/2, relative error 2e-7.
-const (
-	expLow, expHigh = -87.3, 88.7 // below exp is 0, above it is +Inf (from 88.4 on)
-	log2e           = 1.44269504088896341
-	ln2High         = 0.693359375
-	ln2Low          = -2.12194440e-4
-	expMagic        = 12582912 + 127 // 1.5·2^23: adding it rounds; its low bits are n + 127
-)
-
-// expv is exp of each lane.
-func expv(x simd.Float32s) simd.Float32s {
-	low := simd.BroadcastFloat32s(expLow)
-	zero := x.Less(low)
-	x = x.Max(low).Min(simd.BroadcastFloat32s(expHigh))
-	magic := simd.BroadcastFloat32s(expMagic)
-	t := x.MulAdd(simd.BroadcastFloat32s(log2e), magic)
-	n := t.Sub(magic)
-	r := n.MulAdd(simd.BroadcastFloat32s(-ln2High), x)
-	r = n.MulAdd(simd.BroadcastFloat32s(-ln2Low), r)
-	p := simd.BroadcastFloat32s(1.9875691500e-4)
-	p = p.MulAdd(r, simd.BroadcastFloat32s(1.3981999507e-3))
-	p = p.MulAdd(r, simd.BroadcastFloat32s(8.3334519073e-3))
-	p = p.MulAdd(r, simd.BroadcastFloat32s(4.1665795894e-2))
-	p = p.MulAdd(r, simd.BroadcastFloat32s(1.6666665459e-1))
-	p = p.MulAdd(r, simd.BroadcastFloat32s(5.0000001201e-1))
-	p = p.MulAdd(r.Mul(r), r).Add(simd.BroadcastFloat32s(1))
-	y := p.Mul(t.ToBits().ShiftAllLeft(23).BitsToFloat32())
-	return simd.Float32s{}.IfElse(zero, y)
-}
-
-func expSumSimd(y, x []float32, m float32) float32 {
-	n, w := len(y), simd.Float32s{}.Len()
-	yp, xp, mv := unsafe.SliceData(y), unsafe.SliceData(x), simd.BroadcastFloat32s(m)
-	var s simd.Float32s
-	i := 0
-	for ; i <= n-w; i += w {
-		e := expv(load(xp, i).Sub(mv))
-		store(yp, i, e)
-		s = s.Add(e)
-	}
-	return sum(s) + expSumLoop(y[i:], x[i:], m)
-}
-
 func dotsSimd(y, q, k []float32, stride int) {
 	for j := range y {
 		y[j] = dotSimd(q, k[j*stride:])
@@ -214,66 +170,6 @@ func softmaxGradSimd(d, p []float32, mean, scale float32) {
 	softmaxGradLoop(d[i:], p[i:], mean, scale)
 }
 
-func sumExpSimd(x []float32, m float32) float32 {
-	n, w := len(x), simd.Float32s{}.Len()
-	xp, mv := unsafe.SliceData(x), simd.BroadcastFloat32s(m)
-	var s simd.Float32s
-	i := 0
-	for ; i <= n-w; i += w {
-		s = s.Add(expv(load(xp, i).Sub(mv)))
-	}
-	return sum(s) + sumExpLoop(x[i:], m)
-}
-
-func expScaleSimd(y, x []float32, m, s float32) {
-	n, w := len(y), simd.Float32s{}.Len()
-	yp, xp := unsafe.SliceData(y), unsafe.SliceData(x)
-	mv, sv := simd.BroadcastFloat32s(m), simd.BroadcastFloat32s(s)
-	i := 0
-	for ; i <= n-w; i += w {
-		store(yp, i, expv(load(xp, i).Sub(mv)).Mul(sv))
-	}
-	expScaleLoop(y[i:], x[i:], m, s)
-}
-
-func expAddSimd(y, x []float32, m, s float32) {
-	n, w := len(y), simd.Float32s{}.Len()
-	yp, xp := unsafe.SliceData(y), unsafe.SliceData(x)
-	mv, sv := simd.BroadcastFloat32s(m), simd.BroadcastFloat32s(s)
-	i := 0
-	for ; i <= n-w; i += w {
-		store(yp, i, expv(load(xp, i).Sub(mv)).MulAdd(sv, load(yp, i)))
-	}
-	expAddLoop(y[i:], x[i:], m, s)
-}
-
-func klSimd(x, r []float32, lx, lr float32) float32 {
-	n, w := len(x), simd.Float32s{}.Len()
-	xp, rp := unsafe.SliceData(x), unsafe.SliceData(r)
-	lxv, lrv := simd.BroadcastFloat32s(lx), simd.BroadcastFloat32s(lr)
-	var s simd.Float32s
-	i := 0
-	for ; i <= n-w; i += w {
-		lp := load(xp, i).Sub(lxv)
-		s = expv(lp).MulAdd(lp.Sub(load(rp, i).Sub(lrv)), s)
-	}
-	return sum(s) + klLoop(x[i:], r[i:], lx, lr)
-}
-
-func klGradSimd(d, x, r []float32, lx, lr, wt, kl float32) {
-	n, w := len(d), simd.Float32s{}.Len()
-	dp, xp, rp := unsafe.SliceData(d), unsafe.SliceData(x), unsafe.SliceData(r)
-	lxv, lrv := simd.BroadcastFloat32s(lx), simd.BroadcastFloat32s(lr)
-	wv, klv := simd.BroadcastFloat32s(wt), simd.BroadcastFloat32s(kl)
-	i := 0
-	for ; i <= n-w; i += w {
-		lp := load(xp, i).Sub(lxv)
-		g := lp.Sub(load(rp, i).Sub(lrv)).Sub(klv).Mul(expv(lp))
-		store(dp, i, g.MulAdd(wv, load(dp, i)))
-	}
-	klGradLoop(d[i:], x[i:], r[i:], lx, lr, wt, kl)
-}
-
 func ropeSimd(x, cs []float32, half int, sign float32) {
 	w := simd.Float32s{}.Len()
 	if half%w != 0 {
@@ -302,39 +198,6 @@ func rmsGradSimd(dx []float32, r float32, dy, g []float32, c float32, x []float3
 		store(dp, i, load(dp, i).Add(u))
 	}
 	rmsGradLoop(dx[i:], r, dy[i:], g[i:], c, x[i:])
-}
-
-// sigmoid is 1/(1+exp(−a)).
-func sigmoid(a simd.Float32s) simd.Float32s {
-	one := simd.BroadcastFloat32s(1)
-	return one.Div(one.Add(expv(a.Neg())))
-}
-
-func swigluSimd(y, gate, up []float32) {
-	n, w := len(y), simd.Float32s{}.Len()
-	yp, gp, up0 := unsafe.SliceData(y), unsafe.SliceData(gate), unsafe.SliceData(up)
-	i := 0
-	for ; i <= n-w; i += w {
-		a := load(gp, i)
-		store(yp, i, a.Mul(sigmoid(a)).Mul(load(up0, i)))
-	}
-	swigluLoop(y[i:], gate[i:], up[i:])
-}
-
-func swigluGradSimd(dgate, dup, dy, gate, up []float32) {
-	n, w := len(dgate), simd.Float32s{}.Len()
-	dg, du, dp := unsafe.SliceData(dgate), unsafe.SliceData(dup), unsafe.SliceData(dy)
-	gp, up0 := unsafe.SliceData(gate), unsafe.SliceData(up)
-	one := simd.BroadcastFloat32s(1)
-	i := 0
-	for ; i <= n-w; i += w {
-		a, u, g := load(gp, i), load(up0, i), load(dp, i)
-		s := sigmoid(a)
-		gs := g.Mul(s)
-		store(dg, i, gs.Mul(u).Mul(a.MulAdd(one.Sub(s), one)))
-		store(du, i, gs.Mul(a))
-	}
-	swigluGradLoop(dgate[i:], dup[i:], dy[i:], gate[i:], up[i:])
 }
 
 func adamwSimd(p, g, m, v []float32, s *adamScalars) {
@@ -366,6 +229,11 @@ func simdForms() []*form {
 	}
 	f := loops
 	f.name = "simd"
+	f.tile, f.tileRow = simdTiles(false), simdTiles(true)
+	f.panelF32 = panelsOf(f.tileRow)
+	f.panelF16 = []panelFunc[uint16]{nil, panelF16Simd}
+	f.panelBF16 = []panelFunc[uint16]{nil, panelBF16Simd}
+	f.widenF16, f.widenBF16, f.widenQ8 = widenF16Simd, widenBF16Simd, widenQ8Simd
 	f.dot, f.dot3, f.add, f.axpy = dotSimd, dot3Simd, addSimd, axpySimd
 	f.scale, f.mulScale, f.mulAcc = scaleSimd, mulScaleSimd, mulAccSimd
 	f.max, f.expSum, f.sumExp = maxSimd, expSumSimd, sumExpSimd
