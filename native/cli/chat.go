@@ -199,11 +199,14 @@ func (c *chat) answer(ctx context.Context, prompt string, interrupts <-chan os.S
 	if !c.json {
 		r.OnText = func(text string) { fmt.Fprint(c.out.w, c.out.text(text)) }
 	}
-	answer, err := c.say(ctx, r)
+	answer, note, err := c.say(ctx, r)
 	if c.json && len(answer.Tokens) > 0 {
 		c.print(lineOf(prompt, answer))
 	} else if len(answer.Tokens) > 0 {
 		c.out.line("")
+	}
+	if note != "" {
+		c.note("%s", note)
 	}
 	if errors.Is(err, context.Canceled) {
 		c.note("stopped")
@@ -220,16 +223,18 @@ func (c *chat) answer(ctx context.Context, prompt string, interrupts <-chan os.S
 	return nil
 }
 
-// say answers as whoever is chosen; an adaptive voice looks at the prompt alone.
-func (c *chat) say(ctx context.Context, r engine.Request) (engine.Answer, error) {
+// say answers as whoever is chosen; an adaptive voice looks at the prompt alone. note tells what it
+// found.
+func (c *chat) say(ctx context.Context, r engine.Request) (answer engine.Answer, note string, err error) {
 	if c.auto == nil {
-		return c.s.Generate(ctx, c.voice, r)
+		answer, err = c.s.Generate(ctx, c.voice, r)
+		return answer, "", err
 	}
 	found, err := c.auto.Answer(ctx, r)
 	if err == nil {
-		defer c.note("%s", describeFound(found))
+		note = describeFound(found)
 	}
-	return found.Answer, err
+	return found.Answer, note, err
 }
 
 // command does what a line with a / says.

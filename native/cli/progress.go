@@ -35,10 +35,26 @@ func (a *app) run(ctx context.Context, t train.Trainer, dir *runDir, o train.Opt
 		done()
 	}
 	if err != nil && ctx.Err() != nil {
-		fmt.Fprintf(a.err, "stopped after step %d of %d; the same command goes on from there\n", p.Step, o.Steps)
+		return &stopped{p.Step, o.Steps, err}
 	}
 	return err
 }
+
+// stopped is a training that was interrupted.
+type stopped struct {
+	step, steps int
+	err         error // the interruption, joined with what went wrong in saving
+}
+
+func (s *stopped) Error() string {
+	text := fmt.Sprintf("interrupted after step %d of %d", s.step, s.steps)
+	if both, ok := s.err.(interface{ Unwrap() []error }); ok && len(both.Unwrap()) > 1 {
+		return fmt.Sprintf("%s, and its state was not saved: %v", text, both.Unwrap()[1])
+	}
+	return text + "; the same command goes on from there"
+}
+
+func (s *stopped) Unwrap() error { return s.err }
 
 // bar shows a progress bar with the latest numbers and the time that is left.
 func (a *app) bar(steps int) (report func(train.Event), done func()) {

@@ -55,7 +55,11 @@ func Run(args []string, in io.Reader, out, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(stderr, "t2: interrupted")
+		text := "interrupted"
+		if s := (*stopped)(nil); errors.As(err, &s) {
+			text = s.Error()
+		}
+		fmt.Fprintf(stderr, "t2: %s\n", text)
 		return exitInterrupt
 	default:
 		fmt.Fprintf(stderr, "t2: %v\n", err)
