@@ -18,6 +18,7 @@ var (
 	f32  = dtype{"F32", "*float32", 4}
 	f16  = dtype{"F16", "*uint16", 2}
 	bf16 = dtype{"BF16", "*uint16", 2}
+	q8   = dtype{"Q8", "*byte", 1}
 )
 
 // rowBytes is the size of one row of a panel, 32 numbers.
@@ -31,6 +32,12 @@ func emitPanel(g *gen) {
 		for mr := 1; mr <= maxMRY; mr++ {
 			emitPanelFunc(newPanel(g, t, mr, false))
 		}
+	}
+	for mr := 1; mr <= maxPanelQ8Z; mr++ {
+		emitPanelFunc(newPanel(g, q8, mr, true))
+	}
+	for mr := 1; mr <= maxPanelQ8Y; mr++ {
+		emitPanelFunc(newPanel(g, q8, mr, false))
 	}
 }
 
@@ -60,7 +67,7 @@ func newPanel(g *gen, t dtype, mr int, z bool) *panel {
 	isa := "Y"
 	if z {
 		isa = "Z"
-	} else if mr > 2 {
+	} else if mr > 2 && t != q8 {
 		p.passes = 2
 	}
 	p.name = fmt.Sprintf("panel%s%s%d", t.name, isa, mr)
@@ -73,16 +80,19 @@ func (p *panel) together() int {
 	switch {
 	case p.z && p.mr == 1:
 		return 4
-	case p.z && p.mr <= 3, p.mr == 1:
+	case p.z && p.mr <= 3, p.mr == 1 && p.t != q8:
 		return 2
 	}
 	return 1
 }
 
 func (p *panel) doc() []string {
-	col := "j"
-	if p.t == bf16 {
-		col = "order(j)"
+	number := "w[q*ldw+32*p+j]"
+	switch p.t {
+	case bf16:
+		number = "w[q*ldw+32*p+order(j)]"
+	case q8:
+		number = "w(q,p,j)"
 	}
 	doc := []string{
 		fmt.Sprintf("%s is, for q < panels, i < %d and j < 32 (in the last panel where mask", p.name,
@@ -90,11 +100,14 @@ func (p *panel) doc() []string {
 		"has bit j),",
 		"",
 		"\ts := 0, or y[i*ldy+32*q+j] if acc != 0",
-		"\tfor p := range k { s = fma(x[i*ldx+p], w[q*ldw+32*p+" + col + "], s) }",
+		"\tfor p := range k { s = fma(x[i*ldx+p], " + number + ", s) }",
 		"\ty[i*ldy+32*q+j] = s",
 	}
 	if p.t == bf16 {
 		doc = append(doc, "", "order(j) = 2*j for j < 16, 2*(j-16)+1 above.")
+	}
+	if p.t == q8 {
+		doc = append(doc, "", "w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.")
 	}
 	return doc
 }
@@ -167,6 +180,16 @@ func (p *panel) group(label string, np int) {
 	p.initSums(label, acc, sums, np)
 	p.Load(p.Param("x"), p.x)
 	p.Load(p.Param("k"), p.k)
+	if p.t == q8 {
+		p.sumQ8(label, np, sums)
+	} else {
+		p.sum(label, np, sums)
+	}
+	p.storeSums(label, sums, np)
+}
+
+// sum is the loop over k.
+func (p *panel) sum(label string, np int, sums func(q, i int) []reg.VecVirtual) {
 	next, third := p.GP64(), p.GP64()
 	p.MOVQ(p.w, next)
 	if p.passes == 2 {
@@ -192,7 +215,6 @@ func (p *panel) group(label string, np int) {
 			p.ADDQ(U32(uint32(p.t.rowBytes()*n)), third)
 		}
 	})
-	p.storeSums(label, sums, np)
 }
 
 func (p *panel) regs(n int) []reg.VecVirtual {

@@ -641,3 +641,135 @@ func panelBF16Y5(k int, x *float32, ldx int, w *uint16, ldw int, panels int, y *
 //
 //go:noescape
 func panelBF16Y6(k int, x *float32, ldx int, w *uint16, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ8Z1 is, for q < panels, i < 1 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ8Z1(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ8Z2 is, for q < panels, i < 2 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ8Z2(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ8Z3 is, for q < panels, i < 3 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ8Z3(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ8Z4 is, for q < panels, i < 4 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ8Z4(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ8Z5 is, for q < panels, i < 5 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ8Z5(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ8Z6 is, for q < panels, i < 6 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ8Z6(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ8Z7 is, for q < panels, i < 7 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ8Z7(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ8Z8 is, for q < panels, i < 8 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ8Z8(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ8Y1 is, for q < panels, i < 1 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ8Y1(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ8Y2 is, for q < panels, i < 2 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ8Y2(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ8Y3 is, for q < panels, i < 3 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ8Y3(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)

@@ -12,8 +12,9 @@ package x86
 // same bits for any mr, and the same as that of a GEMM over the widened panel.
 //
 // w(o, j) is w[o+j] in F32 and F16. In BF16 columns j and j+16 are neighbours, so that one 32-bit
-// word holds both: w(o, j) is w[o+2*j] for j < 16 and w[o+2*(j-16)+1] above.
-type PanelFunc[T float32 | uint16] func(k int, x *float32, ldx int, w *T, ldw, panels int,
+// word holds both: w(o, j) is w[o+2*j] for j < 16 and w[o+2*(j-16)+1] above. Q8 is laid out as
+// Q8Func says; its ldw counts bytes, k is a multiple of 32, and w is what WidenQ8 makes of it.
+type PanelFunc[T float32 | uint16 | byte] func(k int, x *float32, ldx int, w *T, ldw, panels int,
 	y *float32, ldy int, acc int, mask uint32)
 
 // The kernels for mr rows are at index mr. F16 in the Y form needs F16C.
@@ -34,4 +35,7 @@ var (
 		panelBF16Z14}
 	PanelBF16Y = [MaxRowsY + 1]PanelFunc[uint16]{nil,
 		panelBF16Y1, panelBF16Y2, panelBF16Y3, panelBF16Y4, panelBF16Y5, panelBF16Y6}
+	PanelQ8Z = [...]PanelFunc[byte]{nil,
+		panelQ8Z1, panelQ8Z2, panelQ8Z3, panelQ8Z4, panelQ8Z5, panelQ8Z6, panelQ8Z7, panelQ8Z8}
+	PanelQ8Y = [...]PanelFunc[byte]{nil, panelQ8Y1, panelQ8Y2, panelQ8Y3}
 )
