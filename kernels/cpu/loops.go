@@ -105,23 +105,23 @@ func storeRow(c *float32, sum *[nr]float32, mask uint32) {
 	}
 }
 
-// eachPanel runs one row of a panelFunc with f adding panel w [k][nr] times x to the sums.
-func eachPanel[T float32 | uint16](k int, x *float32, w *T, ldw, panels int, y *float32,
-	acc int, mask uint32, f func(sum *[nr]float32, w []T, x []float32)) {
-	xs := unsafe.Slice(x, k)
-	for q := range panels {
-		m := uint32(allColumns)
-		if q == panels-1 {
-			m = mask
-		}
-		var sum [nr]float32
-		if acc != 0 {
-			loadRow(&sum, at(y, q*nr), m)
-		}
-		f(&sum, unsafe.Slice((*T)(unsafe.Add(unsafe.Pointer(w), q*ldw*int(unsafe.Sizeof(*w)))),
-			k*nr), xs)
-		storeRow(at(y, q*nr), &sum, m)
+// panelSums and storePanel begin and end one panel of a panelFunc of one row.
+func panelSums(sum *[nr]float32, y *float32, q, panels, acc int, mask uint32) {
+	*sum = [nr]float32{}
+	if acc != 0 {
+		loadRow(sum, at(y, q*nr), panelMask(q, panels, mask))
 	}
+}
+
+func storePanel(y *float32, sum *[nr]float32, q, panels int, mask uint32) {
+	storeRow(at(y, q*nr), sum, panelMask(q, panels, mask))
+}
+
+func panelMask(q, panels int, mask uint32) uint32 {
+	if q == panels-1 {
+		return mask
+	}
+	return allColumns
 }
 
 // panelsOf are the panelFuncs of f32 by tileRows: a panel is the packed operand of a tile.
@@ -131,11 +131,8 @@ func panelsOf(tileRow []gemmFunc) []panelFunc[float32] {
 		fs[rows] = func(k int, x *float32, ldx int, w *float32, ldw, panels int, y *float32,
 			ldy int, acc int, mask uint32) {
 			for q := range panels {
-				m := uint32(allColumns)
-				if q == panels-1 {
-					m = mask
-				}
-				tileRow[rows](k, x, ldx, at(w, q*ldw), nr, at(y, q*nr), ldy, acc, m)
+				tileRow[rows](k, x, ldx, at(w, q*ldw), nr, at(y, q*nr), ldy, acc,
+					panelMask(q, panels, mask))
 			}
 		}
 	}
@@ -144,26 +141,34 @@ func panelsOf(tileRow []gemmFunc) []panelFunc[float32] {
 
 func panelF16Loop(k int, x *float32, _ int, w *uint16, ldw, panels int, y *float32, _ int,
 	acc int, mask uint32) {
-	eachPanel(k, x, w, ldw, panels, y, acc, mask, func(sum *[nr]float32, w []uint16, x []float32) {
-		for l, xl := range x {
-			for j, v := range (*[nr]uint16)(w[l*nr:]) {
+	ws := unsafe.Slice(w, (panels-1)*ldw+k*nr)
+	for q := range panels {
+		var sum [nr]float32
+		panelSums(&sum, y, q, panels, acc, mask)
+		for l, xl := range unsafe.Slice(x, k) {
+			for j, v := range (*[nr]uint16)(ws[q*ldw+l*nr:]) {
 				sum[j] += xl * fromF16(v)
 			}
 		}
-	})
+		storePanel(y, &sum, q, panels, mask)
+	}
 }
 
 func panelBF16Loop(k int, x *float32, _ int, w *uint16, ldw, panels int, y *float32, _ int,
 	acc int, mask uint32) {
-	eachPanel(k, x, w, ldw, panels, y, acc, mask, func(sum *[nr]float32, w []uint16, x []float32) {
-		for l, xl := range x {
-			row := (*[nr]uint16)(w[l*nr:])
+	ws := unsafe.Slice(w, (panels-1)*ldw+k*nr)
+	for q := range panels {
+		var sum [nr]float32
+		panelSums(&sum, y, q, panels, acc, mask)
+		for l, xl := range unsafe.Slice(x, k) {
+			row := (*[nr]uint16)(ws[q*ldw+l*nr:])
 			for j := range nr / 2 {
 				sum[j] += xl * fromBF16(row[2*j])
 				sum[j+nr/2] += xl * fromBF16(row[2*j+1])
 			}
 		}
-	})
+		storePanel(y, &sum, q, panels, mask)
+	}
 }
 
 func widenF16Loop(dst []float32, w []uint16) {

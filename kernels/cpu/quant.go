@@ -123,10 +123,6 @@ func q8Loop(blocks int, x *byte, _ int, w *byte, panels int, y *float32, _ int, 
 				sum[j] += float32(s) * (xScale * wScale)
 			}
 		}
-		m := uint32(allColumns)
-		if q == panels-1 {
-			m = mask
-		}
-		storeRow(at(y, q*nr), &sum, m)
+		storePanel(y, &sum, q, panels, mask)
 	}
 }

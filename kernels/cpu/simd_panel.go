@@ -9,12 +9,24 @@ import (
 
 func panelF16Simd(k int, x *float32, _ int, w *uint16, ldw, panels int, y *float32, _ int,
 	acc int, mask uint32) {
-	eachPanel(k, x, w, ldw, panels, y, acc, mask, f16Row)
+	ws, xs := unsafe.Slice(w, (panels-1)*ldw+k*nr), unsafe.Slice(x, k)
+	for q := range panels {
+		var sum [nr]float32
+		panelSums(&sum, y, q, panels, acc, mask)
+		f16Row(&sum, ws[q*ldw:q*ldw+k*nr], xs)
+		storePanel(y, &sum, q, panels, mask)
+	}
 }
 
 func panelBF16Simd(k int, x *float32, _ int, w *uint16, ldw, panels int, y *float32, _ int,
 	acc int, mask uint32) {
-	eachPanel(k, x, w, ldw, panels, y, acc, mask, bf16Row)
+	ws, xs := unsafe.Slice(w, (panels-1)*ldw+k*nr), unsafe.Slice(x, k)
+	for q := range panels {
+		var sum [nr]float32
+		panelSums(&sum, y, q, panels, acc, mask)
+		bf16Row(&sum, ws[q*ldw:q*ldw+k*nr], xs)
+		storePanel(y, &sum, q, panels, mask)
+	}
 }
 
 // f16Row adds panel w [len(x)][32] times x to sums: a word is columns 2j and 2j+1, which are summed
