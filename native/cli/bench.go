@@ -1,56 +1,33 @@
 package cli
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"transformer2/kernels/cpu"
+	"transformer2/native/bench"
+	"transformer2/shared/zoo"
 )
 
-// A figure is something that was measured, next to what it is measured against.
-type figure struct {
-	Name    string   `json:"name"`
-	Value   float64  `json:"value"`
-	Unit    string   `json:"unit"`
-	Against string   `json:"against"` // a peer with its value, or a bound; "" where there is none
-	Ratio   *float64 `json:"ratio"`   // value over the peer's or the bound; null where there is none
-}
-
-// against adds the peer or the bound.
-func (f figure) against(what string, value float64) figure {
-	ratio := f.Value / value
-	f.Against, f.Ratio = fmt.Sprintf("%s %.4g %s", what, value, f.Unit), &ratio
-	return f
-}
-
-// benchmark measures one or several figures.
-type benchmark struct {
-	name, about string
-	run         func(ctx context.Context, b *bench) ([]figure, error)
-}
-
-// benchmarks are all of them, in the order in which they run.
-var benchmarks = []benchmark{
-	{"decode", "tokens/s of the model, one thread, and where the time goes", benchDecode},
-	{"switch", "making the model an expert: projected and folded", benchSwitch},
-	{"memory", "resident memory of t2 generate", benchMemory},
-}
-
-// bench is what benchmarks need.
-type bench struct {
-	*app
+// benchFlags are `t2 bench`'s.
+type benchFlags struct {
 	model string
-	quick bool // a first look: short runs, rough numbers
+	only  []string
+	quick bool
 }
 
 func (a *app) benchCmd() *cobra.Command {
-	b := bench{app: a}
-	var only []string
+	var f benchFlags
 	var list []string
-	for _, m := range benchmarks {
-		list = append(list, fmt.Sprintf("  %-10s %s", m.name, m.about))
+	for _, b := range bench.All() {
+		list = append(list, fmt.Sprintf("  %-10s %s", b.Name, b.Doc))
+		if b.Needs != "" {
+			list = append(list, fmt.Sprintf("  %-10s   against Debian's %s", "", b.Needs))
+		}
 	}
 	cmd := &cobra.Command{
 		Use:   "bench",
@@ -59,62 +36,81 @@ func (a *app) benchCmd() *cobra.Command {
 
 ` + strings.Join(list, "\n") + `
 
-Compare ratios, not absolute numbers: both sides of a ratio were measured in this run, or one of them
-is a bound. With --json a line a figure: {"name","value","unit","against","ratio"}; against is "" and
-ratio null where a figure stands alone.`,
-		Example: "  t2 bench\n  t2 bench --only decode --only switch --json",
+Read the ratios: both sides of one were measured in this run, in turns, or one of them is a bound. A
+peer that is not installed leaves its figure without a ratio.
+
+With --json a line a figure: {"name","value","unit","against","ratio"}, where it applies with
+"want", what the ratio should be, and "note"; against is "" and ratio null where a figure stands alone.`,
+		Example: "  t2 bench\n  t2 bench --only decode --only switch --json\n  t2 bench --quick",
 		Args:    noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range only {
-				if err := knownBenchmark(name); err != nil {
-					return err
+			for _, name := range f.only {
+				if !slices.Contains(bench.Names(), name) {
+					return fmt.Errorf("unknown benchmark %q%s; want one of: %s", name, meant(name, bench.Names()),
+						strings.Join(bench.Names(), " "))
 				}
 			}
-			return b.all(cmd.Context(), only)
+			return a.bench(cmd, f)
 		},
 	}
-	modelFlag(cmd, &b.model)
-	cmd.Flags().StringArrayVar(&only, "only", nil, "a benchmark of the list above; may be given several times")
-	cmd.Flags().BoolVar(&b.quick, "quick", false, "short runs and rough numbers")
+	modelFlag(cmd, &f.model)
+	cmd.Flags().StringArrayVar(&f.only, "only", nil, "a benchmark of the list above; may be given several times")
+	cmd.Flags().BoolVar(&f.quick, "quick", false, "short runs and rough numbers")
 	return cmd
 }
 
-func knownBenchmark(name string) error {
-	var known []string
-	for _, m := range benchmarks {
-		known = append(known, m.name)
+func (a *app) bench(cmd *cobra.Command, f benchFlags) error {
+	env := bench.Env{Device: cpu.Options{Threads: a.threads, Form: a.form()}, Ref: f.model, Quick: f.quick,
+		Progress: func(what string) { a.note("measuring %s", what) }}
+	// A build that ships no model measures random weights of the usual shape.
+	if cmd.Flags().Changed("model") || slices.Contains(zoo.Names(), zoo.Default) {
+		var err error
+		if env.Model, err = modelSource(f.model); err != nil {
+			return err
+		}
 	}
-	if slices.Contains(known, name) {
-		return nil
+	out := look(a.out)
+	missed, first := 0, true
+	err := bench.Run(cmd.Context(), env, f.only, func(g bench.Figure) {
+		if met, judged := g.Met(); judged && !met {
+			missed++
+		}
+		if a.json {
+			a.print(g)
+			return
+		}
+		if first {
+			out.line("%s", out.faint.Render(fmt.Sprintf(benchRow, "figure", "value", "", "ratio", "want", "against")))
+			first = false
+		}
+		out.figure(g)
+	})
+	if err == nil && !a.json && missed > 0 {
+		out.line("\n%d figures are not what they should be", missed)
 	}
-	return fmt.Errorf("unknown benchmark %q%s; want one of: %s", name, meant(name, known),
-		strings.Join(known, " "))
+	return errors.Join(err, cmd.Context().Err())
 }
 
-func (b *bench) all(ctx context.Context, only []string) error {
-	out := look(b.out)
-	if !b.json {
-		out.line("%s", out.faint.Render(fmt.Sprintf("%-44s %12s %-9s %7s  %s", "figure", "value", "", "ratio", "against")))
+// benchRow is a line of the table.
+const benchRow = "%-52s %10s %-9s %6s %-7s %s"
+
+func (u *ui) figure(g bench.Figure) {
+	ratio := ""
+	if g.Ratio != 0 {
+		ratio = fmt.Sprintf("%6.2f", g.Ratio)
 	}
-	for _, m := range benchmarks {
-		if len(only) > 0 && !slices.Contains(only, m.name) {
-			continue
+	if met, judged := g.Met(); judged {
+		style := u.bad
+		if met {
+			style = u.good
 		}
-		figures, err := m.run(ctx, b)
-		if err != nil {
-			return fmt.Errorf("benchmark %s: %w", m.name, err)
-		}
-		for _, f := range figures {
-			if b.json {
-				b.print(f)
-				continue
-			}
-			ratio := ""
-			if f.Ratio != nil {
-				ratio = fmt.Sprintf("%.3g", *f.Ratio)
-			}
-			out.line("%-44s %12.5g %-9s %7s  %s", f.Name, f.Value, f.Unit, ratio, f.Against)
-		}
+		ratio = style.Render(ratio)
+	} else {
+		ratio = fmt.Sprintf("%6s", ratio)
 	}
-	return nil
+	against := g.Opponent()
+	if g.Note != "" {
+		against = strings.TrimPrefix(against+"; "+g.Note, "; ")
+	}
+	u.line("%-52s %10.4g %-9s %s %-7s %s", g.Name, g.Value, g.Unit, ratio, g.Want, against)
 }

@@ -93,9 +93,13 @@ func (d *demo) heading(format string, args ...any) {
 
 // say prints a paragraph.
 func (d *demo) say(format string, args ...any) {
-	d.out.line("%s", fold(fmt.Sprintf(format, args...), min(d.out.width, plainWidth)))
-	d.pause(1200 * time.Millisecond)
+	text := fmt.Sprintf(format, args...)
+	d.out.line("%s", fold(text, min(d.out.width, plainWidth)))
+	d.pause(time.Duration(len(strings.Fields(text))) * perWord)
 }
+
+// perWord is how long a word takes to read.
+const perWord = 200 * time.Millisecond
 
 // pause waits where a person is watching.
 func (d *demo) pause(t time.Duration) {

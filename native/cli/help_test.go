@@ -31,11 +31,14 @@ var tinyConfig = llama.Config{Vocab: 400, Dim: 32, Hidden: 48, Layers: 2, Heads:
 // tinyExperts are named after what the two-pass adaptation looks for.
 var tinyExperts = []string{"classify", "code", "math", "reasoning"}
 
+// runAsT2 tells the test binary that it was started as t2.
+const runAsT2 = "T2_RUN"
+
 // tiny and other are the directories of two models of the same shape.
 var tiny, other string
 
 func TestMain(m *testing.M) {
-	if os.Getenv(runAsT2) != "" { // t2 bench starts its own binary
+	if os.Getenv(runAsT2) != "" { // t2 bench starts its own executable
 		os.Exit(Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(func() int {

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime/pprof"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -62,7 +63,7 @@ func Run(args []string, in io.Reader, out, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "t2: %s\n", text)
 		return exitInterrupt
 	default:
-		fmt.Fprintf(stderr, "t2: %v\n", err)
+		fmt.Fprintf(stderr, "t2: %s\n", strings.ReplaceAll(err.Error(), "\n", "; ")) // several that were joined
 		return exitError
 	}
 }

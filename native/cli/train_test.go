@@ -72,7 +72,7 @@ func TestPretrain(t *testing.T) {
 		t.Errorf("%v", events)
 	}
 	ok(t, "generate", "--model", dir, "--prompt", "x", "--max-tokens", "2")
-	refused(t, t2("", "pretrain", "--out", t.TempDir(), "--heads", "3", "--dim", "16"), "head_dim")
+	refused(t, t2("", "pretrain", "--out", t.TempDir(), "--heads", "3", "--dim", "16"), "num_attention_heads 3")
 }
 
 // interrupter presses Ctrl-C when something is written to it for the first time.

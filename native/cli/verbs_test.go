@@ -287,8 +287,9 @@ func TestBench(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a process")
 	}
+	t.Setenv(runAsT2, "1") // for the process that is started
 	all := lines(t, ok(t, "bench", "--model", tiny, "--json", "--quick", "--only", "decode", "--only", "switch",
-		"--only", "memory"), "name value unit against ratio")
+		"--only", "memory"), "name value unit against ratio want? note?")
 	if len(all) < 4 {
 		t.Fatalf("%d figures", len(all))
 	}
