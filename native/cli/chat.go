@@ -147,7 +147,8 @@ func (c *chat) loop(ctx context.Context, lines <-chan string, interrupts <-chan 
 				return nil
 			}
 		case <-interrupts:
-			c.note("\nCtrl-D or /quit leaves")
+			c.out.line("")
+			c.note("Ctrl-D or /quit leaves")
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -42,6 +42,7 @@ with a line a step, and at the end the model: config.json, tokenizer.json, model
 With --json a line a step and an evaluation: {"kind","step","steps","seconds","metrics","best"}.`,
 		Example: `  t2 pretrain --out runs/mine --steps 5000
   t2 pretrain --out runs/tiny --dim 64 --hidden 192 --layers 3 --steps 500
+  t2 generate --model runs/tiny/best.safetensors "What does the kafin eat?"
   t2 generate --model runs/tiny "What does the kafin eat?"`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.pretrain(cmd.Context(), f) },
@@ -108,13 +109,14 @@ func (a *app) pretrain(ctx context.Context, f pretrainFlags) error {
 	if err != nil {
 		return err
 	}
+	// The shape goes first: with it best.safetensors can be looked at while the run goes on.
+	if err := dir.Create("config.json", cfg.Model.Write); err != nil {
+		return err
+	}
 	t.Probe = probe(tok)
 	fmt.Fprintf(a.err, "%s: %d parameters, %d tokens a step\n", dev.Name(), cfg.Model.NumParams(), f.batch)
 	err = a.run(ctx, t, dir, train.Options{Steps: f.steps, EvalEvery: f.evalEvery, SaveEvery: f.saveEvery})
 	if err != nil {
-		return err
-	}
-	if err := dir.Create("config.json", cfg.Model.Write); err != nil {
 		return err
 	}
 	return dir.Create("model.safetensors", func(w io.Writer) error { return llama.WriteWeights(w, t.Model()) })

@@ -152,13 +152,13 @@ func (a *app) counter(what string) (show func(done, total int), end func()) {
 		})
 		b.IncrBy(1)
 	}
-	return show, func() {
+	return show, sync.OnceFunc(func() {
 		once.Do(func() {})
 		if b != nil {
 			b.Abort(true) // questions that the context cut short were not counted
 		}
 		p.Wait()
-	}
+	})
 }
 
 // decomposing shows how the decomposition of a model goes, where it has to be computed.
@@ -170,6 +170,9 @@ func (a *app) decomposing() (report func(svf.Progress), end func()) {
 	return func(p svf.Progress) {
 		if !p.Cached {
 			show(p.Done, p.Total)
+		}
+		if p.Done == p.Total {
+			end() // before anything else is shown
 		}
 	}, end
 }

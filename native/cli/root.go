@@ -75,6 +75,9 @@ func (a *app) root() *cobra.Command {
 		Short: "Transformer²: language models that adapt themselves",
 		Long: `Transformer² adapts a language model to a task while it runs: every weight matrix is
 decomposed, W = U diag(σ) Vᵀ, and a small vector z rescales σ. One z is an expert for one task.`,
+		Example: `  t2 demo
+  t2 compare --expert math --prompt "Tom has 12 apples. Tom buys 7. How many apples does Tom have?"
+  t2 adapt --prompt "What does the kafin eat? (A) pilu (B) fenna (C) carra (D) lantis"`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          unknownVerb,

@@ -71,7 +71,9 @@ func TestPretrain(t *testing.T) {
 	if events := lines(t, out, eventFields); len(events) != 2 {
 		t.Errorf("%v", events)
 	}
-	ok(t, "generate", "--model", dir, "--prompt", "x", "--max-tokens", "2")
+	for _, model := range []string{dir, filepath.Join(dir, train.BestFile)} {
+		ok(t, "generate", "--model", model, "--prompt", "x", "--max-tokens", "2")
+	}
 	refused(t, t2("", "pretrain", "--out", t.TempDir(), "--heads", "3", "--dim", "16"), "num_attention_heads 3")
 }
 

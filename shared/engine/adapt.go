@@ -167,13 +167,10 @@ func (s *Session) byTask() (map[string]adapt.Named, error) {
 // Name is how the voice is called: "adapt:prompt".
 func (a *Adaptive) Name() string { return "adapt:" + string(a.Strategy) }
 
-// dispatcher makes what answers up to slots questions at once.
-func (a *Adaptive) dispatcher(ctx context.Context, slots int, probabilities bool) (*adapt.Dispatcher, error) {
+// dispatcher makes what adapts and answers, as many questions at once as the answerer does.
+func (a *Adaptive) dispatcher(ctx context.Context, answerer *answer.Answerer, probabilities bool) (
+	*adapt.Dispatcher, error) {
 	bases, err := a.s.Bases(ctx)
-	if err != nil {
-		return nil, err
-	}
-	answerer, err := answer.New(a.s.Model.LM, a.s.Model.Tok, slots)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +188,11 @@ func (a *Adaptive) Answer(ctx context.Context, r Request) (Adapted, error) {
 		return Adapted{}, err
 	}
 	if a.one == nil {
-		if a.one, err = a.dispatcher(ctx, 1, true); err != nil {
+		answerer, err := answer.New(a.s.Model.LM, a.s.Model.Tok, 1)
+		if err != nil {
+			return Adapted{}, err
+		}
+		if a.one, err = a.dispatcher(ctx, answerer, true); err != nil {
 			return Adapted{}, err
 		}
 	}
@@ -214,8 +215,11 @@ func (a *Adaptive) Answer(ctx context.Context, r Request) (Adapted, error) {
 func (a *Adaptive) Evaluate(ctx context.Context, q Quiz, confusion *adapt.Confusion,
 	progress func(done, total int)) (Report, error) {
 	if a.many == nil {
-		var err error
-		if a.many, err = a.dispatcher(ctx, evaluationSlots, false); err != nil {
+		answerer, err := a.s.answerer()
+		if err != nil {
+			return Report{}, err
+		}
+		if a.many, err = a.dispatcher(ctx, answerer, false); err != nil {
 			return Report{}, err
 		}
 	}
