@@ -28,7 +28,7 @@ type Config struct {
 	// Classify, if set, is a first pass of one's own: the label of each prompt. It takes the place
 	// of the model's in either strategy of two passes.
 	Classify func(ctx context.Context, prompts []string) ([]string, error)
-	// Probabilities asks for Result.Probabilities, which cost four short forward passes a question.
+	// Probabilities asks for Result.Probabilities, which cost the first pass's prompt once more.
 	Probabilities bool
 	Form          Form             // of the second pass
 	Now           func() time.Time // nil: time.Now

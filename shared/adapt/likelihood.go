@@ -8,19 +8,17 @@ import (
 	"transformer2/shared/llama"
 )
 
-// continuation is a sequence of tokens whose part from from on is to be judged.
-type continuation struct {
-	tokens []int32
-	from   int // ≥ 1
-}
-
-// likelihood computes log p(tokens[from:] | tokens[:from]) by teacher forcing, many sequences in a
-// batch.
+// likelihood computes how probable given endings are after given prompts, by teacher forcing:
+//
+//	log π(y|x) = Σₜ log π(y[t] | x, y[<t])
+//
+// Each prompt is read once; its keys and values stay in the cache while one ending after another
+// takes the rows behind them.
 type likelihood struct {
 	m       *llama.Model
 	ws      *llama.Workspace
-	maxRows int
-	rows    compute.Ints   // [n] batch rows that predict a judged token
+	cache   *llama.Cache   // one slot of likelihoodRows tokens, which all sequences share
+	rows    compute.Ints   // [n] rows of a batch whose next token is judged
 	targets compute.Ints   // [n] these tokens
 	hidden  compute.Tensor // [n C]
 	logits  compute.Tensor // [n V]
@@ -28,7 +26,8 @@ type likelihood struct {
 	batch   llama.Batch
 }
 
-// The sizes of a likelihood: rows of a forward pass, and rows of logits at once.
+// The sizes of a likelihood: rows of a forward pass and of the cache, rows of logits at once. They
+// bound a prompt, so that a model with a long context does not need the memory of it here.
 const (
 	likelihoodRows = 1024
 	judgedRows     = 256
@@ -36,7 +35,7 @@ const (
 
 // newLikelihood makes room for models of m's shape.
 func newLikelihood(m *llama.Model) (*likelihood, error) {
-	l := &likelihood{m: m, maxRows: max(likelihoodRows, m.Context)}
+	l := &likelihood{m: m}
 	var err error
 	tensor := func(rows, cols int) (t compute.Tensor) {
 		if err == nil {
@@ -50,7 +49,9 @@ func newLikelihood(m *llama.Model) (*likelihood, error) {
 		}
 		return x
 	}
-	l.ws, err = m.NewWorkspace(l.maxRows, false)
+	if l.cache, err = m.NewCache(1, likelihoodRows); err == nil {
+		l.ws, err = m.NewWorkspace(likelihoodRows, false)
+	}
 	l.rows, l.targets = ints(judgedRows), ints(judgedRows)
 	l.hidden, l.logits = tensor(judgedRows, m.Dim), tensor(judgedRows, m.Vocab)
 	l.lp = tensor(judgedRows, 1)
@@ -60,25 +61,35 @@ func newLikelihood(m *llama.Model) (*likelihood, error) {
 	return l, nil
 }
 
-// of judges every continuation under m. Each must fit the context.
-func (l *likelihood) of(ctx context.Context, m *llama.Model, cs []continuation) ([]float64, error) {
-	sums := make([]float64, len(cs))
-	for lo := 0; lo < len(cs); {
+// room is the length that a prompt with its longest ending may have.
+func (l *likelihood) room() int { return min(likelihoodRows, l.m.Context) }
+
+// of is log π(ending|prompt) under m, a row a prompt and a column an ending. No ending is empty, and
+// each prompt with its longest ending must have room.
+func (l *likelihood) of(ctx context.Context, m *llama.Model, prompts, endings [][]int32) (
+	[][]float64, error) {
+	sums := make([][]float64, len(prompts))
+	for i := range sums {
+		sums[i] = make([]float64, len(endings))
+	}
+	longest := 0
+	for _, e := range endings {
+		longest = max(longest, len(e))
+	}
+	for lo := 0; lo < len(prompts); {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		l.batch.Reset()
-		hi := lo
-		for hi < len(cs) && len(l.batch.Tokens)+len(cs[hi].tokens) <= l.maxRows {
-			l.batch.Append(cs[hi].tokens, 0)
+		hi, rows := lo, 0
+		for hi < len(prompts) && rows+len(prompts[hi])+longest <= likelihoodRows {
+			rows += len(prompts[hi]) + longest
 			hi++
 		}
 		if hi == lo {
-			panic(fmt.Sprintf("adapt: a sequence of %d tokens, want at most %d",
-				len(cs[lo].tokens), l.maxRows))
+			panic(fmt.Sprintf("adapt: a prompt of %d tokens and an ending of %d, want at most %d",
+				len(prompts[lo]), longest, likelihoodRows))
 		}
-		m.Forward(l.ws, &l.batch, nil)
-		if err := l.sum(sums[lo:hi], m, cs[lo:hi]); err != nil {
+		if err := l.part(m, sums[lo:hi], prompts[lo:hi], endings, longest); err != nil {
 			return nil, err
 		}
 		lo = hi
@@ -86,19 +97,67 @@ func (l *likelihood) of(ctx context.Context, m *llama.Model, cs []continuation) 
 	return sums, nil
 }
 
-// sum adds up the log-probabilities of the judged tokens of the last forward pass, which held cs.
-func (l *likelihood) sum(sums []float64, m *llama.Model, cs []continuation) error {
-	var rows, targets []int32
-	var owner []int
-	at := 0
-	for i, c := range cs {
-		for j := c.from; j < len(c.tokens); j++ {
-			rows = append(rows, int32(at+j-1)) // the row before predicts the token
-			targets = append(targets, c.tokens[j])
-			owner = append(owner, i)
-		}
-		at += len(c.tokens)
+// part is of, for prompts that fit the cache.
+func (l *likelihood) part(m *llama.Model, sums [][]float64, prompts, endings [][]int32,
+	longest int) error {
+	l.batch.Reset()
+	base := make([]int32, len(prompts)) // of each sequence's rows in the cache
+	last := make([]int32, len(prompts)) // row of each prompt's last token in the batch
+	next := int32(0)
+	for i, p := range prompts {
+		base[i] = next
+		l.append(base[i], 0, p)
+		last[i] = int32(len(l.batch.Tokens) - 1)
+		next += int32(len(p) + longest)
 	}
+	m.Forward(l.ws, &l.batch, l.cache)
+	for k, ending := range endings { // their first tokens, before the next pass takes the rows
+		targets := make([]int32, len(prompts))
+		for i := range targets {
+			targets[i] = ending[0]
+		}
+		err := l.judge(m, last, targets, func(i int, lp float64) { sums[i][k] += lp })
+		if err != nil {
+			return err
+		}
+	}
+	for k, ending := range endings {
+		if len(ending) == 1 {
+			continue
+		}
+		l.batch.Reset()
+		var rows, targets []int32
+		for i, p := range prompts {
+			l.append(base[i], len(p), ending[:len(ending)-1])
+			for _, next := range ending[1:] {
+				rows, targets = append(rows, int32(len(rows))), append(targets, next)
+			}
+		}
+		m.Forward(l.ws, &l.batch, l.cache)
+		err := l.judge(m, rows, targets, func(i int, lp float64) {
+			sums[i/(len(ending)-1)][k] += lp
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// append adds tokens to the batch, at positions from pos on of the sequence whose rows in the cache
+// begin at base.
+func (l *likelihood) append(base int32, pos int, tokens []int32) {
+	b := &l.batch
+	for i, id := range tokens {
+		p := int32(pos + i)
+		b.Tokens, b.Pos, b.Seq = append(b.Tokens, id), append(b.Pos, p), append(b.Seq, 0)
+		b.Spans = append(b.Spans, base, base+p+1)
+		b.Rows = append(b.Rows, base+p)
+	}
+}
+
+// judge calls emit with log π(targets[i]) at row rows[i] of the last forward pass.
+func (l *likelihood) judge(m *llama.Model, rows, targets []int32, emit func(i int, lp float64)) error {
 	host := make([]float32, judgedRows)
 	for lo := 0; lo < len(rows); lo += judgedRows {
 		n := min(judgedRows, len(rows)-lo)
@@ -113,13 +172,13 @@ func (l *likelihood) sum(sums []float64, m *llama.Model, cs []continuation) erro
 			return err
 		}
 		for i, v := range host[:n] {
-			sums[owner[lo+i]] += float64(v)
+			emit(lo+i, float64(v))
 		}
 	}
 	return nil
 }
 
-// free gives back what the package took itself; the workspace stays with the device.
+// free gives back what the package took itself; workspace and cache stay with the device.
 func (l *likelihood) free() {
 	dev := l.m.Dev
 	for _, t := range []*compute.Tensor{&l.hidden, &l.logits, &l.lp} {

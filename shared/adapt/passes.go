@@ -97,38 +97,32 @@ func (p *Dispatcher) probabilities(ctx context.Context, m *llama.Model, asked []
 		}
 	}
 	labels := Labels()
-	var cs []continuation
+	endings, longest := make([][]int32, len(labels)), 0
+	for k, label := range labels {
+		endings[k] = p.answers.Tok.Encode(`\boxed{` + label + `}`)
+		longest = max(longest, len(endings[k]))
+	}
 	found := make([]map[string]float64, len(asked))
+	var prompts [][]int32
+	var who []int // whose they are
 	for j, q := range asked {
 		prompt, err := p.answers.Tokens(q)
 		if err != nil {
 			return nil, err
 		}
-		mine := make([]continuation, len(labels))
-		fits := true
-		for k, label := range labels {
-			tokens := append([]int32(nil), prompt...)
-			tokens = p.answers.Tok.AppendEncode(tokens, `\boxed{`+label+`}`)
-			mine[k] = continuation{tokens: tokens, from: len(prompt)}
-			fits = fits && len(tokens) <= p.base.Context
-		}
-		if fits {
-			found[j] = make(map[string]float64, len(labels))
-			cs = append(cs, mine...)
+		if len(prompt)+longest <= p.judge.room() {
+			prompts, who = append(prompts, prompt), append(who, j)
 		}
 	}
-	lps, err := p.judge.of(ctx, m, cs)
+	lps, err := p.judge.of(ctx, m, prompts, endings)
 	if err != nil {
 		return nil, err
 	}
-	for _, probs := range found {
-		if probs == nil {
-			continue
+	for i, j := range who {
+		found[j] = make(map[string]float64, len(labels))
+		for k, v := range softmax(lps[i]) {
+			found[j][labels[k]] = v
 		}
-		for k, v := range softmax(lps[:len(labels)]) {
-			probs[labels[k]] = v
-		}
-		lps = lps[len(labels):]
 	}
 	return found, nil
 }
