@@ -140,15 +140,15 @@ func (t *gemmTask) run(w *worker, lo, hi int) {
 // tiles computes rows [i0, i0+block) of panels [q0, q1).
 func (t *gemmTask) tiles(w *worker, i0, q0, q1 int) {
 	f, rows := w.d.f, min(t.block, t.m-i0)
-	a0, lda := at(unsafe.SliceData(t.a), i0*t.lda), t.lda
+	a0 := at(unsafe.SliceData(t.a), i0*t.lda)
 	for k := 0; k == 0 || k < t.k; k += kBlock {
 		kc, acc := min(kBlock, t.k-k), 0
 		if t.acc || k > 0 {
 			acc = 1
 		}
-		a := at(a0, k)
-		if t.lda%aliasing == 0 && (q1-q0) > 1 {
-			a, lda = compact(w, slotA, t.a[i0*t.lda+k:], t.lda, rows, kc)
+		a, lda := at(a0, k), t.lda
+		if lda%aliasing == 0 && q1-q0 > 1 {
+			a, lda = compact(w, slotA, t.a[i0*t.lda+k:], lda, rows, kc)
 		}
 		for q := q0; q < q1; q++ {
 			b := at(unsafe.SliceData(t.b), (q*t.ldb+k)*nr)
@@ -166,7 +166,7 @@ const aliasing = 512
 
 // compact copies rows [rows n] to a distance that does not alias.
 func compact(w *worker, slot int, a []float32, lda, rows, n int) (*float32, int) {
-	ld := n + 16
+	ld := n + cacheLine/4
 	buf := w.scratch(slot, rows*ld+nr)
 	for i := range rows {
 		copy(buf[i*ld:i*ld+n], a[i*lda:])

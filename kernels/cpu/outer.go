@@ -6,8 +6,8 @@ import "unsafe"
 // the tokens of a batch. A product of few outputs is cut along k into chunks whose partial results
 // are added in order; the cut depends on the shapes only.
 //
-// An item is (chunk, row block, column block): it copies its parts of A and B into strips and
-// panels, a block of k at a time, and runs the tiles over them.
+// An item is (chunk, row block, column block). It copies its parts of A and B row by row, a block
+// of k at a time, to where rows do not alias; the tiles need them in no other order.
 type outerTask struct {
 	m, n, k    int
 	a, b, c    []float32
