@@ -22,7 +22,7 @@ type adaptLine struct {
 	Tokens        int                `json:"tokens"`
 	Strategy      string             `json:"strategy"`
 	Alpha         map[string]float64 `json:"alpha"`         // share of each expert; {} is the base
-	Probabilities map[string]float64 `json:"probabilities"` // of each task; null where there was no first pass
+	Probabilities map[string]float64 `json:"probabilities"` // of each task; null without one
 	Search        *searchLine        `json:"search,omitempty"`
 }
 
@@ -43,8 +43,8 @@ func searchOf(found *adapt.Adaptation) *searchLine {
 }
 
 func (l *searchLine) String() string {
-	return fmt.Sprintf("searched %d generations, %d answers in %.1f s; %s of the examples right", l.Generations,
-		l.Answers, l.Seconds, percent(l.Right))
+	return fmt.Sprintf("searched %d generations, %d answers in %.1f s; %s of the examples right",
+		l.Generations, l.Answers, l.Seconds, percent(l.Right))
 }
 
 func (a *app) adaptCmd() *cobra.Command {
@@ -55,24 +55,24 @@ func (a *app) adaptCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "adapt [PROMPT]",
 		Short: "let the model read the prompt, pick its expert, and answer",
-		Long: `Answer in two passes. In the first the model reads the prompt and says what kind of question it is:
-math, code, reasoning or other. In the second the expert for that kind answers; other is the base,
-always. Strategies (--adapt):
+		Long: `Answer in two passes. In the first the model reads the prompt and says what kind of
+question it is: math, code, reasoning or other. In the second the expert for that kind answers;
+other is the base, always. Strategies (--adapt):
 
   prompt       the base model itself is asked
   classifier   an expert that was trained to tell is asked (the default, where the model has one)
-  few-shot     no first pass: the mixture z = 1 + Σ α(z − 1) that answers a few examples best is searched
-               for (cross-entropy method) and answers; an example's answer is right where it contains
-               the one that is written down. --save keeps the mixture as an expert.
+  few-shot     no first pass: the mixture z = 1 + Σ α(z − 1) that answers a few examples best is
+               searched for (cross-entropy method) and answers; an example's answer is right where
+               it contains the one that is written down. --save keeps the mixture as an expert.
   none         no first pass: the base answers
 
 With --json {"task","expert","pass1_ms","pass2_ms","text","prompt","tokens","strategy","alpha",
-"probabilities"}: what the first pass found, who answered, the time of each pass (with what it takes to
-make the expert's weights), the answer, the share of each expert in z, and the probability of each kind;
-for few-shot also "search":{"generations","answers","seconds","right"}.`,
-		Example: `  t2 adapt --prompt "Tom has 12 apples. Tom buys 7. How many apples does Tom have?"
+"probabilities"}: what the first pass found, who answered, the time of each pass (with what it takes
+to make the expert's weights), the answer, the share of each expert in z, and the probability of
+each kind; for few-shot also "search":{"generations","answers","seconds","right"}.`,
+		Example: `  t2 adapt --prompt "Tom has 12 apples. Tom buys 7. How many apples has Tom?"
   t2 adapt --adapt prompt "Write a function f(xs) to sort the list." --json
-  t2 adapt --adapt few-shot --shots math-hard:10 --prompt "Solve 3x + 4 = 19." --save mine.safetensors
+  t2 adapt --adapt few-shot --shots math-hard:10 "Solve 3x + 4 = 19." --save mine.safetensors
   t2 adapt --adapt few-shot --shots examples.jsonl --search paper --seed 3 "..."`,
 		RunE: func(cmd *cobra.Command, words []string) error {
 			if err := f.check(); err != nil {
@@ -88,14 +88,16 @@ for few-shot also "search":{"generations","answers","seconds","right"}.`,
 	}
 	modelFlag(cmd, &model)
 	f.add(cmd)
-	cmd.Flags().StringVar(&save, "save", "", "file for the mixture that few-shot finds; it must not be there yet")
+	cmd.Flags().StringVar(&save, "save", "", "file for the mixture that few-shot finds; it must "+
+		"not be there yet")
 	ask.add(cmd, true)
 	return cmd
 }
 
-func (a *app) adapt(cmd *cobra.Command, s *session, f adaptFlags, r engine.Request, save string) error {
+func (a *app) adapt(cmd *cobra.Command, s *session, f adaptFlags, r engine.Request,
+	save string) error {
 	if save != "" && f.strategy != string(adapt.StrategyFewShot) {
-		return errors.New("--save keeps the mixture that --adapt few-shot finds: there is none to keep")
+		return errors.New("--save keeps the mixture that --adapt few-shot finds, and nothing else")
 	}
 	if err := absent(save, false); err != nil {
 		return err
@@ -116,14 +118,15 @@ func (a *app) adapt(cmd *cobra.Command, s *session, f adaptFlags, r engine.Reque
 	}
 	if a.json {
 		a.print(adaptLine{Task: found.Task, Expert: found.Voice, Pass1: milliseconds(found.Pass1),
-			Pass2: milliseconds(found.Pass2), Text: found.Text, Prompt: r.Prompt, Tokens: len(found.Tokens),
-			Strategy: string(who.Strategy), Alpha: orEmpty(found.Alpha), Probabilities: found.Probabilities,
-			Search: searchOf(who.Found)})
+			Pass2: milliseconds(found.Pass2), Text: found.Text, Prompt: r.Prompt,
+			Tokens: len(found.Tokens), Strategy: string(who.Strategy), Alpha: orEmpty(found.Alpha),
+			Probabilities: found.Probabilities, Search: searchOf(who.Found)})
 		return nil
 	}
 	out := look(a.out)
 	if who.Found != nil {
-		out.line("%s %s\n", out.title.Render("search"), out.faint.Render(searchOf(who.Found).String()))
+		out.line("%s %s\n", out.title.Render("search"),
+			out.faint.Render(searchOf(who.Found).String()))
 	}
 	out.adapted(found)
 	return nil
@@ -142,7 +145,8 @@ func orEmpty(alpha map[string]float64) map[string]float64 {
 func (u *ui) adapted(found engine.Adapted) {
 	if found.Task != "" {
 		u.line("%s %s", u.title.Render("pass 1"), u.faint.Render(fmt.Sprintf(
-			"what kind of question is it? %s (%.1f ms)", u.text(found.Classification), milliseconds(found.Pass1))))
+			"what kind of question is it? %s (%.1f ms)", u.text(found.Classification),
+			milliseconds(found.Pass1))))
 		u.probabilities(found)
 		u.line("")
 	}
@@ -164,7 +168,8 @@ func (u *ui) probabilities(found engine.Adapted) {
 		if label == found.Task {
 			style = u.name
 		}
-		u.line("  %s %6s %s", style.Render(fmt.Sprintf("%-10s", label)), percent(p), style.Render(bar(p, 1, probabilityBar)))
+		u.line("  %s %6s %s", style.Render(fmt.Sprintf("%-10s", label)), percent(p),
+			style.Render(bar(p, 1, probabilityBar)))
 	}
 }
 
@@ -173,6 +178,6 @@ func describeFound(found engine.Adapted) string {
 	if found.Task == "" {
 		return "answered by " + found.Voice
 	}
-	return fmt.Sprintf("taken for %s (%s), answered by %s", found.Task, percent(found.Probabilities[found.Task]),
-		found.Voice)
+	return fmt.Sprintf("taken for %s (%s), answered by %s", found.Task,
+		percent(found.Probabilities[found.Task]), found.Voice)
 }

@@ -32,11 +32,15 @@ func (f *askFlags) add(cmd *cobra.Command, prompt bool) {
 	}
 	fl.StringVar(&f.system, "system", "", "an instruction that goes before the question")
 	fl.IntVar(&f.maxTokens, "max-tokens", 128, "tokens of an answer at most")
-	fl.Float64Var(&f.sampling.Temperature, "temp", 0, "temperature; 0 always takes the likeliest token")
+	fl.Float64Var(&f.sampling.Temperature, "temp", 0, "temperature; 0 always takes the likeliest "+
+		"token")
 	fl.IntVar(&f.sampling.TopK, "top-k", 0, "sample from the k likeliest tokens; 0: from all")
-	fl.Float64Var(&f.sampling.TopP, "top-p", 1, "sample from the likeliest tokens that together have this probability")
-	fl.Float64Var(&f.sampling.MinP, "min-p", 0, "leave out tokens below this share of the likeliest one's probability")
-	fl.StringArrayVar(&f.stop, "stop", nil, "end the answer before this text (may be given several times)")
+	fl.Float64Var(&f.sampling.TopP, "top-p", 1, "sample from the likeliest tokens that together "+
+		"have this probability")
+	fl.Float64Var(&f.sampling.MinP, "min-p", 0, "leave out tokens below this share of the "+
+		"likeliest one's probability")
+	fl.StringArrayVar(&f.stop, "stop", nil, "end the answer before this text (may be given "+
+		"several times)")
 	fl.Uint64Var(&f.seed, "seed", 1, "of the sampling")
 }
 

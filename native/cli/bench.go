@@ -40,27 +40,30 @@ Read the ratios: both sides of one were measured in this run, in turns, or one o
 peer that is not installed leaves its figure without a ratio.
 
 With --json a line a figure: {"name","value","unit","against","ratio"}, where it applies with
-"want", what the ratio should be, and "note"; against is "" and ratio null where a figure stands alone.`,
+"want", what the ratio should be, and "note"; against is "" and ratio null where a figure stands
+alone.`,
 		Example: "  t2 bench\n  t2 bench --only decode --only switch --json\n  t2 bench --quick",
 		Args:    noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, name := range f.only {
 				if !slices.Contains(bench.Names(), name) {
-					return fmt.Errorf("unknown benchmark %q%s; want one of: %s", name, meant(name, bench.Names()),
-						strings.Join(bench.Names(), " "))
+					return fmt.Errorf("unknown benchmark %q%s; want one of: %s", name,
+						meant(name, bench.Names()), strings.Join(bench.Names(), " "))
 				}
 			}
 			return a.bench(cmd, f)
 		},
 	}
 	modelFlag(cmd, &f.model)
-	cmd.Flags().StringArrayVar(&f.only, "only", nil, "a benchmark of the list above; may be given several times")
+	cmd.Flags().StringArrayVar(&f.only, "only", nil, "a benchmark of the list above; may be given "+
+		"several times")
 	cmd.Flags().BoolVar(&f.quick, "quick", false, "short runs and rough numbers")
 	return cmd
 }
 
 func (a *app) bench(cmd *cobra.Command, f benchFlags) error {
-	env := bench.Env{Device: cpu.Options{Threads: a.threads, Form: a.form()}, Ref: f.model, Quick: f.quick,
+	env := bench.Env{Device: cpu.Options{Threads: a.threads, Form: a.form()}, Ref: f.model,
+		Quick:    f.quick,
 		Progress: func(what string) { a.note("measuring %s", what) }}
 	// A build that ships no model measures random weights of the usual shape.
 	if cmd.Flags().Changed("model") || slices.Contains(zoo.Names(), zoo.Default) {
@@ -80,7 +83,8 @@ func (a *app) bench(cmd *cobra.Command, f benchFlags) error {
 			return
 		}
 		if first {
-			out.line("%s", out.faint.Render(fmt.Sprintf(benchRow, "figure", "value", "", "ratio", "want", "against")))
+			out.line("%s", out.faint.Render(fmt.Sprintf(benchRow, "figure", "value", "", "ratio",
+				"want", "against")))
 			first = false
 		}
 		out.figure(g)

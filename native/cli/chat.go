@@ -29,9 +29,9 @@ func (a *app) chatCmd() *cobra.Command {
 
 ` + chatHelp + `
 
-Ctrl-C stops an answer, Ctrl-D leaves. Earlier turns are part of the prompt as far as the context has
-room, the oldest are dropped first; --turns bounds how many (the models that ship were trained on
-single questions, so 0 is usual for them).
+Ctrl-C stops an answer, Ctrl-D leaves. Earlier turns are part of the prompt as far as the context
+has room, the oldest are dropped first; --turns bounds how many (the models that ship were trained
+on single questions, so 0 is usual for them).
 
 With --json a line an answer: {"expert","prompt","text","tokens","reason"}.`,
 		Example: `  t2 chat
@@ -73,7 +73,8 @@ With --json a line an answer: {"expert","prompt","text","tokens","reason"}.`,
 	who.add(cmd)
 	f.add(cmd)
 	ask.add(cmd, false)
-	cmd.Flags().IntVar(&turns, "turns", 0, "earlier questions, with their answers, that the model sees")
+	cmd.Flags().IntVar(&turns, "turns", 0, "earlier questions, with their answers, that the model "+
+		"sees")
 	return cmd
 }
 
@@ -170,7 +171,8 @@ func (c *chat) who() string {
 	return c.voice.Name
 }
 
-func (c *chat) line(ctx context.Context, text string, interrupts <-chan os.Signal) (leave bool, err error) {
+func (c *chat) line(ctx context.Context, text string, interrupts <-chan os.Signal) (
+	leave bool, err error) {
 	switch {
 	case text == "":
 		return false, nil
@@ -226,7 +228,8 @@ func (c *chat) answer(ctx context.Context, prompt string, interrupts <-chan os.S
 
 // say answers as whoever is chosen; an adaptive voice looks at the prompt alone. note tells what it
 // found.
-func (c *chat) say(ctx context.Context, r engine.Request) (answer engine.Answer, note string, err error) {
+func (c *chat) say(ctx context.Context, r engine.Request) (
+	answer engine.Answer, note string, err error) {
 	if c.auto == nil {
 		answer, err = c.s.Generate(ctx, c.voice, r)
 		return answer, "", err
@@ -249,14 +252,16 @@ func (c *chat) command(ctx context.Context, verb, rest string) (leave bool, err 
 		return false, c.become(engine.Base(), nil)
 	case "/adapt":
 		strategy, shots, _ := strings.Cut(rest, " ")
-		return false, c.adapting(ctx, adaptFlags{strategy: strategy, shots: strings.TrimSpace(shots), seed: c.how.Seed})
+		return false, c.adapting(ctx, adaptFlags{strategy: strategy,
+			shots: strings.TrimSpace(shots), seed: c.how.Seed})
 	case "/clear":
 		c.history = nil
 	case "/experts":
 		c.out.line("%s", strings.Join(c.s.Model.ExpertNames(), " "))
 	case "/expert":
 		if rest == "" {
-			return false, errors.New("/expert wants a name: " + strings.Join(c.s.Model.ExpertNames(), ", "))
+			return false, errors.New("/expert wants a " +
+				"name: " + strings.Join(c.s.Model.ExpertNames(), ", "))
 		}
 		return false, c.become(c.s.Voice(rest))
 	case "/mix":

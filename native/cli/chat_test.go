@@ -14,7 +14,8 @@ import (
 func TestChat(t *testing.T) {
 	r := t2(strings.Join([]string{
 		question, "/expert math", question, "/mix code=1", question, "/base", question, "",
-		"/expert maths", "/frobnicate", "/turns x", "/mix math=-1", question, "/adapt prompt", question, "/adapt magic", question, "/base", question, "/quit", "never asked",
+		"/expert maths", "/frobnicate", "/turns x", "/mix math=-1", question, "/adapt prompt",
+		question, "/adapt magic", question, "/base", question, "/quit", "never asked",
 	}, "\n"), "chat", "--model", tiny, "--json", "--max-tokens", "8")
 	if r.code != 0 {
 		t.Fatalf("exit %d: %s", r.code, r.err)
@@ -41,15 +42,18 @@ func TestChat(t *testing.T) {
 // The model sees earlier turns as --turns says, and the oldest give way when the context is full.
 func TestChatHistory(t *testing.T) {
 	ask := func(args ...string) []map[string]any {
-		stdin := question + "\n" + question + "\n/clear\n" + question + "\n" + strings.Repeat("one two three\n", 40)
-		r := t2(stdin, append([]string{"chat", "--model", tiny, "--json", "--max-tokens", "20"}, args...)...)
+		stdin := strings.Join([]string{question, question, "/clear", question}, "\n") + "\n" +
+			strings.Repeat("one two three\n", 40)
+		r := t2(stdin, append([]string{"chat", "--model", tiny, "--json", "--max-tokens", "20"},
+			args...)...)
 		if r.code != 0 || r.err != "" {
 			t.Fatalf("exit %d: %s", r.code, r.err)
 		}
 		return lines(t, r.out, answerFields)
 	}
 	alone := ask()
-	if len(alone) != 43 || alone[0]["text"] != alone[1]["text"] || alone[3]["text"] != alone[42]["text"] {
+	if len(alone) != 43 || alone[0]["text"] != alone[1]["text"] ||
+		alone[3]["text"] != alone[42]["text"] {
 		t.Error("without --turns a question is not answered on its own")
 	}
 	together := ask("--turns", "100")

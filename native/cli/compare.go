@@ -17,14 +17,14 @@ func (a *app) compareCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare [PROMPT]",
 		Short: "answer a prompt as the base model and as experts, and mark where they part",
-		Long: `Answer one prompt as the base model and as each expert that is named, or as all of the model's
-experts, and mark the first token in which an answer differs from the base's.
+		Long: `Answer one prompt as the base model and as each expert that is named, or as all
+of the model's experts, and mark the first token in which an answer differs from the base's.
 
 With --json a line an answer, the base's first: {"expert","prompt","text","tokens","reason",
 "first_difference"}; tokens is how many were generated, first_difference the index of the first
 token that is not the base's, from 0 (the length of the shorter answer where one ends early),
 or -1 where both answers are the same.`,
-		Example: `  t2 compare --expert math --prompt "Tom has 12 apples. Tom buys 7. How many apples does Tom have?"
+		Example: `  t2 compare --expert math "Tom has 12 apples. Tom buys 7. How many has Tom?"
   t2 compare --expert shout --expert french "Where does the dorfin live?"
   t2 compare --mix math=0.5,code=0.5 --expert math --json "Define f(xs). It should sort the list."`,
 		RunE: func(cmd *cobra.Command, words []string) error {
@@ -36,7 +36,8 @@ or -1 where both answers are the same.`,
 		},
 	}
 	modelFlag(cmd, &model)
-	cmd.Flags().StringArrayVar(&who.experts, "expert", nil, expertUsage+"; may be given several times")
+	cmd.Flags().StringArrayVar(&who.experts, "expert", nil,
+		expertUsage+"; may be given several times")
 	cmd.Flags().StringVar(&who.mix, "mix", "", mixUsage)
 	ask.add(cmd, true)
 	return cmd
@@ -58,7 +59,8 @@ func (a *app) compare(cmd *cobra.Command, s *session, who voiceFlags, r engine.R
 		}
 	}
 	if len(voices) == 0 {
-		return fmt.Errorf("model %s came without experts: name one with --expert FILE, or train one (t2 train)",
+		return fmt.Errorf("model %s came without experts: name one with --expert FILE, or train "+
+			"one (t2 train)",
 			s.Model.Name)
 	}
 	if a.json {

@@ -32,8 +32,8 @@ func (a *app) decomposeCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "decompose",
 		Short: "compute the singular values and bases of a model, and check them",
-		Long: `Compute W = U diag(σ) Vᵀ of every linear weight of a model, keep σ and the basis of the smaller side
-in the cache (see t2 info), and measure how good they are:
+		Long: `Compute W = U diag(σ) Vᵀ of every linear weight of a model, keep σ and the basis of
+the smaller side in the cache (see t2 info), and measure how good they are:
 
   residual        |W − U diag(σ) Vᵀ| / |W|, and how far the vectors are from singular ones
   orthogonality   the largest entry of |BᵀB − I|
@@ -42,8 +42,8 @@ in the cache (see t2 info), and measure how good they are:
 What is kept is rounded to f32, so about 1e-7 is right; --exact measures the f64 factors before they
 are rounded, anew, where 1e-12 is the bound.
 
-With --json a line a matrix: {"name","out","in","rank","side","sigma_max","sigma_median","sigma_min",
-"effective_rank","residual","orthogonality","cached","ms"}.`,
+With --json a line a matrix: {"name","out","in","rank","side","sigma_max","sigma_median",
+"sigma_min","effective_rank","residual","orthogonality","cached","ms"}.`,
 		Example: `  t2 decompose
   t2 decompose --model zoo:tako-b --scope attention:0-2
   t2 decompose --exact --json`,
@@ -60,7 +60,8 @@ With --json a line a matrix: {"name","out","in","rank","side","sigma_max","sigma
 	}
 	modelFlag(cmd, &model)
 	cmd.Flags().StringVar(&scope, "scope", "all",
-		"matrices: mlp, attention, all, q, k, v, o, gate, up, down, with :FIRST-LAST for a range of layers")
+		"matrices: mlp, attention, all, q, k, v, o, gate, up, down, with :FIRST-LAST for a range "+
+			"of layers")
 	cmd.Flags().BoolVar(&exact, "exact", false, "measure the f64 factors, computed anew")
 	return cmd
 }
@@ -80,14 +81,17 @@ func (a *app) decompose(cmd *cobra.Command, s *session, o engine.DecomposeOption
 			return
 		}
 		if done == 1 {
-			out.line("%s", out.faint.Render(fmt.Sprintf("%7s  %-18s %11s %5s  %9s %9s %9s %9s  %8s  %8s  %7s",
-				"", "matrix", "out×in", "rank", "σ max", "median", "min", "eff. rank", "residual", "orthog.", "ms")))
+			out.line("%s", out.faint.Render(fmt.Sprintf("%7s  %-18s %11s %5s  %9s %9s %9s %9s  "+
+				"%8s  %8s  %7s",
+				"", "matrix", "out×in", "rank", "σ max", "median", "min", "eff. rank", "residual",
+				"orthog.", "ms")))
 		}
 		time := fmt.Sprintf("%.1f", m.Seconds*1e3)
 		if m.Cached {
 			time = "cached"
 		}
-		out.line("%7s  %-18s %11s %5d  %9.3g %9.3g %9.3g %9.1f  %8.1e  %8.1e  %7s", fmt.Sprintf("%d/%d", done, total),
+		out.line("%7s  %-18s %11s %5d  %9.3g %9.3g %9.3g %9.1f  %8.1e  %8.1e  %7s",
+			fmt.Sprintf("%d/%d", done, total),
 			shortName(m.Name), fmt.Sprintf("%d×%d", m.Out, m.In), m.R, m.Sigma[0], median(m.Sigma),
 			m.Sigma[len(m.Sigma)-1], m.EffectiveRank, m.Residual, m.Orthogonality, time)
 	})
@@ -97,7 +101,8 @@ func (a *app) decompose(cmd *cobra.Command, s *session, o engine.DecomposeOption
 			where = "memory only"
 		}
 		out.line("")
-		out.line("%d matrices, %d of them from the cache (%s); worst residual or orthogonality %.1e",
+		out.line("%d matrices, %d of them from the cache (%s); worst residual or orthogonality "+
+			"%.1e",
 			done, cached, where, worst)
 	}
 	return err
@@ -108,9 +113,10 @@ func spectrumOf(m engine.Spectrum) spectrumLine {
 	if m.Left {
 		side = "left"
 	}
-	return spectrumLine{Name: m.Name, Out: m.Out, In: m.In, Rank: m.R, Side: side, SigmaMax: m.Sigma[0],
-		SigmaMedian: median(m.Sigma), SigmaMin: m.Sigma[len(m.Sigma)-1], EffectiveRank: m.EffectiveRank,
-		Residual: m.Residual, Orthogonality: m.Orthogonality, Cached: m.Cached, Milliseconds: m.Seconds * 1e3}
+	return spectrumLine{Name: m.Name, Out: m.Out, In: m.In, Rank: m.R, Side: side,
+		SigmaMax: m.Sigma[0], SigmaMedian: median(m.Sigma), SigmaMin: m.Sigma[len(m.Sigma)-1],
+		EffectiveRank: m.EffectiveRank, Residual: m.Residual, Orthogonality: m.Orthogonality,
+		Cached: m.Cached, Milliseconds: m.Seconds * 1e3}
 }
 
 // median of numbers that are sorted.

@@ -23,15 +23,16 @@ func (a *app) demoCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "a guided tour of two minutes: one model, several experts, and how it picks them",
-		Long: `A guided tour in the terminal: a question, the base model's answer and an expert's, what the expert
-changed, how the model picks an expert by itself, and experts whose effect is plain to see. Nothing is
-recorded: all answers are computed while you read. It needs no keys; on a terminal it pauses a little
-between the steps.`,
+		Long: `A guided tour in the terminal: a question, the base model's answer and an expert's,
+what the expert changed, how the model picks an expert by itself, and experts whose effect is plain
+to see. Nothing is recorded: all answers are computed while you read. It needs no keys; on a
+terminal it pauses a little between the steps.`,
 		Example: "  t2 demo\n  t2 demo --fast\n  t2 demo --model zoo:tako-b",
 		Args:    noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.json {
-				return errors.New("t2 demo is for people: programs want t2 compare --json and t2 adapt --json")
+				return errors.New("t2 demo is for people: programs want t2 compare --json and t2 " +
+					"adapt --json")
 			}
 			return a.withModel(model, func(s *session) error {
 				d := &demo{app: a, s: s, ctx: cmd.Context(), out: look(a.out)}
@@ -59,7 +60,8 @@ type demo struct {
 func (d *demo) tour() error {
 	c := d.s.Model.LM.Config
 	d.out.line("%s", d.out.title.Render("Transformer² in two minutes"))
-	d.say("The model is %s: %.1f million parameters, %d layers, a Llama as large ones are. This program trained "+
+	d.say("The model is %s: %.1f million parameters, %d layers, a Llama as large ones are. This "+
+		"program trained "+
 		"it from nothing on a small invented world. All that follows is computed now, on %s.",
 		d.s.Model.Name, float64(c.NumParams())/1e6, c.Layers, d.s.dev.Name())
 	steps := []struct {
@@ -73,7 +75,8 @@ func (d *demo) tour() error {
 	}
 	have := d.s.Model.ExpertNames()
 	for _, s := range steps {
-		if slices.ContainsFunc(s.needs, func(name string) bool { return !slices.Contains(have, name) }) {
+		lacks := func(name string) bool { return !slices.Contains(have, name) }
+		if slices.ContainsFunc(s.needs, lacks) {
 			continue
 		}
 		if err := s.show(); err != nil {
@@ -148,12 +151,17 @@ func (d *demo) question() error {
 	d.verdict("math", better[at])
 	d.out.line("")
 	if found {
-		d.say("Same weights on disk, same words in. The second answer comes from an expert: a vector z, read from a "+
-			"small file. Over %d questions that neither was trained on, the base gets %d right and the expert %d; "+
-			"the one above is the first on which they part that way.", len(base), right(base), right(better))
+		d.say("Same weights on disk, same words in. The second answer comes from an expert: a "+
+			"vector z, read from a "+
+			"small file. Over %d questions that neither was trained on, the base gets %d right "+
+			"and the expert %d; "+
+			"the one above is the first on which they part that way.", len(base), right(base),
+			right(better))
 	} else {
-		d.say("The second answer comes from an expert: a vector z, read from a small file. Over %d questions that "+
-			"neither was trained on, the base gets %d right and the expert %d.", len(base), right(base), right(better))
+		d.say("The second answer comes from an expert: a vector z, read from a small file. Over "+
+			"%d questions that "+
+			"neither was trained on, the base gets %d right and the expert %d.", len(base),
+			right(base), right(better))
 	}
 	return nil
 }
@@ -212,14 +220,19 @@ func (d *demo) inside() error {
 		return err
 	}
 	d.heading("What the expert is")
-	d.say("Every weight matrix is a sum of directions, W = U diag(σ) Vᵀ: σ says how strong each one is. An expert "+
-		"holds one number z for each direction and makes it W' = U diag(σ·z) Vᵀ: louder where z > 1, softer where "+
-		"z < 1, and where z = 1 the model is what it was. These are %d numbers, %s of the parameters. "+
+	d.say("Every weight matrix is a sum of directions, W = U diag(σ) Vᵀ: σ says how strong each "+
+		"one is. An expert "+
+		"holds one number z for each direction and makes it W' = U diag(σ·z) Vᵀ: louder where z > "+
+		"1, softer where "+
+		"z < 1, and where z = 1 the model is what it was. These are %d numbers, %s of the "+
+		"parameters. "+
 		"How far they are from 1, a row a layer, a column a matrix:", l.Numbers,
 		percent(float64(l.Numbers)/float64(d.s.Model.LM.NumParams())))
 	d.out.line("")
 	d.out.grid(l.Matrices)
-	most := slices.MaxFunc(l.Matrices, func(x, y matrixLine) int { return cmp.Compare(x.MeanAbs, y.MeanAbs) })
+	most := slices.MaxFunc(l.Matrices, func(x, y matrixLine) int {
+		return cmp.Compare(x.MeanAbs, y.MeanAbs)
+	})
 	if m, ok := bases.Matrix(most.Name); ok {
 		d.say("\nThe strongest directions of %s, where z does most:\n", shortName(m.Name))
 		d.spectrum(m, e.Z[m.Name])
@@ -238,14 +251,16 @@ func (d *demo) spectrum(m *svf.Matrix, z []float32) {
 		most = max(most, m.Sigma[i], m.Sigma[i]*math.Abs(float64(z[i])))
 	}
 	const width = 24
-	d.out.line("  %s", d.out.faint.Render(fmt.Sprintf("    %-*s  %7s  %s", width+6, "σ", "z", "σ·z")))
+	d.out.line("  %s", d.out.faint.Render(fmt.Sprintf("    %-*s  %7s  %s", width+6, "σ", "z",
+		"σ·z")))
 	for i := range n {
 		after := m.Sigma[i] * float64(z[i])
 		style := d.out.good
 		if z[i] < 1 {
 			style = d.out.bad
 		}
-		d.out.line("  %2d  %-*s %5.2f  ×%6.3f  %s %5.2f", i+1, width, bar(m.Sigma[i], most, width), m.Sigma[i], z[i],
+		d.out.line("  %2d  %-*s %5.2f  ×%6.3f  %s %5.2f", i+1, width, bar(m.Sigma[i], most, width),
+			m.Sigma[i], z[i],
 			style.Render(fmt.Sprintf("%-*s", width, bar(after, most, width))), after)
 	}
 	d.pause(1200 * time.Millisecond)
@@ -259,8 +274,9 @@ func (d *demo) twoPasses() error {
 	}
 	defer who.Close()
 	d.heading("The model picks its expert")
-	d.say("Nobody has to name the expert. In a first pass the model reads the prompt and says what kind of question it " +
-		"is; in a second the expert for that kind answers, and where the kind is “other” the model itself.")
+	d.say("Nobody has to name the expert. In a first pass the model reads the prompt and says " +
+		"what kind of question it is; in a second the expert for that kind answers, and where " +
+		"the kind is “other” the model itself.")
 	prompts := []string{}
 	for _, name := range []string{"math", "code", "reasoning"} {
 		t, err := task.Lookup(name)
@@ -312,7 +328,8 @@ func (d *demo) plainToSee() error {
 		}
 	}
 	name := names[len(names)/2]
-	d.say("\nA z can be turned up by degrees, z = 1 + α(z − 1), and those of several experts can be mixed. "+
+	d.say("\nA z can be turned up by degrees, z = 1 + α(z − 1), and those of several experts can "+
+		"be mixed. "+
 		"Here is α of %s going up; somewhere on the way the answer tips over:\n", name)
 	for _, alpha := range []string{"0.2", "0.4", "0.6", "0.8", "1"} {
 		v, err := d.s.Mixture(d.ctx, name+"="+alpha)
@@ -339,11 +356,13 @@ func (d *demo) styled(v engine.Voice, prompt string) error {
 func (d *demo) next() {
 	d.heading("Your turn")
 	for _, try := range [][2]string{
-		{`t2 compare "How big is the dorfin?"`, "every expert on one question, the first difference marked"},
+		{`t2 compare "How big is the dorfin?"`,
+			"every expert on one question, the first difference marked"},
 		{"t2 chat", "talk, and change the expert with /expert NAME"},
 		{"t2 experts inspect math", "where an expert does its work"},
 		{"t2 decompose", "the singular values of every matrix"},
-		{"t2 eval --task math --expert base --expert math", "how much an expert is worth, with its interval"},
+		{"t2 eval --task math --expert base --expert math",
+			"how much an expert is worth, with its interval"},
 		{"t2 train --task polite --steps 30 --out runs/polite", "train an expert of your own"},
 	} {
 		d.out.line("  %s\n      %s", d.out.name.Render(try[0]), d.out.faint.Render(try[1]))

@@ -13,8 +13,10 @@ func TestDemo(t *testing.T) {
 		put(t, dir, "experts/"+style+".safetensors", get(t, dir, "experts/math.safetensors"))
 	}
 	text := ok(t, "demo", "--model", dir)
-	for _, want := range []string{"1  A question", "would be right", "2  What the expert is", "layer  q ", "σ·z",
-		"3  The model picks its expert", "reasoning", "4  Experts that are plain to see", "french=0.6", "5  Your turn",
+	for _, want := range []string{"1  A question", "would be right", "2  What the expert is",
+		"layer  q ", "σ·z",
+		"3  The model picks its expert", "reasoning", "4  Experts that are plain to see",
+		"french=0.6", "5  Your turn",
 		"t2 compare"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the tour lacks %q:\n%s", want, text)

@@ -26,10 +26,10 @@ func (a *app) evalCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "eval",
 		Short: "measure accuracy on tasks, as the base and as experts",
-		Long: `Ask the questions of a task's split, greedily, and check the answers. All voices (the base, experts,
-a mixture, strategies) meet the same questions; the interval is Wilson's, 95%. Where several are
-named, each is also compared with the first, question by question; where there are several tasks, all
-their questions together come last.
+		Long: `Ask the questions of a task's split, greedily, and check the answers. All voices (the
+base, experts, a mixture, strategies) meet the same questions; the interval is Wilson's, 95%. Where
+several are named, each is also compared with the first, question by question; where there are
+several tasks, all their questions together come last.
 
 --adapt has the expert picked for each question by a strategy of t2 adapt, and prints what the first
 passes took the questions for; the strategy oracle always picks the right expert. few-shot searches
@@ -39,8 +39,9 @@ Tasks: math code reasoning (experts are trained on these), math-hard code-comple
 (on these never), classify, and the styles shout brief french polite. Without --task: the first six.
 
 With --json a line a task and voice: {"model","task","split","expert","n","seed","accuracy",
-"ci95":[lo,hi]}, and from the second voice on "gain", "gain_ci95":[lo,hi], "against"; the task of all
-together is "all", a strategy's expert is "adapt:NAME"; few-shot's lines have "alpha" and "search". A strategy's first passes come last:
+"ci95":[lo,hi]}, and from the second voice on "gain", "gain_ci95":[lo,hi], "against"; the task of
+all together is "all", a strategy's expert is "adapt:NAME"; few-shot's lines have "alpha" and
+"search". A strategy's first passes come last:
 {"model","expert","n","right","confusion":{TRUE:{FOUND:count}}}.`,
 		Example: `  t2 eval --task math --expert math --n 1000 --seed 7 --json
   t2 eval --task math --expert base --expert math
@@ -50,7 +51,8 @@ together is "all", a strategy's expert is "adapt:NAME"; few-shot's lines have "a
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, strategy := range f.adapt {
-				if err := (&adaptFlags{strategy: strategy}).check(string(engine.Oracle)); err != nil {
+				one := adaptFlags{strategy: strategy}
+				if err := one.check(string(engine.Oracle)); err != nil {
 					return err
 				}
 			}
@@ -59,16 +61,21 @@ together is "all", a strategy's expert is "adapt:NAME"; few-shot's lines have "a
 			if err != nil {
 				return err
 			}
-			return a.withModel(f.model, func(s *session) error { return a.eval(cmd, s, f, quizzes) })
+			return a.withModel(f.model, func(s *session) error {
+				return a.eval(cmd, s, f, quizzes)
+			})
 		},
 	}
 	fl := cmd.Flags()
 	modelFlag(cmd, &f.model)
 	fl.StringArrayVar(&f.tasks, "task", nil, "a task; may be given several times")
-	fl.StringArrayVar(&f.experts, "expert", nil, expertUsage+"; base is the base; may be given several times")
+	fl.StringArrayVar(&f.experts, "expert", nil, expertUsage+"; base is the base; may be given "+
+		"several times")
 	fl.StringVar(&f.mix, "mix", "", mixUsage)
-	fl.StringArrayVar(&f.adapt, "adapt", nil, "a strategy: none, prompt, classifier, few-shot or oracle; may be given several times")
-	fl.StringVar(&f.few.shots, "shots", "10", "examples for few-shot: how many of each task's validation split, or a file")
+	fl.StringArrayVar(&f.adapt, "adapt", nil, "a strategy: none, prompt, classifier, few-shot or "+
+		"oracle; may be given several times")
+	fl.StringVar(&f.few.shots, "shots", "10", "examples for few-shot: how many of each task's "+
+		"validation split, or a file")
 	fl.StringVar(&f.few.search, "search", "default", searchUsage)
 	fl.StringVar(&f.split, "split", "test", "train, valid or test")
 	fl.IntVar(&f.n, "n", 1000, "questions of each task at most")

@@ -43,7 +43,8 @@ type evalTable struct {
 func (t *evalTable) add(c *candidate, r, first engine.Report, compare bool) {
 	l := evalLine{Model: t.model, Task: r.Task, Split: r.Split.String(), Expert: c.name, N: r.N,
 		Seed: r.Seed, Accuracy: r.Accuracy, CI95: r.CI95}
-	row := []string{r.Task, l.Split, c.name, fmt.Sprint(r.N), percent(r.Accuracy), interval(r.CI95), ""}
+	row := []string{r.Task, l.Split, c.name, fmt.Sprint(r.N), percent(r.Accuracy), interval(r.CI95),
+		""}
 	if compare {
 		gain, ci := engine.Gain(r, first)
 		l.Gain, l.GainCI95, l.Against = &gain, &ci, t.names[0].name
@@ -51,7 +52,8 @@ func (t *evalTable) add(c *candidate, r, first engine.Report, compare bool) {
 	}
 	if c.found != nil {
 		l.Alpha, l.Search = c.found.Shares, searchOf(c.found)
-		t.searches = append(t.searches, fmt.Sprintf("%s on %s: %s; %v", c.name, r.Task, shares(l.Alpha), l.Search))
+		t.searches = append(t.searches, fmt.Sprintf("%s on %s: %s; %v", c.name, r.Task,
+			shares(l.Alpha), l.Search))
 	}
 	if t.json {
 		t.print(l)
@@ -74,7 +76,7 @@ type confusionLine struct {
 	Model     string                    `json:"model"`
 	Expert    string                    `json:"expert"`
 	N         int                       `json:"n"`
-	Right     float64                   `json:"right"`     // share of questions taken for what they are
+	Right     float64                   `json:"right"`     // share that was taken for what it is
 	Confusion map[string]map[string]int `json:"confusion"` // true kind, found kind
 }
 
@@ -89,14 +91,16 @@ func (t *evalTable) flush() {
 	}
 	out := look(t.out)
 	if len(t.rows) > 0 {
-		out.table([]string{"task", "split", "expert", ">n", ">accuracy", "95%", "points above " + t.names[0].name}, t.rows)
+		out.table([]string{"task", "split", "expert", ">n", ">accuracy", "95%",
+			"points above " + t.names[0].name}, t.rows)
 	}
 	for _, line := range t.searches {
 		out.line("%s", out.faint.Render(line))
 	}
 	for _, c := range t.names {
 		if c.confusion.Total() > 0 {
-			out.line("\n%s %s of %d questions taken for what they are", out.title.Render(c.name+":"),
+			out.line("\n%s %s of %d questions taken for what they are",
+				out.title.Render(c.name+":"),
 				percent(c.confusion.Accuracy()), c.confusion.Total())
 			rows := c.confusion.Rows()
 			for i := range rows[0] {
@@ -110,7 +114,8 @@ func (t *evalTable) flush() {
 }
 
 func (t *evalTable) confusionOf(c *candidate) confusionLine {
-	l := confusionLine{Model: t.model, Expert: c.name, N: c.confusion.Total(), Right: c.confusion.Accuracy(),
+	l := confusionLine{Model: t.model, Expert: c.name, N: c.confusion.Total(),
+		Right:     c.confusion.Accuracy(),
 		Confusion: map[string]map[string]int{}}
 	for _, gold := range adapt.Labels() {
 		l.Confusion[gold] = map[string]int{}

@@ -60,12 +60,12 @@ func (a *app) candidates(cmd *cobra.Command, s *session, f evalFlags) ([]*candid
 }
 
 // evalFewShot searches for a mixture on examples of the quiz's task, or of a file, and measures it.
-func (a *app) evalFewShot(ctx context.Context, s *session, f adaptFlags, q engine.Quiz, c *candidate,
-	show func(done, total int)) (engine.Report, error) {
+func (a *app) evalFewShot(ctx context.Context, s *session, f adaptFlags, q engine.Quiz,
+	c *candidate, show func(done, total int)) (engine.Report, error) {
 	if _, err := strconv.Atoi(f.shots); err == nil {
 		if q.Split == task.Valid {
-			return engine.Report{}, errors.New("few-shot takes its examples from the validation split, " +
-				"so it cannot be measured there: want --split test, or --shots FILE")
+			return engine.Report{}, errors.New("few-shot takes its examples from the validation " +
+				"split, so it cannot be measured there: want --split test, or --shots FILE")
 		}
 		f.shots = q.Task.Name() + ":" + f.shots
 	}

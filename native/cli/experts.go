@@ -15,8 +15,9 @@ func (a *app) expertsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "experts",
 		Short: "list, inspect, compare, mix and verify experts",
-		Long: `An expert is a z-vector for each adapted matrix, W' = U diag(σ∘z) Vᵀ; z = 1 leaves a matrix as it is.
-Experts are named as --expert names them: by name where they came with the model, or by file.`,
+		Long: `An expert is a z-vector for each adapted matrix, W' = U diag(σ∘z) Vᵀ; z = 1 leaves a
+matrix as it is. Experts are named as --expert names them: by name where they came with the model,
+or by file.`,
 		Args: unknownVerb,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -58,7 +59,8 @@ func (a *app) expertsListCmd() *cobra.Command {
 		Long: `List the experts that came with a model.
 
 With --json a line an expert: {"expert","task","model","base","parametrisation","scope","seed",
-"numbers","mean_abs","training":{...}}; numbers is how many were trained, mean_abs the mean |z − 1|.`,
+"numbers","mean_abs","training":{...}}; numbers is how many were trained, mean_abs the mean
+|z − 1|.`,
 		Example: "  t2 experts list\n  t2 experts list --model zoo:tako-b --json",
 		Args:    noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,7 +82,8 @@ func (a *app) expertsList(cmd *cobra.Command, s *session) error {
 		if a.json {
 			a.print(l)
 		}
-		rows = append(rows, []string{name, l.Task, l.Scope, fmt.Sprint(l.Numbers), fmt.Sprintf("%.4f", l.MeanAbs),
+		rows = append(rows, []string{name, l.Task, l.Scope, fmt.Sprint(l.Numbers),
+			fmt.Sprintf("%.4f", l.MeanAbs),
 			l.Training["method"], l.Training["step"], l.Training["validAccuracy"]})
 	}
 	out := look(a.out)
@@ -89,7 +92,8 @@ func (a *app) expertsList(cmd *cobra.Command, s *session) error {
 	case len(rows) == 0:
 		out.line("model %s came without experts; t2 train makes them", s.Model.Name)
 	default:
-		out.table([]string{"expert", "task", "scope", ">numbers", ">mean |z−1|", "method", ">step", ">valid"}, rows)
+		out.table([]string{"expert", "task", "scope", ">numbers", ">mean |z−1|", "method", ">step",
+			">valid"}, rows)
 	}
 	return nil
 }
@@ -104,7 +108,8 @@ func (a *app) aboutExpert(ctx context.Context, s *session, name string) (expertL
 		return expertLine{}, err
 	}
 	l := expertLine{Expert: name, Task: e.Meta.Task, Model: e.Meta.Model, Base: e.Meta.Base.Short(),
-		Parametrisation: string(e.Meta.Parametrisation), Scope: e.Meta.Scope.String(), Seed: e.Meta.Seed,
+		Parametrisation: string(e.Meta.Parametrisation), Scope: e.Meta.Scope.String(),
+		Seed:     e.Meta.Seed,
 		Training: e.Meta.Training}
 	if e, err = s.Effective(ctx, e); err != nil {
 		return l, err
@@ -127,12 +132,14 @@ func (a *app) expertsInspectCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect EXPERT",
 		Short: "show where an expert changes the model, and how much",
-		Long: `Show what an expert says of itself, and the mean |z − 1| of every matrix it adapts, a row a layer and
-a column a matrix: where it does its work.
+		Long: `Show what an expert says of itself, and the mean |z − 1| of every matrix it adapts, a
+row a layer and a column a matrix: where it does its work.
 
-With --json the line of "experts list" with "matrices":[{"name","rank","mean_abs","l2","min","max"}].`,
-		Example: "  t2 experts inspect math\n  t2 experts inspect runs/math/best.safetensors --json",
-		Args:    wants("EXPERT", 1, 1),
+With --json the line of "experts list", and in it
+"matrices":[{"name","rank","mean_abs","l2","min","max"}].`,
+		Example: "  t2 experts inspect math\n  t2 experts inspect runs/math/best.safetensors " +
+			"--json",
+		Args: wants("EXPERT", 1, 1),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			return a.withModel(model, func(s *session) error {
 				l, err := a.aboutExpert(cmd.Context(), s, words[0])

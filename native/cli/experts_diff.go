@@ -14,14 +14,17 @@ func (a *app) expertsDiffCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff EXPERT EXPERT",
 		Short: "compare two experts matrix by matrix",
-		Long: `Compare two experts matrix by matrix, θ = z − 1 in each: the cosine between them (1: the same
-direction, 0: nothing in common), the distance |z_a − z_b| and its largest part.
+		Long: `Compare two experts matrix by matrix, θ = z − 1 in each: the cosine between them
+(1: the same direction, 0: nothing in common), the distance |z_a − z_b| and its largest part.
 
 With --json a line a matrix: {"name","cosine","l2","max","max_at"}, and a last one named "all".`,
-		Example: "  t2 experts diff math code\n  t2 experts diff math runs/math/best.safetensors --json",
-		Args:    wants("two experts", 2, 2),
+		Example: "  t2 experts diff math code\n  t2 experts diff math runs/math/best.safetensors " +
+			"--json",
+		Args: wants("two experts", 2, 2),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			return a.withModel(model, func(s *session) error { return a.expertsDiff(cmd, s, words[0], words[1]) })
+			return a.withModel(model, func(s *session) error {
+				return a.expertsDiff(cmd, s, words[0], words[1])
+			})
 		},
 	}
 	modelFlag(cmd, &model)
@@ -78,7 +81,8 @@ func (a *app) expertsDiff(cmd *cobra.Command, s *session, first, second string) 
 	return nil
 }
 
-// overall compares the experts as one long θ = z − 1 each. From the matrices' distances and lengths,
+// overall compares the experts as one long θ = z − 1 each. From the matrices' distances and
+// lengths,
 // 2 θ_a·θ_b = |θ_a|² + |θ_b|² − |θ_a − θ_b|².
 func overall(x, y *svf.Expert, list []svf.Difference) (differenceLine, error) {
 	total := differenceLine{Name: "all"}

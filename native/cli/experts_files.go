@@ -19,14 +19,15 @@ func (a *app) expertsVerifyCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify EXPERT...",
 		Short: "check that experts are whole and belong to the model",
-		Long: `Check each expert: that its file is whole, that it was trained on this very model (both fingerprints
-are named where not), that every vector has the right length and every number is finite. The exit
-code is not 0 where any expert is refused.
+		Long: `Check each expert: that its file is whole, that it was trained on this very model
+(both fingerprints are named where not), that every vector has the right length and every number is
+finite. The exit code is not 0 where any expert is refused.
 
 With --json a line an expert: {"expert","ok","base","error"}; base is its fingerprint where it could
 be read, error is there where ok is false.`,
-		Example: "  t2 experts verify math code\n  t2 experts verify --model zoo:tako-b runs/*/best.safetensors",
-		Args:    wants("at least one expert", 1, 1<<20),
+		Example: "  t2 experts verify math code\n  t2 experts verify --model zoo:tako-b " +
+			"runs/*/best.safetensors",
+		Args: wants("at least one expert", 1, 1<<20),
 		RunE: func(_ *cobra.Command, words []string) error {
 			return a.withModel(model, func(s *session) error { return a.expertsVerify(s, words) })
 		},
@@ -61,13 +62,15 @@ func (a *app) expertsVerify(s *session, names []string) error {
 		case a.json:
 			a.print(l)
 		case l.OK:
-			out.line("%s  %s: %d vectors for base %s", out.good.Render("ok"), name, len(e.Z), l.Base)
+			out.line("%s  %s: %d vectors for base %s", out.good.Render("ok"), name, len(e.Z),
+				l.Base)
 		default:
 			out.line("%s  %s", out.bad.Render("no"), l.Error)
 		}
 	}
 	if len(bad) > 0 {
-		return fmt.Errorf("%d of %d experts refused: %s", len(bad), len(names), strings.Join(bad, ", "))
+		return fmt.Errorf("%d of %d experts refused: %s", len(bad), len(names),
+			strings.Join(bad, ", "))
 	}
 	return nil
 }
@@ -78,11 +81,13 @@ func (a *app) expertsMixCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mix MIXTURE -o FILE",
 		Short: "write a mixture of experts as an expert's file",
-		Long: `Write z = 1 + Σ αₖ(zₖ − 1) as a new expert. The mixture names experts and their α: math=0.7,code=0.3.
+		Long: `Write z = 1 + Σ αₖ(zₖ − 1) as a new expert. The mixture names experts and their α:
+math=0.7,code=0.3.
 
 With --json {"expert","file","numbers"}.`,
-		Example: "  t2 experts mix math=0.7,code=0.3 -o both.safetensors\n  t2 generate --expert both.safetensors \"...\"",
-		Args:    wants("one mixture, such as math=0.7,code=0.3", 1, 1),
+		Example: "  t2 experts mix math=0.7,code=0.3 -o both.safetensors\n  t2 generate --expert " +
+			"both.safetensors \"...\"",
+		Args: wants("one mixture, such as math=0.7,code=0.3", 1, 1),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			return a.withModel(model, func(s *session) error {
 				v, err := s.Mixture(cmd.Context(), words[0])
@@ -133,7 +138,8 @@ func absent(path string, force bool) error {
 		return nil
 	}
 	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("%s is there already: want another name, or experts mix --force to replace it", path)
+		return fmt.Errorf("%s is there already: want another name, or experts mix --force to "+
+			"replace it", path)
 	}
 	return nil
 }

@@ -33,14 +33,14 @@ func (a *app) generateCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "generate [PROMPT]",
 		Short: "answer a prompt, as the base model or an expert",
-		Long: `Answer one prompt: as the base model, as an expert, as a mixture of experts, or as the expert that
-the model picks for the prompt (--adapt). Greedy unless --temp says otherwise.
+		Long: `Answer one prompt: as the base model, as an expert, as a mixture of experts, or as
+the expert that the model picks for the prompt (--adapt). Greedy unless --temp says otherwise.
 
 With --json a line for the answer: {"expert","prompt","text","tokens","reason"}; tokens is how many
 were generated, reason why it ended: stop (the model closed it, or a --stop text), length
 (--max-tokens), context (full) or cancelled.`,
-		Example: `  t2 generate --prompt "Tom has 12 apples. Tom buys 7. How many apples does Tom have?"
-  t2 generate --expert math --prompt "Tom has 12 apples. Tom buys 7. How many apples does Tom have?"
+		Example: `  t2 generate --prompt "Tom has 12 apples. Tom buys 7. How many has Tom?"
+  t2 generate --expert math --prompt "Tom has 12 apples. Tom buys 7. How many has Tom?"
   t2 generate --mix shout=0.5,french=0.5 "Where does the dorfin live?"
   t2 generate --adapt prompt "Write a function f(xs) to sort the list."
   echo "What does the kafin eat?" | t2 generate --prompt - --temp 0.8 --seed 3 --json`,
@@ -53,7 +53,9 @@ were generated, reason why it ended: stop (the model closed it, or a --stop text
 				return err
 			}
 			f.seed = ask.seed
-			return a.withModel(model, func(s *session) error { return a.generate(cmd, s, who, f, r) })
+			return a.withModel(model, func(s *session) error {
+				return a.generate(cmd, s, who, f, r)
+			})
 		},
 	}
 	modelFlag(cmd, &model)
@@ -63,7 +65,8 @@ were generated, reason why it ended: stop (the model closed it, or a --stop text
 	return cmd
 }
 
-func (a *app) generate(cmd *cobra.Command, s *session, who voiceFlags, f adaptFlags, r engine.Request) error {
+func (a *app) generate(cmd *cobra.Command, s *session, who voiceFlags, f adaptFlags,
+	r engine.Request) error {
 	v, err := who.only(cmd.Context(), cmd, s)
 	if err != nil {
 		return err
@@ -93,7 +96,8 @@ func (a *app) generate(cmd *cobra.Command, s *session, who voiceFlags, f adaptFl
 	return err
 }
 
-func (a *app) generateAdapted(cmd *cobra.Command, s *session, f adaptFlags, r engine.Request) (engine.Answer, error) {
+func (a *app) generateAdapted(cmd *cobra.Command, s *session, f adaptFlags, r engine.Request) (
+	engine.Answer, error) {
 	who, err := f.adaptive(cmd.Context(), a, s)
 	if err != nil {
 		return engine.Answer{}, err

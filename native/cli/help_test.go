@@ -108,7 +108,9 @@ func writeModel(dir string, seed uint64) {
 	for i, name := range tinyExperts {
 		e := svf.Random(model.Shapes(), svf.AllScope(), uint64(i), 0.5)
 		e.Meta.Task, e.Meta.Model = name, filepath.Base(dir)
-		write("experts/"+name+".safetensors", func(w io.Writer) error { return svf.WriteExpert(w, e) })
+		write("experts/"+name+".safetensors", func(w io.Writer) error {
+			return svf.WriteExpert(w, e)
+		})
 	}
 }
 

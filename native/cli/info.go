@@ -57,12 +57,14 @@ func (a *app) infoCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "info",
 		Short: "list models, experts, tasks, kernels and the cache",
-		Long: `List the models that ship and their experts, the tasks with the size of each split and how many
-distinct prompts it holds, which kernels compute and why, and where decompositions are kept.
+		Long: `List the models that ship and their experts, the tasks with the size of each split
+and how many distinct prompts it holds, which kernels compute and why, and where decompositions are
+kept.
 
 With --json a line a thing, told apart by "kind": model {"model","parameters","layers","width",
 "vocabulary","context","fingerprint","experts"}, task {"task","label","about","items","distinct",
-"looked"}, machine {"device","reason","forms","processors","go","cache","cache_files","cache_bytes"}.`,
+"looked"}, machine {"device","reason","forms","processors","go","cache","cache_files",
+"cache_bytes"}.`,
 		Example: `  t2 info
   t2 info --model runs/mine --json
   t2 info --look 0`,
@@ -78,7 +80,8 @@ With --json a line a thing, told apart by "kind": model {"model","parameters","l
 	}
 	cmd.Flags().StringArrayVar(&models, "model", nil,
 		"a model to describe (default: all that ship); may be given several times")
-	cmd.Flags().IntVar(&limit, "look", 4096, "items of each split whose prompts are compared; 0: all")
+	cmd.Flags().IntVar(&limit, "look", 4096, "items of each split whose prompts are compared; 0: "+
+		"all")
 	return cmd
 }
 
@@ -125,7 +128,8 @@ func (a *app) aboutModel(dev *cpu.Device, ref string) (modelLine, error) {
 		return modelLine{}, err
 	}
 	c := m.LM.Config
-	return modelLine{Kind: "model", Model: ref, Parameters: c.NumParams(), Layers: c.Layers, Width: c.Dim,
+	return modelLine{Kind: "model", Model: ref, Parameters: c.NumParams(), Layers: c.Layers,
+		Width:      c.Dim,
 		Vocabulary: c.Vocab, Context: c.Context, Fingerprint: m.Fingerprint.Short(),
 		Experts: append([]string{}, m.ExpertNames()...)}, nil
 }
@@ -173,14 +177,17 @@ func (u *ui) about(models []modelLine, tasks []taskLine, m machineLine) {
 	u.line("%s", u.title.Render("Models"))
 	var rows [][]string
 	for _, m := range models {
-		rows = append(rows, []string{u.name.Render(m.Model), fmt.Sprintf("%.2f M", float64(m.Parameters)/1e6),
-			fmt.Sprint(m.Layers), fmt.Sprint(m.Width), fmt.Sprint(m.Vocabulary), fmt.Sprint(m.Context),
+		rows = append(rows, []string{u.name.Render(m.Model),
+			fmt.Sprintf("%.2f M", float64(m.Parameters)/1e6),
+			fmt.Sprint(m.Layers), fmt.Sprint(m.Width), fmt.Sprint(m.Vocabulary),
+			fmt.Sprint(m.Context),
 			m.Fingerprint})
 	}
 	if len(rows) == 0 {
 		u.line("none ship with this build")
 	} else {
-		u.table([]string{"model", ">parameters", ">layers", ">width", ">vocabulary", ">context", "fingerprint"}, rows)
+		u.table([]string{"model", ">parameters", ">layers", ">width", ">vocabulary", ">context",
+			"fingerprint"}, rows)
 	}
 	for _, m := range models {
 		u.line("%s", u.indent(fmt.Sprintf("experts of %s: %s", m.Model, orNone(m.Experts)), 2))
@@ -188,11 +195,13 @@ func (u *ui) about(models []modelLine, tasks []taskLine, m machineLine) {
 	u.line("\n%s", u.title.Render("Tasks"))
 	rows = nil
 	for _, t := range tasks {
-		rows = append(rows, []string{u.name.Render(t.Task), t.Label, counts(t, "train"), counts(t, "valid"),
+		rows = append(rows, []string{u.name.Render(t.Task), t.Label, counts(t, "train"),
+			counts(t, "valid"),
 			counts(t, "test"), t.About})
 	}
 	u.table([]string{"task", "kind", ">train", ">valid", ">test", "about"}, rows)
-	u.line("%s", u.faint.Render(fmt.Sprintf("items, and distinct prompts among the first %d of each split",
+	u.line("%s", u.faint.Render(fmt.Sprintf("items, and distinct prompts among the first %d of "+
+		"each split",
 		tasks[0].Looked)))
 	u.line("\n%s", u.title.Render("Machine"))
 	u.line("computes on  %s: %s", m.Device, m.Reason)
@@ -202,7 +211,8 @@ func (u *ui) about(models []modelLine, tasks []taskLine, m machineLine) {
 	if cache == "" {
 		cache = "none: no cache directory on this system"
 	}
-	u.line("cache        %s: %d decomposed matrices, %.1f MB", cache, m.CacheFiles, float64(m.CacheBytes)/1e6)
+	u.line("cache        %s: %d decomposed matrices, %.1f MB", cache, m.CacheFiles,
+		float64(m.CacheBytes)/1e6)
 }
 
 func counts(t taskLine, split string) string {

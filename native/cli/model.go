@@ -83,7 +83,8 @@ func modelSource(ref string) (engine.Source, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = errors.New("there is no such file")
 		}
-		return src, fmt.Errorf("model %q: %w; want zoo:NAME (%s), a directory or a weights' file", ref, err,
+		return src, fmt.Errorf("model %q: %w; want zoo:NAME (%s), a directory or a weights' file",
+			ref, err,
 			strings.Join(zoo.Names(), ", "))
 	}
 	if info.IsDir() {

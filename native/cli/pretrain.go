@@ -33,11 +33,12 @@ func (a *app) pretrainCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pretrain --out DIR",
 		Short: "train a small base model from the generated corpus",
-		Long: `Train a small Llama from nothing on the corpus that the suite's tasks generate: fresh weights, AdamW,
-warm-up and cosine. The vocabulary is trained first, on the same corpus.
+		Long: `Train a small Llama from nothing on the corpus that the suite's tasks generate: fresh
+weights, AdamW, warm-up and cosine. The vocabulary is trained first, on the same corpus.
 
-The directory holds the run: state.safetensors to resume from (run the same command again), log.jsonl
-with a line a step, and at the end the model: config.json, tokenizer.json, model.safetensors.
+The directory holds the run: state.safetensors to resume from (run the same command again),
+log.jsonl with a line a step, and at the end the model: config.json, tokenizer.json,
+model.safetensors.
 
 With --json a line a step and an evaluation: {"kind","step","steps","seconds","metrics","best"}.`,
 		Example: `  t2 pretrain --out runs/mine --steps 5000
@@ -62,7 +63,8 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 	fl.IntVar(&f.kvHeads, "kv-heads", 2, "key/value heads")
 	fl.IntVar(&f.context, "context", 256, "tokens of context")
 	fl.Float64Var(&f.lr, "lr", 3e-3, "peak learning rate")
-	fl.Float32Var(&f.promptWeight, "prompt-weight", 0.1, "what a token of a question counts against one of an answer")
+	fl.Float32Var(&f.promptWeight, "prompt-weight", 0.1, "what a token of a question counts "+
+		"against one of an answer")
 	cmd.MarkFlagRequired("out")
 	return cmd
 }
@@ -97,7 +99,8 @@ func (a *app) pretrain(ctx context.Context, f pretrainFlags) error {
 	source := func(c *task.Corpus) train.Corpus {
 		return func(i int64) train.Example {
 			d := c.Document(i)
-			e, err := train.ChatExample(tok, d.System, d.Prompt, d.Answer, f.promptWeight, f.context)
+			e, err := train.ChatExample(tok, d.System, d.Prompt, d.Answer, f.promptWeight,
+				f.context)
 			if err != nil {
 				panic(err) // the tokenizer was made with the template's tokens
 			}
@@ -114,12 +117,16 @@ func (a *app) pretrain(ctx context.Context, f pretrainFlags) error {
 		return err
 	}
 	t.Probe = probe(tok)
-	fmt.Fprintf(a.err, "%s: %d parameters, %d tokens a step\n", dev.Name(), cfg.Model.NumParams(), f.batch)
-	err = a.run(ctx, t, dir, train.Options{Steps: f.steps, EvalEvery: f.evalEvery, SaveEvery: f.saveEvery})
+	fmt.Fprintf(a.err, "%s: %d parameters, %d tokens a step\n", dev.Name(), cfg.Model.NumParams(),
+		f.batch)
+	err = a.run(ctx, t, dir, train.Options{Steps: f.steps, EvalEvery: f.evalEvery,
+		SaveEvery: f.saveEvery})
 	if err != nil {
 		return err
 	}
-	return dir.Create("model.safetensors", func(w io.Writer) error { return llama.WriteWeights(w, t.Model()) })
+	return dir.Create("model.safetensors", func(w io.Writer) error {
+		return llama.WriteWeights(w, t.Model())
+	})
 }
 
 // vocabulary is the run's tokenizer: the one in its directory, or a new one.

@@ -63,7 +63,8 @@ func Run(args []string, in io.Reader, out, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "t2: %s\n", text)
 		return exitInterrupt
 	default:
-		fmt.Fprintf(stderr, "t2: %s\n", strings.ReplaceAll(err.Error(), "\n", "; ")) // several that were joined
+		// Errors that were joined make one sentence.
+		fmt.Fprintf(stderr, "t2: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 		return exitError
 	}
 }
@@ -88,8 +89,10 @@ decomposed, W = U diag(σ) Vᵀ, and a small vector z rescales σ. One z is an e
 	flags.BoolVar(&a.json, "json", false, "print one JSON object a line")
 	flags.IntVar(&a.threads, "threads", 0, "threads that compute (0: one per processor)")
 	flags.StringVar(&a.kernels, "kernels", "",
-		"CPU kernels to force: loops, simd, avx2, avx512 (default $T2_KERNELS, or the best there is)")
-	flags.StringVar(&a.cache, "cache", "", "directory of decompositions (default $T2_CACHE, or the user's cache)")
+		"CPU kernels to force: loops, simd, avx2, avx512 (default $T2_KERNELS, or the best there "+
+			"is)")
+	flags.StringVar(&a.cache, "cache", "", "directory of decompositions (default $T2_CACHE, or "+
+		"the user's cache)")
 	flags.StringVar(&a.profile, "cpuprofile", "", "write a CPU profile to this file")
 	flags.MarkHidden("cpuprofile")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.startProfile() }
@@ -135,7 +138,8 @@ func (a *app) warnSlow() {
 		return
 	}
 	a.warned = true
-	a.warn("this build lacks vector kernels and is slow: build it with GOEXPERIMENT=simd, as make build does")
+	a.warn("this build lacks vector kernels and is slow: build it with GOEXPERIMENT=simd, " +
+		"as make build does")
 }
 
 // form is the kernels that are forced, "" for the best.

@@ -29,7 +29,8 @@ func openRunDir(path string) (*runDir, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if !free {
-		return nil, fmt.Errorf("%s: another training writes here; wait for it or choose another --out", path)
+		return nil, fmt.Errorf("%s: another training writes here; wait for it or choose another "+
+			"--out", path)
 	}
 	d.log, err = os.OpenFile(filepath.Join(path, train.LogFile),
 		os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)

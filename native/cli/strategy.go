@@ -26,9 +26,11 @@ type adaptFlags struct {
 
 // Texts of the flags.
 const (
-	adaptUsage = "let the model pick the expert: none, prompt (the base is asked what kind of question it is), " +
-		"classifier (an expert for that is asked) or few-shot (a mixture is searched for)"
-	shotsUsage  = "examples for few-shot: a file of lines {\"prompt\",\"answer\"}, or TASK:COUNT from a task's validation split"
+	adaptUsage = "let the model pick the expert: none, prompt (the base is asked what kind of " +
+		"question it is), classifier (an expert for that is asked) or few-shot (a mixture is " +
+		"searched for)"
+	shotsUsage = "examples for few-shot: a file of lines {\"prompt\",\"answer\"}, or TASK:COUNT " +
+		"from a task's validation split"
 	searchUsage = "search of few-shot: default, paper or released-code"
 )
 
@@ -69,7 +71,8 @@ func (f *adaptFlags) adaptive(ctx context.Context, a *app, s *session) (*engine.
 }
 
 // searched searches for a mixture and shows how far it is.
-func (a *app) searched(ctx context.Context, s *session, o engine.FewShot) (*engine.Adaptive, error) {
+func (a *app) searched(ctx context.Context, s *session, o engine.FewShot) (*engine.Adaptive,
+	error) {
 	show, end := a.counter("searching")
 	defer end()
 	if show != nil {
@@ -84,7 +87,8 @@ const shotTokens = 64
 // examples reads what --shots names.
 func (f *adaptFlags) examples() ([]adapt.Shot, error) {
 	if f.shots == "" {
-		return nil, errors.New("--adapt few-shot wants examples: --shots FILE, or --shots TASK:COUNT")
+		return nil, errors.New("--adapt few-shot wants examples: --shots FILE, or --shots " +
+			"TASK:COUNT")
 	}
 	if name, count, ok := strings.Cut(f.shots, ":"); ok && slices.Contains(task.Names(), name) {
 		k, err := strconv.Atoi(count)
@@ -118,9 +122,11 @@ func (f *adaptFlags) check(more ...string) error {
 	if f.strategy == "" || slices.Contains(known, f.strategy) {
 		return nil
 	}
-	return fmt.Errorf("unknown strategy --adapt %q%s; want one of: %s", f.strategy, meant(f.strategy, known),
+	return fmt.Errorf("unknown strategy --adapt %q%s; want one of: %s", f.strategy,
+		meant(f.strategy, known),
 		strings.Join(known, " "))
 }
 
 // errTwoChoices: who answers is said twice.
-var errTwoChoices = errors.New("--adapt lets the model choose who answers: want no --expert and no --mix with it")
+var errTwoChoices = errors.New("--adapt lets the model choose who answers: want no --expert and " +
+	"no --mix with it")

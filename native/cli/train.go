@@ -25,8 +25,8 @@ func (a *app) trainCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train --task TASK --out DIR",
 		Short: "train an expert: a z-vector for one task",
-		Long: `Train a z-vector for a task of the suite, by REINFORCE with a KL penalty (the paper's method) or on
-the next tokens of worked answers. The model itself does not change.
+		Long: `Train a z-vector for a task of the suite, by REINFORCE with a KL penalty (the paper's
+method) or on the next tokens of worked answers. The model itself does not change.
 
 The directory holds the run: state.safetensors to resume from (run the same command again),
 log.jsonl with a line a step, and best.safetensors, the expert at its best on validation items.
@@ -44,7 +44,8 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 	fl.StringVar(&f.out, "out", "", "directory of the run")
 	fl.StringVar(&f.method, "method", "reinforce", "reinforce or next-token")
 	fl.StringVar(&f.preset, "preset", "default", "default, paper or released-code (reinforce)")
-	fl.StringVar(&f.scope, "scope", "", "matrices with a z: mlp, attention, all, with :FIRST-LAST for a range of layers")
+	fl.StringVar(&f.scope, "scope", "", "matrices with a z: mlp, attention, all, with :FIRST-LAST "+
+		"for a range of layers")
 	fl.StringVar(&f.parametrisation, "parametrisation", "", "linear or sigmoid-nuclear")
 	fl.StringVar(&f.baseline, "baseline", "", "none, batch or leave-one-out (reinforce)")
 	fl.Uint64Var(&f.seed, "seed", 1, "of prompts and samples")
@@ -79,7 +80,8 @@ func (a *app) train(cmd *cobra.Command, f trainFlags) error {
 		return err
 	}
 	defer dir.Close()
-	err = a.run(ctx, t, dir, train.Options{Steps: f.steps, EvalEvery: f.evalEvery, SaveEvery: f.saveEvery})
+	err = a.run(ctx, t, dir, train.Options{Steps: f.steps, EvalEvery: f.evalEvery,
+		SaveEvery: f.saveEvery})
 	if err == nil && !a.json {
 		fmt.Fprintf(a.out, "expert: %s/%s\n", f.out, train.BestFile)
 	}
@@ -95,7 +97,8 @@ func (a *app) trainer(ctx context.Context, s *session, f trainFlags, changed fun
 	}
 	cfg.Task, cfg.Seed = f.task, f.seed
 	set(changed("scope"), &cfg.Policy.Scope, f.scope)
-	set(changed("parametrisation"), &cfg.Policy.Parametrisation, svf.Parametrisation(f.parametrisation))
+	set(changed("parametrisation"), &cfg.Policy.Parametrisation,
+		svf.Parametrisation(f.parametrisation))
 	set(changed("baseline"), &cfg.Baseline, f.baseline)
 	set(changed("prompts"), &cfg.Prompts, f.prompts)
 	set(changed("samples"), &cfg.Samples, f.samples)

@@ -17,8 +17,10 @@ const eventFields = "kind step steps seconds metrics? best?"
 
 // tinyTraining is a training that takes a moment.
 func tinyTraining(method, out string, steps string) []string {
-	return []string{"train", "--model", tiny, "--task", "polite", "--method", method, "--prompts", "2", "--samples", "2",
-		"--valid-items", "2", "--eval-every", "2", "--save-every", "1", "--steps", steps, "--out", out, "--json"}
+	return []string{"train", "--model", tiny, "--task", "polite", "--method", method, "--prompts",
+		"2", "--samples", "2",
+		"--valid-items", "2", "--eval-every", "2", "--save-every", "1", "--steps", steps, "--out",
+		out, "--json"}
 }
 
 func TestTrain(t *testing.T) {
@@ -53,7 +55,8 @@ func TestTrain(t *testing.T) {
 func TestTrainRefusesAnotherRunsState(t *testing.T) {
 	dir := t.TempDir()
 	ok(t, tinyTraining("next-token", dir, "1")...)
-	refused(t, t2("", append(tinyTraining("next-token", dir, "1"), "--lr", "0.5")...), "same options", "another directory")
+	refused(t, t2("", append(tinyTraining("next-token", dir, "1"), "--lr", "0.5")...),
+		"same options", "another directory")
 	state := get(t, dir, train.StateFile)
 	put(t, dir, train.StateFile, state[:len(state)/2])
 	refused(t, t2("", tinyTraining("next-token", dir, "1")...), train.StateFile)
@@ -66,7 +69,8 @@ func TestPretrain(t *testing.T) {
 		t.Skip("evaluates on every task")
 	}
 	dir := t.TempDir()
-	out := ok(t, "pretrain", "--out", dir, "--steps", "1", "--batch-tokens", "512", "--vocab", "300", "--dim", "16",
+	out := ok(t, "pretrain", "--out", dir, "--steps", "1", "--batch-tokens", "512", "--vocab",
+		"300", "--dim", "16",
 		"--hidden", "16", "--layers", "1", "--heads", "2", "--kv-heads", "1", "--json")
 	if events := lines(t, out, eventFields); len(events) != 2 {
 		t.Errorf("%v", events)
@@ -74,7 +78,8 @@ func TestPretrain(t *testing.T) {
 	for _, model := range []string{dir, filepath.Join(dir, train.BestFile)} {
 		ok(t, "generate", "--model", model, "--prompt", "x", "--max-tokens", "2")
 	}
-	refused(t, t2("", "pretrain", "--out", t.TempDir(), "--heads", "3", "--dim", "16"), "num_attention_heads 3")
+	refused(t, t2("", "pretrain", "--out", t.TempDir(), "--heads", "3", "--dim", "16"),
+		"num_attention_heads 3")
 }
 
 // interrupter presses Ctrl-C when something is written to it for the first time.
@@ -104,7 +109,8 @@ func TestInterrupt(t *testing.T) {
 		var out, stderr bytes.Buffer
 		code := Run(args, strings.NewReader(""), &interrupter{Writer: &out}, &stderr)
 		said := strings.TrimPrefix(stderr.String(), slowBuild())
-		if code != exitInterrupt || !strings.HasPrefix(said, "t2: interrupted") || strings.Count(said, "\n") != 1 ||
+		if code != exitInterrupt || !strings.HasPrefix(said, "t2: interrupted") ||
+			strings.Count(said, "\n") != 1 ||
 			out.Len() == 0 {
 			t.Errorf("%v: exit %d, stderr %q, %d bytes", args, code, stderr.String(), out.Len())
 		}

@@ -17,7 +17,8 @@ const answerFields = "expert prompt text tokens reason"
 
 func TestGenerate(t *testing.T) {
 	args := func(more ...string) []string {
-		return append([]string{"generate", "--model", tiny, "--max-tokens", "12", "--json"}, more...)
+		return append([]string{"generate", "--model", tiny, "--max-tokens", "12", "--json"},
+			more...)
 	}
 	base := lines(t, ok(t, args("--prompt", question)...), answerFields)[0]
 	if base["expert"] != "base" || base["prompt"] != question || base["tokens"] != 12.0 ||
@@ -39,13 +40,15 @@ func TestGenerate(t *testing.T) {
 		}
 	}
 	for name, differs := range map[string][]string{
-		"expert":      {"--prompt", question, "--expert", "math"},
-		"file":        {"--prompt", question, "--expert", filepath.Join(tiny, "experts", "code.safetensors")},
+		"expert": {"--prompt", question, "--expert", "math"},
+		"file": {"--prompt", question, "--expert", filepath.Join(tiny, "experts",
+			"code.safetensors")},
 		"mix":         {"--prompt", question, "--mix", "math=0.7,code=0.3"},
 		"system":      {"--prompt", question, "--system", "Answer."},
 		"temperature": {"--prompt", question, "--temp", "3", "--seed", "5"},
 	} {
-		if got := lines(t, ok(t, args(differs...)...), answerFields)[0]; got["text"] == base["text"] {
+		if got := lines(t, ok(t, args(differs...)...),
+			answerFields)[0]; got["text"] == base["text"] {
 			t.Errorf("%s: the base's answer", name)
 		}
 	}
@@ -54,7 +57,8 @@ func TestGenerate(t *testing.T) {
 // Standard input, with - and without it, is the prompt.
 func TestPromptFromStandardInput(t *testing.T) {
 	for _, args := range [][]string{{"--prompt", "-"}, {"-"}, {}} {
-		r := t2(question+"\n", append([]string{"generate", "--model", tiny, "--max-tokens", "2", "--json"}, args...)...)
+		r := t2(question+"\n", append([]string{"generate", "--model", tiny, "--max-tokens", "2",
+			"--json"}, args...)...)
 		if got := lines(t, r.out, answerFields)[0]; got["prompt"] != question {
 			t.Errorf("%v: prompt %q", args, got["prompt"])
 		}
@@ -64,7 +68,8 @@ func TestPromptFromStandardInput(t *testing.T) {
 // A mixture with all of one expert is that expert.
 func TestMixOfOneIsTheExpert(t *testing.T) {
 	text := func(who ...string) any {
-		out := ok(t, append([]string{"generate", "--model", tiny, "--json", "--prompt", question}, who...)...)
+		out := ok(t, append([]string{"generate", "--model", tiny, "--json", "--prompt", question},
+			who...)...)
 		return lines(t, out, answerFields)[0]["text"]
 	}
 	if text("--mix", "math=1,code=0") != text("--expert", "math") {
@@ -73,7 +78,8 @@ func TestMixOfOneIsTheExpert(t *testing.T) {
 }
 
 func TestStopEndsTheAnswer(t *testing.T) {
-	args := []string{"generate", "--model", tiny, "--json", "--prompt", question, "--max-tokens", "40"}
+	args := []string{"generate", "--model", tiny, "--json", "--prompt", question, "--max-tokens",
+		"40"}
 	whole := lines(t, ok(t, args...), answerFields)[0]["text"].(string)
 	runes := []rune(whole)
 	for _, size := range []int{1, 3} {
@@ -81,10 +87,12 @@ func TestStopEndsTheAnswer(t *testing.T) {
 		want, _, _ := strings.Cut(whole, stop)
 		got := lines(t, ok(t, append(args, "--stop", stop)...), answerFields)[0]
 		if got["text"] != want || got["reason"] != "stop" {
-			t.Errorf("--stop %q: %q (%v), want %q of %q", stop, got["text"], got["reason"], want, whole)
+			t.Errorf("--stop %q: %q (%v), want %q of %q", stop, got["text"], got["reason"], want,
+				whole)
 		}
 		// What is streamed is what is kept.
-		plain := t2("", append(slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "--json" }),
+		plain := t2("", append(slices.DeleteFunc(slices.Clone(args),
+			func(a string) bool { return a == "--json" }),
 			"--stop", stop)...)
 		if strings.TrimSuffix(plain.out, "\n") != strings.TrimSuffix(want, "\n") {
 			t.Errorf("--stop %q: printed %q, want %q", stop, plain.out, want)
@@ -99,14 +107,17 @@ func TestCompare(t *testing.T) {
 	for i, l := range all {
 		names = append(names, l["expert"].(string))
 		if first := l["first_difference"].(float64); (first < 0) != (l["text"] == all[0]["text"]) {
-			t.Errorf("line %d: first difference %v between %q and %q", i, first, l["text"], all[0]["text"])
+			t.Errorf("line %d: first difference %v between %q and %q", i, first, l["text"],
+				all[0]["text"])
 		}
 	}
 	if want := append([]string{"base"}, tinyExperts...); !slices.Equal(names, want) {
 		t.Errorf("voices %v, want %v", names, want)
 	}
-	text := ok(t, "compare", "--model", tiny, "--expert", "math", "--prompt", question, "--max-tokens", "10")
-	if !strings.Contains(text, markLeft) || !strings.Contains(text, "math") || !strings.Contains(text, "base") {
+	text := ok(t, "compare", "--model", tiny, "--expert", "math", "--prompt", question,
+		"--max-tokens", "10")
+	if !strings.Contains(text, markLeft) || !strings.Contains(text, "math") ||
+		!strings.Contains(text, "base") {
 		t.Errorf("no mark or no names in %q", text)
 	}
 	if strings.Contains(text, "\x1b[") {
@@ -117,8 +128,10 @@ func TestCompare(t *testing.T) {
 const evalFields = "model task split expert n seed accuracy ci95 gain? gain_ci95? against?"
 
 func TestEval(t *testing.T) {
-	args := []string{"eval", "--model", tiny, "--json", "--task", "math", "--task", "reasoning-hard", "--n", "6",
-		"--seed", "7", "--split", "valid", "--expert", "base", "--expert", "math", "--mix", "math=0.5,code=0.5"}
+	args := []string{"eval", "--model", tiny, "--json", "--task", "math", "--task",
+		"reasoning-hard", "--n", "6",
+		"--seed", "7", "--split", "valid", "--expert", "base", "--expert", "math", "--mix",
+		"math=0.5,code=0.5"}
 	first := ok(t, args...)
 	all := lines(t, first, evalFields)
 	if len(all) != 9 {
@@ -149,7 +162,8 @@ func TestEval(t *testing.T) {
 
 func TestEvalAsksAllOfASmallSplit(t *testing.T) {
 	style, _ := task.Lookup("shout")
-	out := ok(t, "eval", "--model", tiny, "--json", "--task", "shout", "--n", "100000", "--split", "valid")
+	out := ok(t, "eval", "--model", tiny, "--json", "--task", "shout", "--n", "100000", "--split",
+		"valid")
 	if got := lines(t, out, evalFields)[0]["n"]; got != float64(style.Size(task.Valid)) {
 		t.Errorf("n = %v, want the split's %d", got, style.Size(task.Valid))
 	}
@@ -161,7 +175,8 @@ const spectrumFields = "name out in rank side sigma_max sigma_median sigma_min e
 func TestDecompose(t *testing.T) {
 	cache := t.TempDir()
 	run := func(args ...string) []map[string]any {
-		return lines(t, ok(t, append([]string{"decompose", "--model", tiny, "--cache", cache, "--json"}, args...)...),
+		return lines(t, ok(t, append([]string{"decompose", "--model", tiny, "--cache", cache,
+			"--json"}, args...)...),
 			spectrumFields)
 	}
 	for pass, cached := range []bool{false, true} {
@@ -204,15 +219,19 @@ func TestExperts(t *testing.T) {
 	if n := len(inspected["matrices"].([]any)); n != 7*tinyConfig.Layers {
 		t.Errorf("%d matrices", n)
 	}
-	diff := lines(t, ok(t, "experts", "diff", "math", "math", "--model", tiny, "--json"), "name cosine l2 max max_at")
-	if last := diff[len(diff)-1]; last["name"] != "all" || last["l2"] != 0.0 || last["cosine"].(float64) < 0.999999 {
+	diff := lines(t, ok(t, "experts", "diff", "math", "math", "--model", tiny, "--json"),
+		"name cosine l2 max max_at")
+	if last := diff[len(diff)-1]; last["name"] != "all" || last["l2"] != 0.0 ||
+		last["cosine"].(float64) < 0.999999 {
 		t.Errorf("an expert differs from itself: %v", last)
 	}
-	diff = lines(t, ok(t, "experts", "diff", "math", "code", "--model", tiny, "--json"), "name cosine l2 max max_at")
+	diff = lines(t, ok(t, "experts", "diff", "math", "code", "--model", tiny, "--json"),
+		"name cosine l2 max max_at")
 	if last := diff[len(diff)-1]; last["l2"].(float64) < 1 {
 		t.Errorf("random experts of %v numbers are %v apart", list[2]["numbers"], last["l2"])
 	}
-	for _, args := range [][]string{{"list"}, {"inspect", "math"}, {"diff", "math", "code"}, {"verify", "math"}} {
+	for _, args := range [][]string{{"list"}, {"inspect", "math"}, {"diff", "math", "code"},
+		{"verify", "math"}} {
 		text := ok(t, append(append([]string{"experts"}, args...), "--model", tiny)...)
 		if len(strings.TrimSpace(text)) < 10 || json.Valid([]byte(text)) {
 			t.Errorf("experts %v prints %q", args, text)
@@ -222,13 +241,15 @@ func TestExperts(t *testing.T) {
 
 func TestExpertsMix(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "both.safetensors")
-	made := lines(t, ok(t, "experts", "mix", "math=0.7,code=0.3", "-o", file, "--model", tiny, "--json"),
+	made := lines(t, ok(t, "experts", "mix", "math=0.7,code=0.3", "-o", file, "--model", tiny,
+		"--json"),
 		"expert file numbers")[0]
 	if made["expert"] != "math=0.7,code=0.3" || made["file"] != file {
 		t.Errorf("%v", made)
 	}
 	text := func(who ...string) any {
-		return lines(t, ok(t, append([]string{"generate", "--model", tiny, "--json", "--prompt", question}, who...)...),
+		return lines(t, ok(t, append([]string{"generate", "--model", tiny, "--json", "--prompt",
+			question}, who...)...),
 			answerFields)[0]["text"]
 	}
 	if text("--expert", file) != text("--mix", "math=0.7,code=0.3") {
@@ -265,10 +286,9 @@ func TestInfo(t *testing.T) {
 		check(json.Unmarshal([]byte(text), &l))
 		kinds[l.Kind]++
 		fields := map[string]string{
-			"model": "kind model parameters layers width vocabulary context fingerprint experts",
-			"task":  "kind task label about items distinct looked",
-			"machine": "kind device reason forms processors go cache cache_files " +
-				"cache_bytes",
+			"model":   "kind model parameters layers width vocabulary context fingerprint experts",
+			"task":    "kind task label about items distinct looked",
+			"machine": "kind device reason forms processors go cache cache_files cache_bytes",
 		}[l.Kind]
 		lines(t, text, fields)
 	}
@@ -276,7 +296,8 @@ func TestInfo(t *testing.T) {
 		t.Errorf("%v", kinds)
 	}
 	text := ok(t, "info", "--model", tiny, "--look", "64", "--kernels", "loops")
-	for _, want := range append(task.Names(), "cpu loops", os.Getenv("T2_CACHE"), "classify code math") {
+	for _, want := range append(task.Names(), "cpu loops", os.Getenv("T2_CACHE"),
+		"classify code math") {
 		if !strings.Contains(text, want) {
 			t.Errorf("info does not say %q", want)
 		}
@@ -288,7 +309,8 @@ func TestBench(t *testing.T) {
 		t.Skip("starts a process")
 	}
 	t.Setenv(runAsT2, "1") // for the process that is started
-	all := lines(t, ok(t, "bench", "--model", tiny, "--json", "--quick", "--only", "decode", "--only", "switch",
+	all := lines(t, ok(t, "bench", "--model", tiny, "--json", "--quick", "--only", "decode",
+		"--only", "switch",
 		"--only", "memory"), "name value unit against ratio want? note?")
 	if len(all) < 4 {
 		t.Fatalf("%d figures", len(all))
@@ -298,15 +320,18 @@ func TestBench(t *testing.T) {
 			t.Errorf("%v", l)
 		}
 	}
-	if text := ok(t, "bench", "--model", tiny, "--quick", "--only", "decode"); !strings.Contains(text, "tokens/s") {
+	if text := ok(t, "bench", "--model", tiny, "--quick", "--only",
+		"decode"); !strings.Contains(text, "tokens/s") {
 		t.Errorf("%q", text)
 	}
 }
 
 // Every verb explains itself, with examples.
 func TestHelp(t *testing.T) {
-	for _, verb := range []string{"generate", "compare", "adapt", "chat", "train", "eval", "pretrain", "info", "decompose",
-		"bench", "experts list", "experts inspect", "experts diff", "experts mix", "experts verify"} {
+	for _, verb := range []string{"generate", "compare", "adapt", "chat", "train", "eval",
+		"pretrain", "info", "decompose",
+		"bench", "experts list", "experts inspect", "experts diff", "experts mix",
+		"experts verify"} {
 		text := ok(t, append(strings.Fields(verb), "--help")...)
 		if !strings.Contains(text, "Examples:\n  t2 "+verb) || !strings.Contains(text, "--") {
 			t.Errorf("t2 %s --help has no examples: %q", verb, text)

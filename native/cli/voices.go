@@ -30,7 +30,8 @@ func (f *voiceFlags) add(cmd *cobra.Command) {
 }
 
 // voices are those that the flags name, in order: experts, then the mixture.
-func (f voiceFlags) voices(ctx context.Context, cmd *cobra.Command, s *session) ([]engine.Voice, error) {
+func (f voiceFlags) voices(ctx context.Context, cmd *cobra.Command, s *session) ([]engine.Voice,
+	error) {
 	var all []engine.Voice
 	for _, name := range f.experts {
 		if strings.TrimSpace(name) == "" {
@@ -53,7 +54,8 @@ func (f voiceFlags) voices(ctx context.Context, cmd *cobra.Command, s *session) 
 }
 
 // only is the one voice that a single answer has; the base where none is named.
-func (f voiceFlags) only(ctx context.Context, cmd *cobra.Command, s *session) (engine.Voice, error) {
+func (f voiceFlags) only(ctx context.Context, cmd *cobra.Command, s *session) (engine.Voice,
+	error) {
 	if cmd.Flags().Changed("expert") {
 		f.experts = []string{f.expert}
 	}
@@ -64,7 +66,8 @@ func (f voiceFlags) only(ctx context.Context, cmd *cobra.Command, s *session) (e
 	case len(all) == 0:
 		return engine.Base(), nil
 	case len(all) > 1:
-		return engine.Voice{}, errors.New("--expert and --mix both say who answers: want one of them")
+		return engine.Voice{}, errors.New("--expert and --mix both say who answers: want one of " +
+			"them")
 	}
 	return all[0], nil
 }

@@ -32,7 +32,7 @@ type Adaptive struct {
 // Adapted is an answer, and how its z was found.
 type Adapted struct {
 	Answer                            // Voice is the expert that answered
-	Task           string             // what the first pass took the prompt for; "" where there was none
+	Task           string             // what the first pass took it for; "" without one
 	Classification string             // the words that it took it from
 	Probabilities  map[string]float64 // of each label in the first pass; nil where there was none
 	Alpha          map[string]float64 // share of each expert; empty for the base
@@ -69,7 +69,8 @@ func (s *Session) Adaptive(strategy adapt.Strategy) (*Adaptive, error) {
 	case adapt.StrategyClassifier:
 		e, ok := experts[classifyTask]
 		if !ok {
-			return nil, fmt.Errorf("model %s came without a classifier: want an expert trained for the task %s",
+			return nil, fmt.Errorf("model %s came without a classifier: want an expert trained "+
+				"for the task %s",
 				s.Model.Name, classifyTask)
 		}
 		a.config.Classifier = e.Expert
@@ -85,7 +86,8 @@ type FewShot struct {
 	Shots  []adapt.Shot
 	Preset string // of the search: default, paper or released-code; "" is default
 	Seed   uint64
-	// OnGeneration, if set, hears how many generations are done, of at most how many, and what share
+	// OnGeneration, if set, hears how many generations are done, of at most how many, and what
+	// share
 	// of the shots the best mixture so far gets right.
 	OnGeneration func(done, most int, right float64)
 }
@@ -143,7 +145,8 @@ func sharesName(experts []adapt.Named, shares map[string]float64) string {
 }
 
 func (s *Session) noExperts() error {
-	return fmt.Errorf("model %s came with no expert to choose: want one trained for %s", s.Model.Name,
+	return fmt.Errorf("model %s came with no expert to choose: want one trained for %s",
+		s.Model.Name,
 		strings.Join(adapt.Labels()[:3], ", "))
 }
 
@@ -205,8 +208,10 @@ func (a *Adaptive) Answer(ctx context.Context, r Request) (Adapted, error) {
 	}
 	w.close()
 	found := results[0]
-	return Adapted{Answer: w.answer(found.Expert, found.Answer.Reason, len(prompt), begin), Task: found.Label,
-		Classification: found.Classification, Probabilities: found.Probabilities, Alpha: found.Alpha,
+	return Adapted{Answer: w.answer(found.Expert, found.Answer.Reason, len(prompt), begin),
+		Task:           found.Label,
+		Classification: found.Classification, Probabilities: found.Probabilities,
+		Alpha: found.Alpha,
 		Pass1: found.Pass1, Pass2: found.Pass2}, err
 }
 

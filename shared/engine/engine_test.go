@@ -25,7 +25,8 @@ import (
 	"transformer2/shared/tokenizer"
 )
 
-var config = llama.Config{Vocab: 320, Dim: 32, Hidden: 48, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 8,
+var config = llama.Config{Vocab: 320, Dim: 32, Hidden: 48, Layers: 2, Heads: 4, KVHeads: 2,
+	HeadDim: 8,
 	Context: 160, RopeTheta: 10000, Eps: 1e-5, Tied: true}
 
 // session is a tiny model of random weights with random experts.
@@ -47,7 +48,8 @@ func session(t *testing.T) *engine.Session {
 		if name == "sigmoid" {
 			e.Meta.Parametrisation = svf.SigmoidNuclear
 		}
-		files[path.Join("experts", name+".safetensors")] = file(t, func(w io.Writer) error { return svf.WriteExpert(w, e) })
+		files[path.Join("experts", name+".safetensors")] = file(t,
+			func(w io.Writer) error { return svf.WriteExpert(w, e) })
 	}
 	return engine.NewSession(dev, m, &checkpoint.Memory{})
 }
@@ -142,15 +144,18 @@ func TestTextIsTheTokens(t *testing.T) {
 	s := session(t)
 	for seed := range uint64(20) {
 		var streamed, pieces strings.Builder
-		a := generate(t, s, engine.Base(), engine.Request{Prompt: "Say é and 日本!", MaxTokens: 30, Seed: seed,
+		a := generate(t, s, engine.Base(), engine.Request{Prompt: "Say é and 日本!", MaxTokens: 30,
+			Seed:     seed,
 			Sampling: sample.Params{Temperature: 1.5},
 			OnText:   func(text string) { streamed.WriteString(text) }})
 		for _, token := range a.Tokens {
 			pieces.WriteString(token.Text)
 		}
 		// The last character may be incomplete: it ends in U+FFFD and no token completed it.
-		if streamed.String() != a.Text || strings.TrimSuffix(a.Text, "�") != strings.TrimSuffix(pieces.String(), "�") {
-			t.Fatalf("seed %d: text %q, streamed %q, tokens %q", seed, a.Text, streamed.String(), pieces.String())
+		if streamed.String() != a.Text || strings.TrimSuffix(a.Text,
+			"�") != strings.TrimSuffix(pieces.String(), "�") {
+			t.Fatalf("seed %d: text %q, streamed %q, tokens %q", seed, a.Text, streamed.String(),
+				pieces.String())
 		}
 	}
 }
@@ -186,7 +191,8 @@ func TestHistoryGivesWay(t *testing.T) {
 	turn := func(n int) []tokenizer.Message {
 		var msgs []tokenizer.Message
 		for range n {
-			msgs = append(msgs, tokenizer.Message{Role: tokenizer.RoleUser, Content: "one two three four"},
+			msgs = append(msgs, tokenizer.Message{Role: tokenizer.RoleUser,
+				Content: "one two three four"},
 				tokenizer.Message{Role: tokenizer.RoleAssistant, Content: "five six seven"})
 		}
 		return msgs
@@ -206,7 +212,8 @@ func TestHistoryGivesWay(t *testing.T) {
 		t.Error("the turns that are kept are not the latest")
 	}
 	r.Prompt = strings.Repeat("long ", config.Context)
-	if _, err := s.Generate(context.Background(), engine.Base(), r); err == nil || !strings.Contains(err.Error(), "shorten") {
+	if _, err := s.Generate(context.Background(), engine.Base(), r); err == nil ||
+		!strings.Contains(err.Error(), "shorten") {
 		t.Errorf("a prompt beyond the context: %v", err)
 	}
 }
@@ -287,7 +294,8 @@ func TestMixtures(t *testing.T) {
 	if none, err := s.Mixture(ctx, "math=0,base=1"); err != nil || none.Expert != nil {
 		t.Errorf("a mixture of nothing: %v, %v", none.Expert, err)
 	}
-	if mixed, err := s.Mixture(ctx, "sigmoid=0.5,math=0.5"); err != nil || mixed.Expert.Meta.Parametrisation != svf.Linear {
+	if mixed, err := s.Mixture(ctx, "sigmoid=0.5,math=0.5"); err != nil ||
+		mixed.Expert.Meta.Parametrisation != svf.Linear {
 		t.Errorf("a mixture of parametrisations: %v", err)
 	}
 }
@@ -303,7 +311,8 @@ func TestExpertFiles(t *testing.T) {
 		opened = path
 		return nil, errors.New("no disk here")
 	}
-	if _, err := s.Voice("./x.safetensors"); err == nil || opened != "./x.safetensors" || !strings.Contains(err.Error(), "no disk") {
+	if _, err := s.Voice("./x.safetensors"); err == nil || opened != "./x.safetensors" ||
+		!strings.Contains(err.Error(), "no disk") {
 		t.Errorf("opened %q: %v", opened, err)
 	}
 }
@@ -316,7 +325,8 @@ func TestDecompose(t *testing.T) {
 	}
 	for _, exact := range []bool{true, false, false} {
 		n := 0
-		err := s.Decompose(context.Background(), engine.DecomposeOptions{Scope: scope, Exact: exact},
+		err := s.Decompose(context.Background(), engine.DecomposeOptions{Scope: scope,
+			Exact: exact},
 			func(m engine.Spectrum, total int) {
 				n++
 				if total != 3 || m.R != 32 || !slices.IsSortedFunc(m.Sigma, func(a, b float64) int {
@@ -327,7 +337,8 @@ func TestDecompose(t *testing.T) {
 				if m.EffectiveRank < 1 || m.EffectiveRank > float64(m.R) {
 					t.Errorf("effective rank %g of %d", m.EffectiveRank, m.R)
 				}
-				if bound := map[bool]float64{true: 1e-12, false: 1e-5}[exact]; m.Residual > bound || m.Orthogonality > bound {
+				if bound := map[bool]float64{true: 1e-12, false: 1e-5}[exact]; m.Residual > bound ||
+					m.Orthogonality > bound {
 					t.Errorf("residual %g, orthogonality %g", m.Residual, m.Orthogonality)
 				}
 			})
@@ -374,13 +385,17 @@ func TestEvaluate(t *testing.T) {
 	defer who.Close()
 	var confusion adapt.Confusion
 	r, err := who.Evaluate(context.Background(), q, &confusion, nil)
-	if err != nil || !slices.Equal(r.Scores, first.Scores) || confusion.Accuracy() != 1 || confusion.Total() != 9 {
+	if err != nil || !slices.Equal(r.Scores, first.Scores) || confusion.Accuracy() != 1 ||
+		confusion.Total() != 9 {
 		t.Errorf("%v, %v", r, err)
 	}
 }
 
 func TestGainAndPool(t *testing.T) {
-	report := func(scores ...float64) engine.Report { return engine.Report{N: len(scores), Scores: scores} }
+	report := func(scores ...float64) engine.Report {
+		return engine.Report{N: len(scores),
+			Scores: scores}
+	}
 	gain, ci := engine.Gain(report(1, 1, 0, 1), report(0, 1, 0, 0))
 	// The differences are 1 0 0 1: mean 1/2, standard deviation (of 3) 1/√3, of the mean 1/√12.
 	half := 1.959964 / math.Sqrt(12)

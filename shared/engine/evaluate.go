@@ -33,7 +33,8 @@ type Scored struct {
 }
 
 // Evaluate answers a quiz greedily as a voice and scores it. The questions depend on the quiz
-// alone, so that voices meet the same ones. progress, if not nil, hears how many answers ended, from
+// alone, so that voices meet the same ones. progress, if not nil, hears how many answers ended,
+// from
 // several goroutines; those that the context cut short it does not count.
 func (s *Session) Evaluate(ctx context.Context, v Voice, q Quiz, progress func(done, total int)) (
 	Report, error) {
@@ -76,7 +77,8 @@ func (s *Session) answers(ctx context.Context, v Voice, q Quiz, progress func(do
 }
 
 // questions asks items greedily; progress hears of every answer that ends.
-func (s *Session) questions(t task.Task, items []task.Item, progress func(done, total int)) []answer.Question {
+func (s *Session) questions(t task.Task, items []task.Item,
+	progress func(done, total int)) []answer.Question {
 	end, _ := s.Model.Tok.Special(tokenizer.End)
 	var done atomic.Int64 // tokens are picked by several goroutines
 	questions := make([]answer.Question, len(items))

@@ -45,10 +45,12 @@ type Token struct {
 // CheckPrompt refuses text that cannot be asked.
 func CheckPrompt(what, text string) error {
 	if at, ok := invalidUTF8(text); ok {
-		return fmt.Errorf("the %s is not valid UTF-8: byte %d of %d is 0x%02x", what, at, len(text), text[at])
+		return fmt.Errorf("the %s is not valid UTF-8: byte %d of %d is 0x%02x", what, at, len(text),
+			text[at])
 	}
 	if what == "prompt" && strings.TrimSpace(text) == "" {
-		return fmt.Errorf("the prompt is empty; it needs at least one character that is not a space")
+		return fmt.Errorf("the prompt is empty; it needs at least one character that is not a " +
+			"space")
 	}
 	return nil
 }
@@ -74,7 +76,8 @@ func (s *Session) Generate(ctx context.Context, v Voice, r Request) (Answer, err
 	return s.generate(ctx, m, v.Name, r)
 }
 
-func (s *Session) generate(ctx context.Context, m *llama.Model, voice string, r Request) (Answer, error) {
+func (s *Session) generate(ctx context.Context, m *llama.Model, voice string, r Request) (Answer,
+	error) {
 	prompt, dropped, err := s.fit(r)
 	if err != nil {
 		return Answer{}, err
@@ -117,7 +120,8 @@ func (s *Session) fit(r Request) (ids []int32, dropped int, err error) {
 		case len(kept) > 0 && len(ids)+room > context:
 			continue
 		case len(ids) >= context:
-			return nil, 0, fmt.Errorf("the prompt takes %d tokens with its template, but the context of %s "+
+			return nil, 0, fmt.Errorf("the prompt takes %d tokens with its template, but the "+
+				"context of %s "+
 				"holds %d and the answer needs at least 1 of them: shorten the prompt by %d tokens",
 				len(ids), s.Model.Name, context, len(ids)-context+1)
 		}

@@ -69,7 +69,8 @@ func (m *Model) load(dev compute.Device, dtype compute.DType) error {
 			configFile, config.Vocab)
 	}
 	return m.withWeights(func(weights *checkpoint.File) error {
-		// The tensors are looked at before memory is taken for a model as large as the config claims.
+		// The tensors are looked at before memory is taken for a model as large as the config
+		// claims.
 		if err := config.CheckTensors(weights); err != nil {
 			return err
 		}

@@ -40,8 +40,10 @@ func (s *Session) Voice(name string) (Voice, error) {
 func (s *Session) Check(name string, e *svf.Expert) error {
 	m := s.Model
 	if e.Meta.Base != m.Fingerprint {
-		return fmt.Errorf("expert %q is for another model: it was trained on %s with fingerprint %s, "+
-			"%s has fingerprint %s", name, e.Meta.Model, e.Meta.Base.Short(), m.Name, m.Fingerprint.Short())
+		return fmt.Errorf("expert %q is for another model: it was trained on %s with fingerprint "+
+			"%s, "+
+			"%s has fingerprint %s", name, e.Meta.Model, e.Meta.Base.Short(), m.Name,
+			m.Fingerprint.Short())
 	}
 	if err := e.CheckShapes(m.Shapes()); err != nil {
 		return fmt.Errorf("expert %q does not fit %s: %w", name, m.Name, err)
