@@ -70,7 +70,7 @@ func decode(ctx context.Context, env Env) ([]Figure, error) {
 			results, err := g.Run(ctx, request)
 			took := time.Since(begin)
 			if err == nil && len(results[0].Tokens) != tokens {
-				err = fmt.Errorf("%d tokens were generated, want %d", len(results[0].Tokens), tokens)
+				err = fmt.Errorf("%d tokens came, want %d", len(results[0].Tokens), tokens)
 			}
 			if share != nil {
 				*share = append(*share, 1-dev.products.Seconds()/took.Seconds())

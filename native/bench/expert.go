@@ -87,7 +87,8 @@ func decompose(ctx context.Context, env Env) ([]Figure, error) {
 		return nil, err
 	}
 	matrices := len(m.LM.Linears())
-	name := fmt.Sprintf("decompose %s, all %d matrices, %s", model, matrices, threadsWord(env.threads()))
+	name := fmt.Sprintf("decompose %s, all %d matrices, %s", model, matrices,
+		threadsWord(env.threads()))
 	env.say("%s", name)
 	s, err := plan{budget: env.short(3 * time.Second), least: 1}.turns(ctx,
 		side{run: func(ctx context.Context) (float64, error) {

@@ -12,7 +12,8 @@ func TestMedian(t *testing.T) {
 	for _, c := range []struct {
 		x    []float64
 		want float64
-	}{{[]float64{3}, 3}, {[]float64{4, 1}, 2.5}, {[]float64{9, 1, 2}, 2}, {[]float64{1, 100, 2, 3}, 2.5}} {
+	}{{[]float64{3}, 3}, {[]float64{4, 1}, 2.5}, {[]float64{9, 1, 2}, 2},
+		{[]float64{1, 100, 2, 3}, 2.5}} {
 		before := fmt.Sprint(c.x)
 		if got := median(c.x); got != c.want {
 			t.Errorf("median(%v) = %v, want %v", c.x, got, c.want)
@@ -90,7 +91,8 @@ func TestFigureJSON(t *testing.T) {
 		{Figure{Name: "n", Unit: "GB/s", Value: 3},
 			`{"name":"n","value":3,"unit":"GB/s","against":"","ratio":null}`},
 		{Figure{Name: "n", Unit: "GB/s", Value: 3, Against: "them", Note: "no ratio: gone"},
-			`{"name":"n","value":3,"unit":"GB/s","against":"them","ratio":null,"note":"no ratio: gone"}`},
+			`{"name":"n","value":3,"unit":"GB/s","against":"them","ratio":null,` +
+				`"note":"no ratio: gone"}`},
 	} {
 		got, err := json.Marshal(c.f)
 		if err != nil || string(got) != c.want {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"transformer2/kernels/cpu"
@@ -14,7 +15,8 @@ import (
 // same bytes can be summed.
 const wantBandwidth = 0.9
 
-// matvec measures y = W x at a size that no cache holds against a sum over as many bytes.
+// matvec measures y = W x at a size that no cache holds against a sum over as many bytes, which is
+// the faster of two: the device's sum of squares of f32, and plain Go over 64-bit words.
 func matvec(ctx context.Context, env Env) ([]Figure, error) {
 	var figures []Figure
 	counts := []int{1}
@@ -51,6 +53,7 @@ func matvecs(ctx context.Context, env Env, dev *cpu.Device, threads int) ([]Figu
 	if err != nil {
 		return nil, err
 	}
+	plain := make([]uint64, out*in/2)
 	var figures []Figure
 	for _, t := range []compute.DType{compute.F32, compute.BF16, compute.Q8} {
 		name := fmt.Sprintf("matvec %v %dx%d, %s", t, out, in, threadsWord(threads))
@@ -61,20 +64,42 @@ func matvecs(ctx context.Context, env Env, dev *cpu.Device, threads int) ([]Figu
 		}
 		dev.Pack(w, src)
 		same := src.Reshape(1, int(min(w.Bytes()/4, int64(src.Len())))) // as many bytes as w has
-		s, err := plan{budget: env.short(1500 * time.Millisecond), least: 3, warm: true}.turns(ctx,
-			env.burstSide(func() { dev.MatMul(y, x, w) }),
-			env.burstSide(func() { dev.SumSquares(sum, same) }))
+		read := func(context.Context) (float64, error) {
+			floats := fastest(env.burst(), func() { dev.SumSquares(sum, same) })
+			words := fastest(env.burst(), func() { sumWords(dev, plain[:w.Bytes()/8]) })
+			return min(floats, words), nil
+		}
+		s, err := plan{budget: env.short(2 * time.Second), least: 3, warm: true}.turns(ctx,
+			env.burstSide(func() { dev.MatMul(y, x, w) }), side{run: read})
 		if err != nil {
 			return figures, err
 		}
 		figures = append(figures, Figure{Name: name, Unit: "GB/s", Want: atLeast(wantBandwidth)}.
-			versus("vector sum over as many bytes", s[0], s[1], float64(w.Bytes())/1e9))
+			versus("vector sum over as many bytes, "+threadsWord(threads), s[0], s[1],
+				float64(w.Bytes())/1e9))
 		if b, ok := w.(compute.Buffer); ok {
 			dev.Free(b)
 		}
 		debug.FreeOSMemory()
 	}
 	return figures, nil
+}
+
+// sumWords adds up x on the device's threads.
+func sumWords(dev compute.Dense64, x []uint64) uint64 {
+	var total atomic.Uint64
+	dev.Parallel(len(x), 1<<16, func(lo, hi int) {
+		var a, b, c, d uint64
+		part := x[lo:hi]
+		for ; len(part) >= 8; part = part[8:] {
+			a, b, c, d = a+part[0]+part[4], b+part[1]+part[5], c+part[2]+part[6], d+part[3]+part[7]
+		}
+		for _, v := range part {
+			a += v
+		}
+		total.Add(a + b + c + d)
+	})
+	return total.Load()
 }
 
 // vectors are x [1 in], y [1 out] and a number.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,13 +35,14 @@ func memory(ctx context.Context, env Env) ([]Figure, error) {
 		}
 		command = []string{self}
 	}
-	args := append(command[1:len(command):len(command)], "generate", "--model", ref, "--prompt", question)
+	args := append(slices.Clone(command[1:]), "generate", "--model", ref, "--prompt", question)
 	cmd := exec.CommandContext(ctx, command[0], args...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = io.Discard, &said
 	peak, err := watch(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("%s generate: %w: %s", command[0], err, cut(strings.TrimSpace(said.String())))
+		return nil, fmt.Errorf("%s generate: %w: %s", command[0], err,
+			cut(strings.TrimSpace(said.String())))
 	}
 	if peak == 0 {
 		f.Note = "not measured: this system has no /proc/PID/status with VmHWM"
@@ -83,7 +85,8 @@ func highWater(status string) float64 {
 		if !ok {
 			continue
 		}
-		kilobytes, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 53)
+		number := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB"))
+		kilobytes, err := strconv.ParseUint(number, 10, 53)
 		if err != nil {
 			return 0
 		}

@@ -68,7 +68,8 @@ func (p *peer) close() {
 
 // ask sends a request and gives the answer to it. A peer that is dead, slow or talks nonsense is
 // ended.
-func (p *peer) ask(ctx context.Context, limit time.Duration, format string, args ...any) (answer, error) {
+func (p *peer) ask(ctx context.Context, limit time.Duration, format string, args ...any) (
+	answer, error) {
 	if p.dead != nil {
 		return answer{}, p.dead
 	}
@@ -200,9 +201,10 @@ func startPython(ctx context.Context, env Env) (*peer, error) {
 	if err != nil {
 		return nil, missing{"python3"}
 	}
-	cmd := exec.CommandContext(ctx, path, "-I", "-u", "-c", peerScript)
-	cmd.Env = append(os.Environ(), "PYTHONWARNINGS=ignore",
-		fmt.Sprintf("OPENBLAS_NUM_THREADS=%d", env.threads()), fmt.Sprintf("OMP_NUM_THREADS=%d", env.threads()))
+	cmd := exec.CommandContext(ctx, path, "-I", "-W", "ignore", "-c", peerScript)
+	cmd.Env = append(os.Environ(),
+		fmt.Sprintf("OPENBLAS_NUM_THREADS=%d", env.threads()),
+		fmt.Sprintf("OMP_NUM_THREADS=%d", env.threads()))
 	// OpenBLAS does not know every processor with AVX-512 by its name.
 	if slices.Contains(cpu.Forms(), "avx512") {
 		cmd.Env = append(cmd.Env, "OPENBLAS_CORETYPE=SKYLAKEX")

@@ -135,8 +135,8 @@ class Training:
         self.embed = matrix(vocab, dim)
         self.layers = []
         for _ in range(layers):
-            shapes = dict(q=(dim, dim), k=(kv * self.size, dim), v=(kv * self.size, dim), o=(dim, dim),
-                          gate=(hidden, dim), up=(hidden, dim), down=(dim, hidden))
+            shapes = dict(q=(dim, dim), k=(kv * self.size, dim), v=(kv * self.size, dim),
+                          o=(dim, dim), gate=(hidden, dim), up=(hidden, dim), down=(dim, hidden))
             weights = {name: matrix(*shape) for name, shape in shapes.items()}
             self.layers.append(dict(weights, attn_norm=gain(), mlp_norm=gain()))
         self.norm = gain()
@@ -149,7 +149,8 @@ class Training:
         ids = torch.from_numpy(ids.astype(np.int64)).view(docs, context + 1)
         self.tokens, self.targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
         self.adamw = torch.optim.AdamW(
-            [dict(params=self.matrices, weight_decay=0.05), dict(params=self.gains, weight_decay=0.0)],
+            [dict(params=self.matrices, weight_decay=0.05),
+             dict(params=self.gains, weight_decay=0.0)],
             lr=1e-3, betas=(0.9, 0.98), eps=1e-8)
 
     def parameters(self):
@@ -180,7 +181,8 @@ class Training:
         x = f.embedding(self.tokens, self.embed)
         for w in self.layers:
             h = self.rms(x, w["attn_norm"])
-            q, k = self.rope(split(h @ w["q"].T, self.heads)), self.rope(split(h @ w["k"].T, self.kv))
+            q = self.rope(split(h @ w["q"].T, self.heads))
+            k = self.rope(split(h @ w["k"].T, self.kv))
             o = self.attention(q, k, split(h @ w["v"].T, self.kv))
             x = x + o.transpose(1, 2).reshape(docs, length, -1) @ w["o"].T
             h = self.rms(x, w["mlp_norm"])

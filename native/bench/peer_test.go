@@ -15,7 +15,7 @@ import (
 )
 
 // fake is a peer whose process is a function: it is given requests and says what it likes.
-func fake(t *testing.T, process func(requests *bufio.Scanner, say func(format string, args ...any))) *peer {
+func fake(t *testing.T, process func(requests *bufio.Scanner, say func(string, ...any))) *peer {
 	t.Helper()
 	requests, in := io.Pipe()
 	out, answers := io.Pipe()
@@ -25,7 +25,8 @@ func fake(t *testing.T, process func(requests *bufio.Scanner, say func(format st
 		})
 		answers.Close()
 	}()
-	p := newPeer(in, out, func() { requests.Close(); out.Close() }, func() string { return "first\nlast words\n" })
+	kill := func() { requests.Close(); out.Close() }
+	p := newPeer(in, out, kill, func() string { return "first\nlast words\n" })
 	t.Cleanup(p.close)
 	return p
 }
@@ -54,7 +55,8 @@ func TestPeerAnswers(t *testing.T) {
 			t.Errorf("%v, %v", s, err)
 		}
 		var m missing
-		if _, err = p.ask(ctx, time.Second, "svd"); !errors.As(err, &m) || m.pkg != "python3-scipy" {
+		_, err = p.ask(ctx, time.Second, "svd")
+		if !errors.As(err, &m) || m.pkg != "python3-scipy" {
 			t.Errorf("error %v", err)
 		}
 		if _, err = p.ask(ctx, time.Second, "what"); err == nil || err.Error() != "unknown verb" {
@@ -73,21 +75,29 @@ func TestPeerGoesWrong(t *testing.T) {
 		"dead at once": {func(*bufio.Scanner, func(string, ...any)) {}, "the peer"},
 		"dead after the request": {func(r *bufio.Scanner, _ func(string, ...any)) { r.Scan() },
 			"ended without an answer"},
-		"slow": {func(r *bufio.Scanner, _ func(string, ...any)) { r.Scan(); r.Scan() }, "no answer in"},
+		"slow": {func(r *bufio.Scanner, _ func(string, ...any)) { r.Scan(); r.Scan() },
+			"no answer in"},
 		"deaf": {func(*bufio.Scanner, func(string, ...any)) { select {} }, "no answer in"},
-		"garbage": {func(r *bufio.Scanner, say func(string, ...any)) { r.Scan(); say("Illegal instruction") },
-			`"Illegal instruction"`},
-		"garbage before": {func(r *bufio.Scanner, say func(string, ...any)) { say("hello"); r.Scan() },
-			`"hello"`},
-		"another's answer": {func(r *bufio.Scanner, say func(string, ...any)) { r.Scan(); say("7 ok 1") },
-			`"7 ok 1"`},
+		"garbage": {func(r *bufio.Scanner, say func(string, ...any)) {
+			r.Scan()
+			say("Illegal instruction")
+		}, `"Illegal instruction"`},
+		"garbage before": {func(r *bufio.Scanner, say func(string, ...any)) {
+			say("hello")
+			r.Scan()
+		}, `"hello"`},
+		"another's answer": {func(r *bufio.Scanner, say func(string, ...any)) {
+			r.Scan()
+			say("7 ok 1")
+		}, `"7 ok 1"`},
 		"endless line": {func(r *bufio.Scanner, say func(string, ...any)) { r.Scan(); say(long) },
 			"ended without an answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := fake(t, c.process)
 			_, err := p.ask(context.Background(), 100*time.Millisecond, "blas")
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "last words") {
+			if err == nil || !strings.Contains(err.Error(), c.want) ||
+				!strings.Contains(err.Error(), "last words") {
 				t.Fatalf("error %v, want %q and what it said last", err, c.want)
 			}
 			begin := time.Now()
@@ -111,8 +121,8 @@ func TestPeerEndsWithContext(t *testing.T) {
 
 // The same with processes of the system.
 func TestProcessGoesWrong(t *testing.T) {
-	for role, want := range map[string]string{"garbage": "Traceback", "dead": "cannot open shared object",
-		"hang": "no answer in"} {
+	for role, want := range map[string]string{"garbage": "Traceback",
+		"dead": "cannot open shared object", "hang": "no answer in"} {
 		t.Run(role, func(t *testing.T) {
 			t.Setenv(childRole, role)
 			p, err := startPython(context.Background(), Env{Python: self(t)})
@@ -149,8 +159,8 @@ func TestParseAnswer(t *testing.T) {
 			t.Errorf("%q: %v, %v, want %v", line, a, err, want)
 		}
 	}
-	for _, line := range []string{"", "3", "ok 1", "3 okay 1", "33 ok 1", "3 ok one", "3 ok NaN", "3 ok Inf",
-		"3 ok 1e999", "3 missing", "3 error", "3 error  ", "\x00", "3\tok 1"} {
+	for _, line := range []string{"", "3", "ok 1", "3 okay 1", "33 ok 1", "3 ok one", "3 ok NaN",
+		"3 ok Inf", "3 ok 1e999", "3 missing", "3 error", "3 error  ", "\x00", "3\tok 1"} {
 		a, err := parseAnswer("3", line)
 		if nonsense := (nonsenseError{}); !errors.As(err, &nonsense) {
 			t.Errorf("%q: %v, %v, want it called nonsense", line, a, err)
@@ -164,8 +174,8 @@ func TestParseAnswer(t *testing.T) {
 }
 
 func FuzzParseAnswer(f *testing.F) {
-	for _, line := range []string{"1 ok 0.25 | OpenBLAS 0.3.21", "1 missing python3-numpy", "1 error x", "", "1 ok 1|",
-		"1 ok nan", "2 ok 1"} {
+	for _, line := range []string{"1 ok 0.25 | OpenBLAS 0.3.21", "1 missing python3-numpy",
+		"1 error x", "", "1 ok 1|", "1 ok nan", "2 ok 1"} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
@@ -204,8 +214,8 @@ func python(t *testing.T, module string) *session {
 	if _, err := os.Stat(systemPython); err != nil {
 		t.Skip("there is no " + systemPython)
 	}
-	if err := exec.Command(systemPython, "-I", "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec('"+
-		module+"') is None)").Run(); err != nil {
+	look := "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
+	if err := exec.Command(systemPython, "-I", "-c", look, module).Run(); err != nil {
 		t.Skipf("Python has no %s", module)
 	}
 	s := newSession(context.Background(), Env{})
@@ -257,7 +267,8 @@ func TestTorchTrainsTheSameModel(t *testing.T) {
 			t.Fatalf("%v s, %v", seconds, err)
 		}
 	}
-	if len(ours.losses) != steps || len(theirs.losses) != steps || ours.losses[steps-1] > ours.losses[0]-0.1 {
+	if len(ours.losses) != steps || len(theirs.losses) != steps ||
+		ours.losses[steps-1] > ours.losses[0]-0.1 {
 		t.Fatalf("losses %v and %v, want %d that fall", ours.losses, theirs.losses, steps)
 	}
 	if apart := lossesApart(ours.losses, theirs.losses); !(apart < lossTie/10) {

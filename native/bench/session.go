@@ -52,7 +52,7 @@ func (s *session) peer() (*peer, error) {
 // Limits on what a peer may take: to import its libraries, and to measure.
 const (
 	importLimit  = time.Minute
-	measureLimit = time.Minute
+	measureLimit = 2 * time.Minute
 )
 
 // ask asks the peers' process.
@@ -166,8 +166,11 @@ func (s *session) randomModel() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(writeFile(dir, "config.json", cfg.Write), writeFile(dir, "tokenizer.json", tok.Write),
-		writeFile(dir, "model.safetensors", func(w io.Writer) error { return llama.WriteWeights(w, m) }))
+	return errors.Join(writeFile(dir, "config.json", cfg.Write),
+		writeFile(dir, "tokenizer.json", tok.Write),
+		writeFile(dir, "model.safetensors", func(w io.Writer) error {
+			return llama.WriteWeights(w, m)
+		}))
 }
 
 func writeFile(dir, name string, write func(io.Writer) error) error {

@@ -21,11 +21,13 @@ func (r *recorder) side(name string, peer bool, fail error) side {
 
 func TestTurnsAlternate(t *testing.T) {
 	var r recorder
-	s, err := plan{least: 3, warm: true}.turns(context.Background(), r.side("a", false, nil), r.side("b", true, nil))
+	s, err := plan{least: 3, warm: true}.turns(t.Context(), r.side("a", false, nil),
+		r.side("b", true, nil))
 	if err != nil || r.order.String() != "abababab" {
 		t.Fatalf("order %s, %v", r.order.String(), err)
 	}
-	if !slices.Equal(s[0].seconds, []float64{3, 5, 7}) || !slices.Equal(s[1].seconds, []float64{4, 6, 8}) {
+	if !slices.Equal(s[0].seconds, []float64{3, 5, 7}) ||
+		!slices.Equal(s[1].seconds, []float64{4, 6, 8}) {
 		t.Errorf("%v, want the first turn left out", s)
 	}
 }
@@ -35,12 +37,12 @@ func TestTurnsKeepToTheBudget(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		return 1, nil
 	}}
-	s, err := plan{budget: 20 * time.Millisecond}.turns(context.Background(), nap)
+	s, err := plan{budget: 20 * time.Millisecond}.turns(t.Context(), nap)
 	if n := len(s[0].seconds); err != nil || n < 1 || n > 20 {
 		t.Errorf("%d turns of 1 ms in 20 ms, %v", n, err)
 	}
 	var r recorder
-	s, err = plan{budget: time.Hour}.turns(context.Background(), r.side("a", false, nil))
+	s, err = plan{budget: time.Hour}.turns(t.Context(), r.side("a", false, nil))
 	if len(s[0].seconds) != maxTurns || err != nil {
 		t.Errorf("%d turns, %v, want %d", len(s[0].seconds), err, maxTurns)
 	}
@@ -49,7 +51,7 @@ func TestTurnsKeepToTheBudget(t *testing.T) {
 func TestTurnsGoOnWithoutAPeer(t *testing.T) {
 	var r recorder
 	gone := missing{"python3-scipy"}
-	s, err := plan{least: 2}.turns(context.Background(), r.side("p", true, gone), r.side("a", false, nil))
+	s, err := plan{least: 2}.turns(t.Context(), r.side("p", true, gone), r.side("a", false, nil))
 	if err != nil || r.order.String() != "paa" {
 		t.Fatalf("order %s, %v", r.order.String(), err)
 	}
@@ -61,7 +63,7 @@ func TestTurnsGoOnWithoutAPeer(t *testing.T) {
 func TestTurnsFailWithTheirOwn(t *testing.T) {
 	var r recorder
 	broken := errors.New("broken")
-	_, err := plan{least: 2}.turns(context.Background(), r.side("a", false, nil), r.side("b", false, broken))
+	_, err := plan{least: 2}.turns(t.Context(), r.side("a", false, nil), r.side("b", false, broken))
 	if !errors.Is(err, broken) || r.order.String() != "ab" {
 		t.Errorf("order %s, %v", r.order.String(), err)
 	}

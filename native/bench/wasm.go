@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -28,8 +29,9 @@ const buildLimit = 3 * time.Minute
 // wasm builds forms (forms/main.go) for js/wasm and runs it under node.
 func wasm(ctx context.Context, env Env) ([]Figure, error) {
 	size := env.size().gemm
-	f := Figure{Name: fmt.Sprintf("gemm f32 %dx%dx%d, WebAssembly, portable simd form", size[0], size[1],
-		size[2]), Unit: "GFLOP/s", Against: "plain loops, WebAssembly", Want: atLeast(wantWasm)}
+	f := Figure{Name: fmt.Sprintf("gemm f32 %dx%dx%d, WebAssembly, portable simd form", size[0],
+		size[1], size[2]), Unit: "GFLOP/s", Against: "plain loops, WebAssembly",
+		Want: atLeast(wantWasm)}
 	env.say("%s", f.Name)
 	simd, loops, err := runWasm(ctx, env, size)
 	if ctx.Err() != nil {
@@ -50,12 +52,13 @@ func runWasm(ctx context.Context, env Env, size [3]int) (simd, loops series, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, buildLimit)
 	defer cancel()
-	// The source may ask for a newer toolchain than the one on the path: this program was built by it.
-	version := "GOTOOLCHAIN=" + strings.Fields(runtime.Version())[0]
+	// The source may need a newer toolchain than the one on the path: what this program was built by.
+	version := "GOTOOLCHAIN=" + plainVersion(runtime.Version())
 	host := toolchain{dir: env.Root, env: []string{version}}
 	name, err := host.run(ctx, "go", "list", "-m")
 	if err != nil || name != module {
-		return simd, loops, fmt.Errorf("it needs the source: run in the folder of module %s", module)
+		return simd, loops, fmt.Errorf("it needs the source, run in the folder of module %s (%w)",
+			module, cmp.Or(err, fmt.Errorf("this is %s", name)))
 	}
 	goroot, err := host.run(ctx, "go", "env", "GOROOT")
 	if err != nil {
@@ -77,12 +80,21 @@ func runWasm(ctx context.Context, env Env, size [3]int) (simd, loops series, err
 		turns = "1"
 	}
 	// As go_js_wasm_exec runs programs: Go's stack in JavaScript's is deeper than node's default.
-	out, err := host.run(ctx, "node", "--stack-size=8192", filepath.Join(goroot, "lib/wasm/wasm_exec_node.js"),
-		program, strconv.Itoa(size[0]), strconv.Itoa(size[1]), strconv.Itoa(size[2]), turns)
+	out, err := host.run(ctx, "node", "--stack-size=8192",
+		filepath.Join(goroot, "lib/wasm/wasm_exec_node.js"), program,
+		strconv.Itoa(size[0]), strconv.Itoa(size[1]), strconv.Itoa(size[2]), turns)
 	if err != nil {
 		return simd, loops, err
 	}
 	return parseTurns(out)
+}
+
+// plainVersion is "go1.27.2" of "go1.27.2-X:simd" or "go1.27.2 X:simd".
+func plainVersion(v string) string {
+	if at := strings.IndexAny(v, " -"); at >= 0 {
+		return v[:at]
+	}
+	return v
 }
 
 // toolchain runs commands in a folder, with more environment.
@@ -99,7 +111,8 @@ func (t toolchain) run(ctx context.Context, name string, args ...string) (string
 	cmd.Stdout, cmd.Stderr = &out, &said
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s", name, args[0], err, cut(strings.TrimSpace(said.String())))
+		return "", fmt.Errorf("%s %s: %w: %s", name, args[0], err,
+			cut(strings.TrimSpace(said.String())))
 	}
 	return strings.TrimSpace(out.String()), nil
 }

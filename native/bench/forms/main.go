@@ -3,8 +3,8 @@
 //
 //	forms M N K TURNS
 //
-// It prints a line a turn, the seconds of each form's fastest call. It exists because t2 itself does
-// not run where it is wanted: on WebAssembly, under node.
+// It prints a line a turn, the seconds of each form's fastest call. It exists because t2 itself
+// does not run where this is wanted: on WebAssembly, under node.
 package main
 
 import (
@@ -47,7 +47,7 @@ func run(args []string) error {
 		products[i] = f
 	}
 	for range size[3] {
-		fmt.Println(fastest(products[0], 20), fastest(products[1], 1))
+		fmt.Println(fastest(products[0]), fastest(products[1]))
 	}
 	return nil
 }
@@ -73,13 +73,18 @@ func product(form string, m, n, k int) (func(), error) {
 	return func() { dev.Gemm(compute.NT, ts[2], ts[0], ts[1], false) }, nil
 }
 
-// fastest calls f so often and gives the seconds of the fastest call.
-func fastest(f func(), calls int) float64 {
+// burst is how long a product is repeated for one turn.
+const burst = 300 * time.Millisecond
+
+// fastest calls f for the time of a burst and gives the seconds of the fastest call.
+func fastest(f func()) float64 {
 	best := time.Hour
-	for range calls {
+	for start := time.Now(); ; {
 		begin := time.Now()
 		f()
 		best = min(best, time.Since(begin))
+		if time.Since(start) >= burst {
+			return max(best, time.Nanosecond).Seconds()
+		}
 	}
-	return best.Seconds()
 }

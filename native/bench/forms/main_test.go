@@ -9,7 +9,8 @@ import (
 )
 
 func TestArguments(t *testing.T) {
-	for _, args := range []string{"", "8 8 8", "8 8 8 8 8", "8 x 8 1", "0 8 8 1", "-1 8 8 1", "99999999 8 8 1"} {
+	for _, args := range []string{"", "8 8 8", "8 8 8 8 8", "8 x 8 1", "0 8 8 1", "-1 8 8 1",
+		"99999999 8 8 1"} {
 		if err := run(strings.Fields(args)); err == nil || !strings.Contains(err.Error(), "want") {
 			t.Errorf("forms %s: error %v, want one that says what is wanted", args, err)
 		}
