@@ -260,3 +260,20 @@ func TestPlainVersion(t *testing.T) {
 		}
 	}
 }
+
+func TestSumWords(t *testing.T) {
+	dev, err := cpu.New(cpu.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	for _, n := range []int{0, 1, 7, 8, 9, 1<<17 + 5} {
+		x := make([]uint64, n)
+		for i := range x {
+			x[i] = uint64(i)
+		}
+		if got, want := sumWords(dev, x), uint64(n)*uint64(max(n-1, 0))/2; got != want {
+			t.Errorf("the sum of 0 to %d is %d, want %d", n-1, got, want)
+		}
+	}
+}

@@ -56,21 +56,31 @@ func (f Figure) Opponent() string {
 	return fmt.Sprintf("%s: %.4g %s", f.Against, f.Peer, f.Unit)
 }
 
-// MarshalJSON writes the figure as one object. "ratio" is null where there is none.
+// MarshalJSON writes the figure as one object. "ratio" is null where there is none, and so is what
+// is not a finite number, which JSON cannot hold.
 func (f Figure) MarshalJSON() ([]byte, error) {
 	line := struct {
 		Name    string   `json:"name"`
-		Value   float64  `json:"value"`
+		Value   *float64 `json:"value"`
 		Unit    string   `json:"unit"`
 		Against string   `json:"against"`
 		Ratio   *float64 `json:"ratio"`
 		Want    string   `json:"want,omitempty"`
 		Note    string   `json:"note,omitempty"`
-	}{Name: f.Name, Value: f.Value, Unit: f.Unit, Against: f.Opponent(), Want: f.Want, Note: f.Note}
+	}{Name: f.Name, Value: finite(f.Value), Unit: f.Unit, Against: f.Opponent(), Want: f.Want,
+		Note: f.Note}
 	if f.Ratio != 0 {
-		line.Ratio = &f.Ratio
+		line.Ratio = finite(f.Ratio)
 	}
 	return json.Marshal(line)
+}
+
+// finite is v, or nil for NaN and the infinities.
+func finite(v float64) *float64 {
+	if v-v != 0 {
+		return nil
+	}
+	return &v
 }
 
 // versus completes a figure with the series of its own side and of a peer: both took those seconds

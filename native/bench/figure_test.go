@@ -88,6 +88,8 @@ func TestFigureJSON(t *testing.T) {
 	}{
 		{bound("n", "ms", 2, 4),
 			`{"name":"n","value":2,"unit":"ms","against":"bound: 4 ms","ratio":0.5,"want":"≤ 1"}`},
+		{bound("n", "ms", math.NaN(), 4),
+			`{"name":"n","value":null,"unit":"ms","against":"bound: 4 ms","ratio":null,"want":"≤ 1"}`},
 		{Figure{Name: "n", Unit: "GB/s", Value: 3},
 			`{"name":"n","value":3,"unit":"GB/s","against":"","ratio":null}`},
 		{Figure{Name: "n", Unit: "GB/s", Value: 3, Against: "them", Note: "no ratio: gone"},
