@@ -8,6 +8,7 @@ import (
 
 	"transformer2/shared/adapt"
 	"transformer2/shared/engine"
+	"transformer2/shared/task"
 )
 
 // evalLine is the JSON of a measured accuracy.
@@ -27,6 +28,8 @@ type evalLine struct {
 	// What few-shot found for the task, and what that took.
 	Alpha  map[string]float64 `json:"alpha,omitempty"`
 	Search *searchLine        `json:"search,omitempty"`
+	// InStyle is, for a style, the share of answers in it.
+	InStyle *float64 `json:"in_style,omitempty"`
 }
 
 // evalTable gathers measured accuracies: a table at the end, or lines of JSON at once.
@@ -36,7 +39,7 @@ type evalTable struct {
 	names    []*candidate
 	rows     [][]string
 	pooled   []engine.Report // all tasks together, a candidate each
-	searches []string        // of few-shot, for people
+	notes    []string        // below the table
 }
 
 // add notes the accuracy of a candidate, next to the first one's on the same questions.
@@ -52,13 +55,35 @@ func (t *evalTable) add(c *candidate, r, first engine.Report, compare bool) {
 	}
 	if c.found != nil {
 		l.Alpha, l.Search = c.found.Shares, searchOf(c.found)
-		t.searches = append(t.searches, fmt.Sprintf("%s on %s: %s; %v", c.name, r.Task,
+		t.notes = append(t.notes, fmt.Sprintf("%s on %s: %s; %v", c.name, r.Task,
 			shares(l.Alpha), l.Search))
+	}
+	if isStyle(r.Task) {
+		share := inStyle(r.Scores)
+		l.InStyle = &share
+		t.notes = append(t.notes, fmt.Sprintf("%s on %s: %s of the answers in that style", c.name,
+			r.Task, percent(share)))
 	}
 	if t.json {
 		t.print(l)
 	}
 	t.rows = append(t.rows, row)
+}
+
+func isStyle(name string) bool {
+	return slices.ContainsFunc(task.Styles(), func(t task.Task) bool { return t.Name() == name })
+}
+
+// inStyle is the share of answers that have the form asked for, whether or not they are right: a
+// style's score is form·(1 + content)/2, with a content of 0 to 1.
+func inStyle(scores []float64) float64 {
+	n := 0
+	for _, s := range scores {
+		if s >= 0.5 {
+			n++
+		}
+	}
+	return float64(n) / float64(len(scores))
 }
 
 // pool joins a task's reports with those of the tasks before.
@@ -94,7 +119,7 @@ func (t *evalTable) flush() {
 		out.table([]string{"task", "split", "expert", ">n", ">accuracy", "95%",
 			"points above " + t.names[0].name}, t.rows)
 	}
-	for _, line := range t.searches {
+	for _, line := range t.notes {
 		out.line("%s", out.faint.Render(line))
 	}
 	for _, c := range t.names {
