@@ -35,11 +35,11 @@ type evalLine struct {
 // evalTable gathers measured accuracies: a table at the end, or lines of JSON at once.
 type evalTable struct {
 	*app
-	model    string
-	names    []*candidate
-	rows     [][]string
-	pooled   []engine.Report // all tasks together, a candidate each
-	notes    []string        // below the table
+	model  string
+	names  []*candidate
+	rows   [][]string
+	pooled []engine.Report // all tasks together, a candidate each
+	notes  []string        // below the table
 }
 
 // add notes the accuracy of a candidate, next to the first one's on the same questions.
