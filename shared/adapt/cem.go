@@ -44,6 +44,7 @@ type Options struct {
 	Deploy     Deploy  // "" is DeployBest
 	Target     float64 // ends the search once the best Value reaches it; 0: never
 	Patience   int     // ends it after so many generations without a better best; 0: never
+	MinGain    float64 // by how much Value must be better for Patience to wait on
 	Seed       uint64
 	// First are members of the first generation that are not drawn. Among equals the first wins.
 	First [][]float32
@@ -104,7 +105,7 @@ func Search(ctx context.Context, dims int,
 	}
 	s.out.Mean, s.out.Std = filled(dims, o.Mean), filled(dims, o.Std)
 	s.out.Stopped = StopIterations
-	stale := 0
+	stale, waited := 0, math.Inf(-1) // generations since Value was last better, and that Value
 	for g := range o.Iterations {
 		members := s.members(g)
 		scores, err := scoreAll(ctx, score, members)
@@ -116,8 +117,9 @@ func Search(ctx context.Context, dims int,
 		elites := s.elites(scores)
 		s.update(members, elites, g)
 		s.record(Generation{Index: g, Members: members, Scores: scores, Elites: elites})
-		if stale++; better {
-			stale = 0
+		stale++
+		if gain := s.out.BestScore.Value - waited; better && (s.MinGain == 0 || gain >= s.MinGain) {
+			stale, waited = 0, s.out.BestScore.Value
 		}
 		if stop := s.stop(members, elites, stale); stop != "" {
 			s.out.Stopped = stop
@@ -151,6 +153,8 @@ func (o *Options) validate() error {
 		return fmt.Errorf("adapt: first generation is N(%v, %v²), want σ > 0", o.Mean, o.Std)
 	case !(o.MinStd >= 0 && o.Noise >= 0) || !finite(o.MinStd) || !finite(o.Noise):
 		return fmt.Errorf("adapt: least σ %v and noise %v, want 0 or more", o.MinStd, o.Noise)
+	case !(o.MinGain >= 0):
+		return fmt.Errorf("adapt: least gain is %v, want 0 or more", o.MinGain)
 	case !(o.Smoothing >= 0 && o.Smoothing < 1):
 		return fmt.Errorf("adapt: smoothing is %v, want 0 to below 1", o.Smoothing)
 	case !slices.Contains([]Ties{"", TiesNone, TiesBest, TiesAll}, o.Ties):

@@ -204,6 +204,23 @@ func TestSearchStops(t *testing.T) {
 	}
 }
 
+// Gains that are too small do not make a search wait, unless they add up.
+func TestMinGain(t *testing.T) {
+	run := func(gain float64) int {
+		o := cem()
+		o.Patience, o.MinGain = 3, 0.01
+		value := 0.0
+		return len(search(t, 1, func([]float32) adapt.Score {
+			value += gain / float64(o.Population) // every generation is better by gain
+			return adapt.Score{Value: value}
+		}, o).Generations)
+	}
+	if small, adding, large := run(0.001), run(0.004), run(0.02); small != 4 || adding != 60 || large != 60 {
+		t.Errorf("%d, %d and %d generations for gains of a tenth, four tenths and twice the least",
+			small, adding, large)
+	}
+}
+
 // Among equals the first wins: the order in which candidates are named is a preference.
 func TestFirstWinsTies(t *testing.T) {
 	o := cem()
@@ -283,6 +300,7 @@ func TestSearchRefuses(t *testing.T) {
 		"first gene":   func(o *adapt.Options) { o.Mean = nan },
 		"least":        func(o *adapt.Options) { o.MinStd = -1 },
 		"noise":        func(o *adapt.Options) { o.Noise = nan },
+		"least gain":   func(o *adapt.Options) { o.MinGain = nan },
 		"smoothing":    func(o *adapt.Options) { o.Smoothing = 1 },
 		"ties":         func(o *adapt.Options) { o.Ties = "some" },
 		"deploy":       func(o *adapt.Options) { o.Deploy = "worst" },

@@ -12,24 +12,40 @@ import (
 	"transformer2/shared/svf"
 )
 
+// Objective is what a search maximises on the shots.
+type Objective string
+
+const (
+	// ObjectiveAuto is ObjectiveLikelihood where every shot has a worked answer, else
+	// ObjectiveAnswers.
+	ObjectiveAuto Objective = ""
+	// ObjectiveAnswers is the share of shots that greedy answers get right, ties by how sure they
+	// are: the paper's. On ten shots it has eleven values, and luck decides.
+	ObjectiveAnswers Objective = "answers"
+	// ObjectiveLikelihood is the probability of a token of the worked answers, the geometric mean
+	// over an answer's tokens and over the shots. Every token counts, so it finds better mixtures
+	// from as many shots, and costs a forward pass where answers cost many.
+	ObjectiveLikelihood Objective = "likelihood"
+)
+
 // FewShotOptions say how α is searched for. Preset gives the named ones.
 type FewShotOptions struct {
 	CEM       Options // a Mean of 0 stands for 1/K
-	PerMatrix bool    // an α an expert and matrix instead of one an expert
+	Objective Objective
+	PerMatrix bool // an α an expert and matrix instead of one an expert
 	// RawLogits mixes the logits of sigmoid-nuclear experts as the released code does, see
 	// svf.MixLogits.
 	RawLogits bool
 	// Simple puts the base, each single expert and the uniform mixture into the first generation.
-	// The best of them is used unless a mixture is right more often, by more than Margin of the
-	// shots: on few shots a search finds luck before it finds merit.
+	// The best of them is used unless a mixture is better by more than Margin of the objective.
 	Simple bool
 	Margin float64
-	// Fresh, if any, are further examples that the Top best members and the simple ones are scored
-	// on after the search; the best on Fresh is used. That is more data than the shots, and a
-	// report should say so.
+	// Fresh, if any, are further examples that the Top best members and the simple ones answer
+	// after the search; the one that gets most of them right is used. That is more data than the
+	// shots, and a report should say so.
 	Fresh []Shot
 	Top   int
-	// Held, if any, are examples that the best of each generation is scored on, to show how far the
+	// Held, if any, are examples that the best of each generation answers, to show how far the
 	// shots flatter it. They decide nothing.
 	Held []Shot
 	// OnGeneration, if set, hears of every generation.
@@ -38,7 +54,7 @@ type FewShotOptions struct {
 
 // Cost is what a search has taken so far.
 type Cost struct {
-	Answers int     // that were generated, those on Fresh and Held included
+	Answers int     // that were generated or judged, those on Fresh and Held included
 	Seconds float64 // since it began
 	Held    float64 // accuracy of the best so far on FewShotOptions.Held; 0 without
 }
@@ -48,11 +64,11 @@ func Presets() []string { return []string{"default", "paper", "released-code"} }
 
 // Preset gives named options:
 //
-//	default        one α an expert, 20 generations or 5 without a gain, the base and the single
-//	               experts among the candidates, ties broken by likelihood
-//	paper          one α an expert, 100 generations, best sample (its section 3.2 and appendix)
-//	released-code  logits mixed as they are, an α an expert and matrix, 50 generations; ties for
-//	               the best by likelihood, elites as they come
+//	default        one α an expert, by likelihood where the shots have worked answers; at most 20
+//	               generations; the base and the single experts are among the candidates
+//	paper          one α an expert, by answers, 100 generations, best sample (its section 3.2 and
+//	               appendix)
+//	released-code  by answers; logits mixed as they are, an α an expert and matrix, 50 generations
 //
 // All have 32 members, a fifth of them elites, and start from N(1/K, 0.5²) within [0, 1].
 func Preset(name string) (FewShotOptions, error) {
@@ -60,13 +76,15 @@ func Preset(name string) (FewShotOptions, error) {
 		Incumbent: true, Ties: TiesBest, Deploy: DeployBest}
 	switch name {
 	case "default":
-		cem.Iterations, cem.Patience, cem.Ties, cem.MinStd = 20, 5, TiesAll, 0.02
+		cem.Iterations, cem.Ties, cem.MinStd = 20, TiesAll, 0.02
+		cem.Patience, cem.MinGain = 3, 0.001
 		return FewShotOptions{CEM: cem, Simple: true, Top: 4}, nil
 	case "paper":
-		return FewShotOptions{CEM: cem, Top: 4}, nil
+		return FewShotOptions{CEM: cem, Objective: ObjectiveAnswers, Top: 4}, nil
 	case "released-code":
 		cem.Iterations = 50
-		return FewShotOptions{CEM: cem, PerMatrix: true, RawLogits: true, Top: 4}, nil
+		return FewShotOptions{CEM: cem, Objective: ObjectiveAnswers, PerMatrix: true,
+			RawLogits: true, Top: 4}, nil
 	}
 	return FewShotOptions{}, fmt.Errorf("adapt: preset %q, want one of %s", name,
 		strings.Join(Presets(), ", "))
@@ -89,7 +107,7 @@ type Adaptation struct {
 	Shares  map[string]float64 // α by expert's name; with an α a matrix, its mean
 	Alpha   [][]float32        // [K][1 or matrices] as svf.Mix takes it
 	Names   []string           // of the matrices that the columns of Alpha belong to
-	Score   Score              // on the shots
+	Score   Score              // of its answers to the shots: Value is the share that is right
 	Search  Outcome
 	Retried []Retry   // the candidates on Fresh, as they were asked
 	Held    []float64 // accuracy of each generation's best on Held
@@ -99,12 +117,12 @@ type Adaptation struct {
 // Retry is a candidate of a finished search on fresh examples.
 type Retry struct {
 	Alpha []float32 // [dims]
-	Shots Score
-	Fresh float64 // accuracy
+	Shots Score     // what the search knew of it
+	Fresh float64   // accuracy
 }
 
 // Run searches on the shots. When ctx ends, the best so far comes back with its error, without
-// being scored on Fresh; an Adaptation without Expert says that there is none.
+// having answered Fresh or the shots; an Adaptation without Expert says that there is none.
 func (f *FewShot) Run(ctx context.Context, shots []Shot, o FewShotOptions) (Adaptation, error) {
 	m, err := f.prepare(shots, o)
 	if err != nil {
@@ -118,13 +136,16 @@ func (f *FewShot) Run(ctx context.Context, shots []Shot, o FewShotOptions) (Adap
 	if err == nil {
 		err = m.err
 	}
-	a.Search, a.Score = out, out.BestScore
+	a.Search = out
 	if out.Alpha == nil {
 		return a, err
 	}
-	alpha := m.choose(&a)
+	alpha := m.choose(out)
 	if err == nil && len(o.Fresh) > 0 {
 		alpha, err = m.retry(ctx, &a)
+	}
+	if err == nil {
+		a.Score, err = m.answerShots(ctx, alpha)
 	}
 	a.Alpha, a.Names, a.Cost = m.rows(alpha), m.names, m.cost()
 	a.Shares = make(map[string]float64)
@@ -168,6 +189,9 @@ func (f *FewShot) prepare(shots []Shot, o FewShotOptions) (*mixtures, error) {
 		}
 	}
 	m.names = svf.Names(m.experts...)
+	if err := m.setObjective(); err != nil {
+		return nil, err
+	}
 	if m.o.CEM.Mean == 0 {
 		m.o.CEM.Mean = 1 / float64(len(f.Experts))
 	}
@@ -185,17 +209,55 @@ func (f *FewShot) prepare(shots []Shot, o FewShotOptions) (*mixtures, error) {
 	return m, m.open()
 }
 
+// setObjective settles Auto and reads the worked answers.
+func (m *mixtures) setObjective() error {
+	without := slices.IndexFunc(m.shots, func(s Shot) bool { return s.Worked == "" })
+	switch o := m.o.Objective; {
+	case o == ObjectiveAnswers, o == ObjectiveAuto && without >= 0:
+		m.o.Objective = ObjectiveAnswers
+		return nil
+	case o != ObjectiveLikelihood && o != ObjectiveAuto:
+		return fmt.Errorf("adapt: objective %q, want %s or %s", o, ObjectiveAnswers,
+			ObjectiveLikelihood)
+	case without >= 0:
+		return fmt.Errorf("adapt: shot %d has no worked answer, objective %s wants one",
+			without, o)
+	}
+	m.o.Objective = ObjectiveLikelihood
+	for i, s := range m.shots {
+		prompt, err := m.Answerer.Tokens(s.Question)
+		if err != nil {
+			return err
+		}
+		tokens := append(m.Answerer.Tok.AppendEncode(prompt, s.Worked), m.Answerer.End())
+		if most := min(m.Base.Context, likelihoodRows); len(tokens) > most {
+			return fmt.Errorf("adapt: shot %d with its worked answer is %d tokens, want at most %d",
+				i, len(tokens), most)
+		}
+		m.worked = append(m.worked, continuation{tokens: tokens, from: len(prompt)})
+	}
+	return nil
+}
+
 // foldedFrom is the number of shots from which a member's answers make a batch that is worth
 // folding for: then the products of the projected form cost more than small batches do.
 const foldedFrom = 8
 
 // open takes the memory for the answers.
 func (m *mixtures) open() (err error) {
-	if m.Form == FormFolded || m.Form == FormAuto && len(m.shots) >= foldedFrom {
+	auto := m.o.Objective == ObjectiveLikelihood || len(m.shots) >= foldedFrom
+	if m.Form == FormFolded || m.Form == FormAuto && auto {
 		m.folded, err = NewFolded(m.Base, m.Decomposition)
-		return err
+	} else {
+		m.projected, err = NewProjected(m.Base, m.Decomposition, m.o.CEM.Population,
+			ProjectedOptions{})
 	}
-	m.projected, err = NewProjected(m.Base, m.Decomposition, m.o.CEM.Population, ProjectedOptions{})
+	if err == nil && m.o.Objective == ObjectiveLikelihood {
+		m.judge, err = newLikelihood(m.Base)
+	}
+	if err != nil {
+		m.close()
+	}
 	return err
 }
 
@@ -205,5 +267,8 @@ func (m *mixtures) close() {
 	}
 	if m.projected != nil {
 		m.projected.Close()
+	}
+	if m.judge != nil {
+		m.judge.free()
 	}
 }

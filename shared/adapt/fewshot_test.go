@@ -192,6 +192,70 @@ func (p *parrot) sure(t *testing.T, e *svf.Expert, said string) float64 {
 	return logProb(t, f.Model(), ids, from) / float64(len(ids)-from)
 }
 
+// By likelihood a member's value is the geometric mean probability of a token of the worked answers,
+// whether or not it would give them.
+func TestLikelihoodOfMembers(t *testing.T) {
+	p, experts := needsBoth(t)
+	worked := shots(3, "QRS")
+	for i, text := range []string{"QRS", "UVW", "first"} {
+		worked[i].Worked = text
+	}
+	for _, form := range []adapt.Form{adapt.FormAuto, adapt.FormFolded, adapt.FormProjected} {
+		o := preset(t, "paper")
+		o.Objective = adapt.ObjectiveLikelihood
+		o.CEM.Iterations, o.CEM.Population = 1, 7
+		f := p.fewShot(t, experts...)
+		f.Form = form
+		a, err := f.Run(t.Context(), worked, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := a.Search.Generations[0]
+		for i, alpha := range g.Members {
+			mix, err := svf.Mix(experts, svf.PerExpert(alpha...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			mean := 0.0
+			for _, s := range worked {
+				mean += p.sure(t, mix, s.Worked) / 3
+			}
+			if want := math.Exp(mean); !(math.Abs(g.Scores[i].Value-want) < 1e-4*want) {
+				t.Errorf("form %q, α = %v: value %v, want %v", form, alpha, g.Scores[i].Value, want)
+			}
+		}
+		if a.Cost.Answers != 7*3+3 || a.Score.Value != map[bool]float64{true: 1}[answersQRS(g.Best)] {
+			t.Errorf("%d answers, score %v of %v", a.Cost.Answers, a.Score, g.Best)
+		}
+	}
+}
+
+// Where every shot has a worked answer the default searches by likelihood, and finds what one
+// greedy answer in eight could have told it.
+func TestDefaultIsByLikelihood(t *testing.T) {
+	p, experts := needsBoth(t)
+	worked := shots(3, "QRS")
+	for i := range worked {
+		worked[i].Worked = "QRS"
+	}
+	a, err := p.fewShot(t, experts...).Run(t.Context(), worked, preset(t, "default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Score.Value != 1 || a.Shares["no first"] < 0.9 || a.Shares["no second"] < 0.9 ||
+		answerOf(t, p, a.Expert) != "QRS" {
+		t.Errorf("score %v, shares %v", a.Score, a.Shares)
+	}
+	if v := a.Search.BestScore.Value; v <= 0 || v >= 1 || a.Search.BestScore.TieBreak != 0 {
+		t.Errorf("the search's score is %v, want a probability", a.Search.BestScore)
+	}
+	worked[1].Worked = ""
+	a, err = p.fewShot(t, experts...).Run(t.Context(), worked, preset(t, "default"))
+	if err != nil || a.Search.BestScore.TieBreak == 0 {
+		t.Errorf("without a worked answer: score %v, error %v", a.Search.BestScore, err)
+	}
+}
+
 func TestFewShotIsDeterministic(t *testing.T) {
 	p, experts := needsBoth(t)
 	now := func() time.Time { return time.Unix(0, 0) }
@@ -346,9 +410,14 @@ func TestFewShotRefuses(t *testing.T) {
 		"margin":          func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.Margin = math.NaN() },
 		"question \"?\" ": func(_ *adapt.FewShot, o *adapt.FewShotOptions, s *[]adapt.Shot) { o.Held = (*s)[:1] },
 		"question \"??\"": func(_ *adapt.FewShot, o *adapt.FewShotOptions, s *[]adapt.Shot) { o.Fresh = (*s)[1:] },
-		"form":            func(f *adapt.FewShot, _ *adapt.FewShotOptions, _ *[]adapt.Shot) { f.Form = "sideways" },
-		"simple":          func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.RawLogits = true },
-		"population":      func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.CEM.Population = 1 << 20 },
+		"objective \"l":   func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.Objective = "luck" },
+		"no worked":       func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.Objective = "likelihood" },
+		"want at most 128": func(_ *adapt.FewShot, _ *adapt.FewShotOptions, s *[]adapt.Shot) {
+			(*s)[0].Worked, (*s)[1].Worked = "x", strings.Repeat("x", 125)
+		},
+		"form":       func(f *adapt.FewShot, _ *adapt.FewShotOptions, _ *[]adapt.Shot) { f.Form = "sideways" },
+		"simple":     func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.RawLogits = true },
+		"population": func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.CEM.Population = 1 << 20 },
 	} {
 		f, o, s := p.fewShot(t, experts...), preset(t, "default"), shots(2, "QRS")
 		run(f, &o, &s)

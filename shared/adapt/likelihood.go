@@ -8,12 +8,9 @@ import (
 	"transformer2/shared/llama"
 )
 
-// likelihood computes how probable given endings are after given prompts, by teacher forcing:
+// likelihood computes how probable given texts are after given prompts, by teacher forcing:
 //
 //	log π(y|x) = Σₜ log π(y[t] | x, y[<t])
-//
-// Each prompt is read once; its keys and values stay in the cache while one ending after another
-// takes the rows behind them.
 type likelihood struct {
 	m       *llama.Model
 	ws      *llama.Workspace
@@ -65,7 +62,8 @@ func newLikelihood(m *llama.Model) (*likelihood, error) {
 func (l *likelihood) room() int { return min(likelihoodRows, l.m.Context) }
 
 // of is log π(ending|prompt) under m, a row a prompt and a column an ending. No ending is empty, and
-// each prompt with its longest ending must have room.
+// each prompt with its longest ending must have room. A prompt is read once: its keys and values
+// stay in the cache while one ending after another takes the rows behind them.
 func (l *likelihood) of(ctx context.Context, m *llama.Model, prompts, endings [][]int32) (
 	[][]float64, error) {
 	sums := make([][]float64, len(prompts))
@@ -90,6 +88,45 @@ func (l *likelihood) of(ctx context.Context, m *llama.Model, prompts, endings []
 				len(prompts[lo]), longest, likelihoodRows))
 		}
 		if err := l.part(m, sums[lo:hi], prompts[lo:hi], endings, longest); err != nil {
+			return nil, err
+		}
+		lo = hi
+	}
+	return sums, nil
+}
+
+// continuation is a sequence whose tokens from from on are judged, with the z of sequence seq.
+type continuation struct {
+	tokens    []int32
+	from, seq int // from ≥ 1
+}
+
+// each is log π(tokens[from:] | tokens[:from]) of every continuation under m. All must have room.
+func (l *likelihood) each(ctx context.Context, m *llama.Model, cs []continuation) ([]float64, error) {
+	sums := make([]float64, len(cs))
+	for lo := 0; lo < len(cs); {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		l.batch.Reset()
+		var rows, targets []int32
+		var owner []int
+		hi := lo
+		for ; hi < len(cs) && len(l.batch.Tokens)+len(cs[hi].tokens) <= likelihoodRows; hi++ {
+			c := cs[hi]
+			for j := c.from; j < len(c.tokens); j++ {
+				rows = append(rows, int32(len(l.batch.Tokens)+j-1)) // it predicts token j
+				targets, owner = append(targets, c.tokens[j]), append(owner, hi)
+			}
+			l.batch.Append(c.tokens, c.seq)
+		}
+		if hi == lo {
+			panic(fmt.Sprintf("adapt: a sequence of %d tokens, want at most %d",
+				len(cs[lo].tokens), likelihoodRows))
+		}
+		m.Forward(l.ws, &l.batch, nil)
+		err := l.judge(m, rows, targets, func(i int, lp float64) { sums[owner[i]] += lp })
+		if err != nil {
 			return nil, err
 		}
 		lo = hi

@@ -2,15 +2,11 @@ package adapt
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
 	"time"
 
-	"transformer2/shared/answer"
-	"transformer2/shared/llama"
-	"transformer2/shared/sample"
 	"transformer2/shared/svf"
 )
 
@@ -24,11 +20,13 @@ type mixtures struct {
 	simple    [][]float32
 	projected *Projected // one of them is nil
 	folded    *Folded
-	known     map[string]Score // of members on the shots; answers are greedy, so once is enough
+	judge     *likelihood      // for ObjectiveLikelihood,
+	worked    []continuation   // the shots with their worked answers
+	known     map[string]Score // of members by the objective; nothing is random, so once is enough
 	start     time.Time
 	answered  int
 	held      float64
-	err       error // of scoring on Held
+	err       error // of answering Held
 }
 
 // add takes an expert in: as z, or as logits where these are mixed.
@@ -97,168 +95,12 @@ func (m *mixtures) simpleMembers() [][]float32 {
 	return members
 }
 
-// score judges members by the share of shots they get right, ties by how sure they are where they
-// are right: the mean over right answers of the mean log-probability of a token.
-func (m *mixtures) score(ctx context.Context, members [][]float32) ([]Score, error) {
-	if m.err != nil { // scoring on Held failed after the last generation
-		return nil, m.err
-	}
-	var fresh []int // members that have to be asked
-	pending := map[string]bool{}
-	for i, alpha := range members {
-		if k := key(alpha); !pending[k] {
-			if _, ok := m.known[k]; !ok {
-				fresh, pending[k] = append(fresh, i), true
-			}
-		}
-	}
-	got, err := m.ask(ctx, pick(members, fresh), m.shots)
-	if err != nil {
-		return nil, err
-	}
-	for j, i := range fresh {
-		m.known[key(members[i])] = got[j]
-	}
-	scores := make([]Score, len(members))
-	for i, alpha := range members {
-		scores[i] = m.known[key(alpha)]
-	}
-	return scores, nil
-}
-
-// ties reports whether TieBreak decides anything.
-func (m *mixtures) ties() bool { return m.o.CEM.Ties == TiesBest || m.o.CEM.Ties == TiesAll }
-
-func pick[T any](x []T, at []int) []T {
-	y := make([]T, len(at))
-	for i, j := range at {
-		y[i] = x[j]
-	}
-	return y
-}
-
-// key is a member's numbers as a map's key.
-func key(alpha []float32) string {
-	var b []byte
-	for _, v := range alpha {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
-	}
-	return string(b)
-}
-
-// ask scores members on shots, whatever is known of them. A member that cannot be mixed is worth
-// −Inf.
-func (m *mixtures) ask(ctx context.Context, members [][]float32, shots []Shot) ([]Score, error) {
-	scores := make([]Score, len(members))
-	var experts []*svf.Expert
-	var who []int // the members that they are
-	for i, alpha := range members {
-		mix, err := m.mix(alpha)
-		if err != nil {
-			scores[i] = Score{math.Inf(-1), math.Inf(-1)}
-			continue
-		}
-		experts, who = append(experts, mix), append(who, i)
-	}
-	replies, err := m.put(ctx, experts, shots)
-	if err != nil {
-		return nil, err
-	}
-	m.answered += len(replies)
-	for j, i := range who {
-		scores[i] = judge(shots, replies[j*len(shots):])
-	}
-	return scores, nil
-}
-
-// reply is an answer and the log-probabilities of its tokens, summed.
-type reply struct {
-	answer.Answer
-	sure float64
-}
-
-// put has each expert answer each shot; expert i's answer to shot j is reply i·len(shots)+j.
-func (m *mixtures) put(ctx context.Context, experts []*svf.Expert, shots []Shot) ([]reply, error) {
-	replies := make([]reply, 0, len(experts)*len(shots))
-	if m.folded != nil {
-		for _, e := range experts {
-			if err := m.folded.Use(e); err != nil {
-				return nil, err
-			}
-			got, err := m.batch(ctx, m.folded.Model(), 1, shots)
-			if err != nil {
-				return nil, err
-			}
-			replies = append(replies, got...)
-		}
-		return replies, nil
-	}
-	for part := range slices.Chunk(experts, m.projected.Seqs()) {
-		if err := m.projected.SetAll(part); err != nil {
-			return nil, err
-		}
-		got, err := m.batch(ctx, m.projected.Model(), len(part), shots)
-		if err != nil {
-			return nil, err
-		}
-		replies = append(replies, got...)
-	}
-	return replies, nil
-}
-
-// batch asks all shots of each of n sequences, greedily.
-func (m *mixtures) batch(ctx context.Context, model *llama.Model, n int, shots []Shot) (
-	[]reply, error) {
-	replies := make([]reply, n*len(shots))
-	questions := make([]answer.Question, n*len(shots))
-	for i := range questions {
-		q := shots[i%len(shots)].Question
-		q.Seq, q.Sampling, q.OnToken = i/len(shots), sample.Params{}, nil
-		if m.ties() {
-			q.OnToken = func(id int32, logits []float32) bool {
-				replies[i].sure += llama.LogProb(logits, id)
-				return true
-			}
-		}
-		questions[i] = q
-	}
-	answers, err := m.Answerer.Answer(ctx, model, questions)
-	if err != nil {
-		return nil, err
-	}
-	for i, a := range answers {
-		replies[i].Answer = a
-	}
-	return replies, nil
-}
-
-// judge scores one member's replies, of which the first are to the shots.
-func judge(shots []Shot, replies []reply) Score {
-	var sum, likely, right float64
-	for i, s := range shots {
-		v := s.Score(replies[i].Text)
-		sum += v
-		if v > 0 {
-			tokens := float64(len(replies[i].Tokens))
-			if replies[i].Closed {
-				tokens++ // the closing one was judged too
-			}
-			likely += v * replies[i].sure / max(tokens, 1)
-			right += v
-		}
-	}
-	if right == 0 {
-		return Score{Value: 0, TieBreak: math.Inf(-1)}
-	}
-	return Score{Value: sum / float64(len(shots)), TieBreak: likely / right}
-}
-
 // cost is what has been spent so far.
 func (m *mixtures) cost() Cost {
 	return Cost{Answers: m.answered, Seconds: m.Now().Sub(m.start).Seconds(), Held: m.held}
 }
 
-// observe reports each generation, its best scored on Held.
+// observe reports each generation, its best having answered Held.
 func (m *mixtures) observe(ctx context.Context, a *Adaptation) func(Generation) {
 	o := &m.o
 	var last []float32
@@ -284,13 +126,12 @@ func (m *mixtures) observe(ctx context.Context, a *Adaptation) func(Generation) 
 }
 
 // choose is the member to use: the search's, unless a simple one is as good up to the margin.
-func (m *mixtures) choose(a *Adaptation) []float32 {
+func (m *mixtures) choose(out Outcome) []float32 {
 	if best, score, ok := m.bestSimple(); ok &&
-		!(a.Search.BestScore.Value > score.Value+m.o.Margin+roundingOfShares) {
-		a.Score = score
+		!(out.BestScore.Value > score.Value+m.o.Margin+roundingOfShares) {
 		return best
 	}
-	return a.Search.Alpha
+	return out.Alpha
 }
 
 // roundingOfShares is more than what sums of a thousand scores are off, and less than one of them.
@@ -306,8 +147,8 @@ func (m *mixtures) bestSimple() (best []float32, score Score, ok bool) {
 	return best, score, ok
 }
 
-// retry scores the best members of the search and the simple ones on Fresh and takes the best
-// there. Among equals the first wins, and the simple come first.
+// retry asks the best members of the search and the simple ones Fresh and takes the best there.
+// Among equals the first wins, and the simple come first.
 func (m *mixtures) retry(ctx context.Context, a *Adaptation) ([]float32, error) {
 	candidates := slices.Clone(m.simple)
 	candidates = append(candidates, m.top(a.Search, m.o.Top)...)
@@ -316,7 +157,7 @@ func (m *mixtures) retry(ctx context.Context, a *Adaptation) ([]float32, error) 
 	}
 	scores, err := m.ask(ctx, candidates, m.o.Fresh)
 	if err != nil || len(scores) == 0 {
-		return m.choose(a), err
+		return m.choose(a.Search), err
 	}
 	best := 0
 	for i, s := range scores {
@@ -326,7 +167,6 @@ func (m *mixtures) retry(ctx context.Context, a *Adaptation) ([]float32, error) 
 			best = i
 		}
 	}
-	a.Score = a.Retried[best].Shots
 	return candidates[best], nil
 }
 
@@ -357,4 +197,18 @@ func (m *mixtures) top(out Outcome, n int) [][]float32 {
 		best = append(best, s.alpha)
 	}
 	return best
+}
+
+// answerShots is how a member answers the shots.
+func (m *mixtures) answerShots(ctx context.Context, alpha []float32) (Score, error) {
+	if m.o.Objective == ObjectiveAnswers {
+		if s, ok := m.known[key(alpha)]; ok {
+			return s, nil
+		}
+	}
+	scores, err := m.ask(ctx, [][]float32{alpha}, m.shots)
+	if err != nil {
+		return Score{}, err
+	}
+	return scores[0], nil
 }

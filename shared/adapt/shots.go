@@ -17,6 +17,7 @@ import (
 type Shot struct {
 	Question answer.Question
 	Answer   string                      // the right one, for people
+	Worked   string                      // a whole answer as a model should give it; "" if unknown
 	Score    func(output string) float64 // 1 for a right answer, 0 for a wrong one
 }
 
@@ -35,7 +36,7 @@ func FewShots(t task.Task, k int, seed uint64) ([]Shot, error) {
 
 // TaskShot makes an item a shot.
 func TaskShot(t task.Task, it task.Item) Shot {
-	return Shot{Question: answer.Ask(t, it), Answer: it.Answer,
+	return Shot{Question: answer.Ask(t, it), Answer: it.Answer, Worked: it.Worked,
 		Score: func(output string) float64 { return t.Score(it, output) }}
 }
 
@@ -56,9 +57,10 @@ const (
 
 // ReadShots reads examples, one JSON object a line:
 //
-//	{"prompt": "…", "answer": "…"}        and "system" where there is one
+//	{"prompt": "…", "answer": "…"}
 //
-// Other keys are left alone and empty lines skipped. maxTokens bounds the answers of the model.
+// "system" may say what goes before the prompt, and "worked" how a whole answer reads; under
+// MatchExact the answer is one itself. Other keys are left alone and empty lines skipped. maxTokens bounds the answers of the model.
 func ReadShots(r io.Reader, match Match, maxTokens int) ([]Shot, error) {
 	if match != MatchExact && match != MatchContains {
 		return nil, fmt.Errorf("adapt: match %q, want %s or %s", match, MatchExact, MatchContains)
@@ -97,7 +99,7 @@ func ReadShots(r io.Reader, match Match, maxTokens int) ([]Shot, error) {
 
 // parseShot reads one line. Its errors carry no prefix.
 func parseShot(text string, match Match) (Shot, error) {
-	var line struct{ System, Prompt, Answer string }
+	var line struct{ System, Prompt, Answer, Worked string }
 	if !utf8.ValidString(text) {
 		return Shot{}, errors.New("it is not UTF-8")
 	}
@@ -108,12 +110,16 @@ func parseShot(text string, match Match) (Shot, error) {
 	if strings.TrimSpace(line.Prompt) == "" || want == "" {
 		return Shot{}, errors.New(`want a "prompt" and an "answer" that are not empty`)
 	}
+	worked := strings.TrimSpace(line.Worked)
+	if worked == "" && match == MatchExact {
+		worked = want
+	}
 	same := func(output string) bool { return strings.TrimSpace(output) == want }
 	if match == MatchContains {
 		same = func(output string) bool { return strings.Contains(output, want) }
 	}
 	return Shot{Question: answer.Question{System: line.System, Prompt: line.Prompt},
-		Answer: want, Score: func(output string) float64 {
+		Answer: want, Worked: worked, Score: func(output string) float64 {
 			if same(output) {
 				return 1
 			}

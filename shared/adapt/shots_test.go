@@ -21,8 +21,12 @@ func TestShotsAreDisjointFromTest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		items := tk.Size(task.Test)
+		if !slices.Contains(task.Unseen(), tk) { // elsewhere a part will do
+			items = 300
+		}
 		var test []adapt.Shot
-		for i := range tk.Size(task.Test) {
+		for i := range items {
 			test = append(test, adapt.TaskShot(tk, tk.Item(task.Test, i)))
 		}
 		if err := adapt.Disjoint(all[:10], all[10:], test); err != nil {
@@ -54,7 +58,7 @@ func TestTaskShots(t *testing.T) {
 	}
 	for _, s := range shots {
 		if s.Score("#### "+s.Answer) != 1 || s.Score("#### 123456") != 0 ||
-			s.Question.MaxTokens != tk.MaxTokens() {
+			s.Question.MaxTokens != tk.MaxTokens() || s.Score(s.Worked) != 1 {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -69,6 +73,7 @@ func TestReadShots(t *testing.T) {
 	text := `{"prompt":"two and two","answer":" 4 "}
 
 	{"system":"be brief","prompt":"two and two","answer":"four","source":["anything"]}
+	{"prompt":"three and three","answer":"6","worked":"3 + 3 = 6"}
 `
 	exact, err := adapt.ReadShots(strings.NewReader(text), adapt.MatchExact, 30)
 	if err != nil {
@@ -78,7 +83,10 @@ func TestReadShots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(exact) != 2 || exact[1].Question.System != "be brief" || exact[0].Answer != "4" ||
+	if exact[0].Worked != "4" || contains[0].Worked != "" || contains[2].Worked != "3 + 3 = 6" {
+		t.Errorf("worked answers %q, %q, %q", exact[0].Worked, contains[0].Worked, contains[2].Worked)
+	}
+	if len(exact) != 3 || exact[1].Question.System != "be brief" || exact[0].Answer != "4" ||
 		exact[0].Question.MaxTokens != 30 {
 		t.Fatalf("%+v", exact)
 	}
