@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -115,7 +117,7 @@ func (a *app) trainer(ctx context.Context, s *session, f trainFlags, changed fun
 	if err != nil {
 		return nil, err
 	}
-	base := train.Base{Name: s.Model.Name, Model: s.Model.LM, Tok: s.Model.Tok, Decomposition: d}
+	base := train.Base{Name: shortName(f.model), Model: s.Model.LM, Tok: s.Model.Tok, Decomposition: d}
 	switch f.method {
 	case "reinforce":
 		return train.NewReinforcer(cfg, base)
@@ -127,6 +129,12 @@ func (a *app) trainer(ctx context.Context, s *session, f trainFlags, changed fun
 		return train.NewNextToken(n, base)
 	}
 	return nil, fmt.Errorf("method %q: want reinforce or next-token", f.method)
+}
+
+// shortName is a model's name without the zoo's prefix or the folders before it, which mean nothing
+// on another machine.
+func shortName(ref string) string {
+	return filepath.Base(strings.TrimPrefix(ref, zooPrefix))
 }
 
 func set[T any](when bool, dst *T, v T) {

@@ -279,6 +279,7 @@ func (t *zTrainer) writeExpert(w io.Writer, taskName string, seed uint64, p Prog
 	e := &svf.Expert{Z: z, Meta: svf.Meta{
 		Parametrisation: t.policy.kind, Scope: t.policy.scope,
 		Base: t.base.Decomposition.Base, Model: t.base.Name, Task: taskName, Seed: seed,
+		CreatedBy: "transformer2 t2 train",
 		Training: map[string]string{"method": method, "config": string(config),
 			"step":          strconv.Itoa(p.BestStep),
 			"validAccuracy": strconv.FormatFloat(p.BestScore, 'g', 6, 64)},
