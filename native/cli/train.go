@@ -117,7 +117,7 @@ func (a *app) trainer(ctx context.Context, s *session, f trainFlags, changed fun
 	if err != nil {
 		return nil, err
 	}
-	base := train.Base{Name: shortName(f.model), Model: s.Model.LM, Tok: s.Model.Tok, Decomposition: d}
+	base := train.Base{Name: modelName(f.model), Model: s.Model.LM, Tok: s.Model.Tok, Decomposition: d}
 	switch f.method {
 	case "reinforce":
 		return train.NewReinforcer(cfg, base)
@@ -131,9 +131,9 @@ func (a *app) trainer(ctx context.Context, s *session, f trainFlags, changed fun
 	return nil, fmt.Errorf("method %q: want reinforce or next-token", f.method)
 }
 
-// shortName is a model's name without the zoo's prefix or the folders before it, which mean nothing
+// modelName is a model's name without the zoo's prefix or the folders before it, which mean nothing
 // on another machine.
-func shortName(ref string) string {
+func modelName(ref string) string {
 	return filepath.Base(strings.TrimPrefix(ref, zooPrefix))
 }
 
