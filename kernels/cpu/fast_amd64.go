@@ -92,6 +92,7 @@ func p8(x []byte) *byte { return unsafe.SliceData(x) }
 
 // useZ gives f the kernels of AVX-512.
 func useZ(f *form) {
+	f.kBlock = 384
 	f.tile, f.tileRow = gemmFuncs(x86.GemmZ[:]), gemmFuncs(x86.GemmRowZ[:])
 	f.panelF32 = panelFuncs(x86.PanelF32Z[:])
 	f.panelF16, f.panelBF16 = panelFuncs(x86.PanelF16Z[:]), panelFuncs(x86.PanelBF16Z[:])
@@ -177,6 +178,7 @@ func useZ(f *form) {
 
 // useY gives f the kernels of AVX2, FMA and F16C.
 func useY(f *form) {
+	f.kBlock = 192
 	f.tile, f.tileRow = gemmFuncs(x86.GemmY[:]), gemmFuncs(x86.GemmRowY[:])
 	f.panelF32 = panelFuncs(x86.PanelF32Y[:])
 	f.panelF16, f.panelBF16 = panelFuncs(x86.PanelF16Y[:]), panelFuncs(x86.PanelBF16Y[:])

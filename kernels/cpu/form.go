@@ -39,6 +39,10 @@ type panelFunc[T float32 | uint16] func(k int, x *float32, ldx int, w *T, ldw, p
 type form struct {
 	name string
 
+	// kBlock·32 numbers of a panel stay in the first-level cache while strips of rows pass over
+	// them: the higher a tile, the less often they are read, and the more may come from the second.
+	kBlock int
+
 	// tile[i] and tileRow[i] compute i rows of a result, for 1 ≤ i ≤ mr() (see gemmFunc).
 	tile, tileRow []gemmFunc
 

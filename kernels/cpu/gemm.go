@@ -19,11 +19,8 @@ func at(p *float32, i int) *float32 {
 }
 
 const (
-	// kBlock keeps a block of a panel (kBlock·32 numbers, 48 KiB) in the first-level cache while
-	// the strips of a row block pass over it.
-	kBlock = 384
-	// stripsPerItem strips of rows share a pass over a panel: their inputs stay in L2.
-	stripsPerItem = 8
+	// rowsPerItem rows share a pass over a panel: their inputs stay in the second-level cache.
+	rowsPerItem = 112
 	// maxPacked bounds the numbers packed at once; larger operands are done in column blocks.
 	maxPacked = 4 << 20
 	// smallFlops and smallBytes are about 5 µs of a fast form: less is not worth waking a worker.
@@ -104,7 +101,7 @@ type gemmTask struct {
 // rowBlock is the rows of a row block: enough to reuse a panel, few enough that all workers have
 // some of the blocks times columns items.
 func (d *Device) rowBlock(rows, mr, columns int) int {
-	block := mr * stripsPerItem
+	block := rowsPerItem / mr * mr
 	for block > mr && (rows+block-1)/block*columns < chunksPerWorker*len(d.pool.workers) {
 		block = max(mr, block/2/mr*mr)
 	}
@@ -141,8 +138,8 @@ func (t *gemmTask) run(w *worker, lo, hi int) {
 func (t *gemmTask) tiles(w *worker, i0, q0, q1 int) {
 	f, rows := w.d.f, min(t.block, t.m-i0)
 	a0 := at(unsafe.SliceData(t.a), i0*t.lda)
-	for k := 0; k == 0 || k < t.k; k += kBlock {
-		kc, acc := min(kBlock, t.k-k), 0
+	for k := 0; k == 0 || k < t.k; k += f.kBlock {
+		kc, acc := min(f.kBlock, t.k-k), 0
 		if t.acc || k > 0 {
 			acc = 1
 		}

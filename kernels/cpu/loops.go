@@ -8,6 +8,7 @@ import (
 // loops is the form that runs anywhere and says what the others mean.
 var loops = form{
 	name:        "loops",
+	kBlock:      192,
 	tile:        tileLoops(false),
 	tileRow:     tileLoops(true),
 	panelF32:    panelsOf(tileLoops(true)),

@@ -62,11 +62,11 @@ func (t *matmulTask) run(w *worker, lo, hi int) {
 		f, at := w.d.f, g*t.w.in*nr
 		switch {
 		case t.w.t == compute.F32:
-			panelRows(t, f.panelF32, t.w.f[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
+			panelRows(t, f.kBlock, f.panelF32, t.w.f[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
 		case t.w.t == compute.F16 && (rows == 1 || len(f.panelF16) > 2):
-			panelRows(t, f.panelF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
+			panelRows(t, f.kBlock, f.panelF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
 		case t.w.t == compute.BF16 && (rows == 1 || len(f.panelBF16) > 2):
-			panelRows(t, f.panelBF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
+			panelRows(t, f.kBlock, f.panelBF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
 		default:
 			for p := g; p < g+panels; p++ {
 				t.widened(w, i0, rows, p)
@@ -81,14 +81,14 @@ func (t *matmulTask) widened(w *worker, i0, rows, p int) {
 	buf := w.scratch(slotA, part*nr)
 	for k := 0; k < t.w.in; k += part {
 		hi := min(k+part, t.w.in)
-		panelRows(t, w.d.f.panelF32, t.w.panel(p, k, hi, buf), 0, i0, rows, p, 1, k, hi)
+		panelRows(t, part, w.d.f.panelF32, t.w.panel(p, k, hi, buf), 0, i0, rows, p, 1, k, hi)
 	}
 }
 
 // panelRows multiplies inputs [lo, hi) of rows [i0, i0+rows) with panels [g, g+panels), w being
 // their inputs from lo on and ldw the distance of two.
-func panelRows[T float32 | uint16](t *matmulTask, kernels []panelFunc[T], w []T, ldw, i0, rows,
-	g, panels, lo, hi int) {
+func panelRows[T float32 | uint16](t *matmulTask, kBlock int, kernels []panelFunc[T], w []T, ldw,
+	i0, rows, g, panels, lo, hi int) {
 	if len(w) == 0 {
 		w = make([]T, 1)
 	}

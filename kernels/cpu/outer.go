@@ -19,8 +19,7 @@ type outerTask struct {
 
 const (
 	outerCols = 512
-	// outerStrips strips are a row block.
-	outerStrips = 16
+	outerRows = 224
 	// outerChunk is the fewest tokens that repay a partial result.
 	outerChunk = 1024
 	// outerItems is the number of items that chunks are made for; maxParts bounds their numbers.
@@ -29,7 +28,7 @@ const (
 )
 
 func (d *Device) outer(t outerTask) {
-	t.rows = (t.m + outerStrips*d.f.mr() - 1) / (outerStrips * d.f.mr())
+	t.rows = (t.m + outerRows - 1) / outerRows
 	t.cols = (t.n + outerCols - 1) / outerCols
 	chunks := min(t.k/outerChunk, outerItems/(t.rows*t.cols), maxParts/(t.m*t.n))
 	chunks = max(chunks, 1)
@@ -61,14 +60,14 @@ func addParts(w *worker, t *opTask, lo, hi int) {
 }
 
 func (t *outerTask) run(w *worker, lo, hi int) {
-	mr := w.d.f.mr()
+	kBlock := w.d.f.kBlock
 	for item := lo; item < hi; item++ {
 		chunk, block := item/(t.rows*t.cols), item%(t.rows*t.cols)
 		c, acc := t.c, t.acc
 		if t.part != nil {
 			c, acc = t.part[chunk*t.m*t.n:], false
 		}
-		i, j := block/t.cols*outerStrips*mr, block%t.cols*outerCols
+		i, j := block/t.cols*outerRows, block%t.cols*outerCols
 		k0, k1 := chunk*t.chunk, min((chunk+1)*t.chunk, t.k)
 		for k := k0; k == k0 || k < k1; k += kBlock {
 			t.tiles(w, c, k, min(kBlock, k1-k), i, j, acc || k > k0)
@@ -79,7 +78,7 @@ func (t *outerTask) run(w *worker, lo, hi int) {
 // tiles adds tokens [k, k+kc) to the block of C at (i0, j0).
 func (t *outerTask) tiles(w *worker, c []float32, k, kc, i0, j0 int, accumulate bool) {
 	f, mr := w.d.f, w.d.f.mr()
-	rows, cols := min(outerStrips*mr, t.m-i0), min(outerCols, t.n-j0)
+	rows, cols := min(outerRows, t.m-i0), min(outerCols, t.n-j0)
 	acc := 0
 	if accumulate {
 		acc = 1
