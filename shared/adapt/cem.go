@@ -98,7 +98,8 @@ type Outcome struct {
 // score judges all members of a generation at once. Whatever is random comes from Seed and the
 // generation's index. When ctx ends or score fails, the outcome so far comes back with the error.
 func Search(ctx context.Context, dims int,
-	score func(ctx context.Context, members [][]float32) ([]Score, error), o Options) (Outcome, error) {
+	score func(ctx context.Context, members [][]float32) ([]Score, error), o Options) (
+	Outcome, error) {
 	s := &search{Options: o, dims: dims}
 	if err := s.validate(); err != nil {
 		return Outcome{}, err

@@ -401,23 +401,26 @@ func TestFewShotRefuses(t *testing.T) {
 	p, experts := needsBoth(t)
 	alien := p.says(1, "alien")
 	alien.Meta.Base[0]++
-	for want, run := range map[string]func(f *adapt.FewShot, o *adapt.FewShotOptions, s *[]adapt.Shot){
-		"without experts": func(f *adapt.FewShot, _ *adapt.FewShotOptions, _ *[]adapt.Shot) { f.Experts = nil },
-		"without shots":   func(_ *adapt.FewShot, _ *adapt.FewShotOptions, s *[]adapt.Shot) { *s = nil },
-		"appears twice":   func(f *adapt.FewShot, _ *adapt.FewShotOptions, _ *[]adapt.Shot) { f.Experts[1].Name = "no first" },
-		"no z":            func(f *adapt.FewShot, _ *adapt.FewShotOptions, _ *[]adapt.Shot) { f.Experts[1].Expert = nil },
-		"this model is":   func(f *adapt.FewShot, _ *adapt.FewShotOptions, _ *[]adapt.Shot) { f.Experts[1].Expert = alien },
-		"margin":          func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.Margin = math.NaN() },
-		"question \"?\" ": func(_ *adapt.FewShot, o *adapt.FewShotOptions, s *[]adapt.Shot) { o.Held = (*s)[:1] },
-		"question \"??\"": func(_ *adapt.FewShot, o *adapt.FewShotOptions, s *[]adapt.Shot) { o.Fresh = (*s)[1:] },
-		"objective \"l":   func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.Objective = "luck" },
-		"no worked":       func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.Objective = "likelihood" },
-		"want at most 128": func(_ *adapt.FewShot, _ *adapt.FewShotOptions, s *[]adapt.Shot) {
+	type F = *adapt.FewShot
+	type O = *adapt.FewShotOptions
+	type S = *[]adapt.Shot
+	for want, run := range map[string]func(F, O, S){
+		"without experts": func(f F, _ O, _ S) { f.Experts = nil },
+		"without shots":   func(_ F, _ O, s S) { *s = nil },
+		"appears twice":   func(f F, _ O, _ S) { f.Experts[1].Name = "no first" },
+		"no z":            func(f F, _ O, _ S) { f.Experts[1].Expert = nil },
+		"this model is":   func(f F, _ O, _ S) { f.Experts[1].Expert = alien },
+		"margin":          func(_ F, o O, _ S) { o.Margin = math.NaN() },
+		"question \"?\" ": func(_ F, o O, s S) { o.Held = (*s)[:1] },
+		"question \"??\"": func(_ F, o O, s S) { o.Fresh = (*s)[1:] },
+		"objective \"l":   func(_ F, o O, _ S) { o.Objective = "luck" },
+		"no worked":       func(_ F, o O, _ S) { o.Objective = "likelihood" },
+		"want at most 128": func(_ F, _ O, s S) {
 			(*s)[0].Worked, (*s)[1].Worked = "x", strings.Repeat("x", 125)
 		},
-		"form":       func(f *adapt.FewShot, _ *adapt.FewShotOptions, _ *[]adapt.Shot) { f.Form = "sideways" },
-		"simple":     func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.RawLogits = true },
-		"population": func(_ *adapt.FewShot, o *adapt.FewShotOptions, _ *[]adapt.Shot) { o.CEM.Population = 1 << 20 },
+		"form":       func(f F, _ O, _ S) { f.Form = "sideways" },
+		"simple":     func(_ F, o O, _ S) { o.RawLogits = true },
+		"population": func(_ F, o O, _ S) { o.CEM.Population = 1 << 20 },
 	} {
 		f, o, s := p.fewShot(t, experts...), preset(t, "default"), shots(2, "QRS")
 		run(f, &o, &s)

@@ -102,7 +102,8 @@ type continuation struct {
 }
 
 // each is log π(tokens[from:] | tokens[:from]) of every continuation under m. All must have room.
-func (l *likelihood) each(ctx context.Context, m *llama.Model, cs []continuation) ([]float64, error) {
+func (l *likelihood) each(ctx context.Context, m *llama.Model, cs []continuation) (
+	[]float64, error) {
 	sums := make([]float64, len(cs))
 	for lo := 0; lo < len(cs); {
 		if err := ctx.Err(); err != nil {
@@ -194,7 +195,8 @@ func (l *likelihood) append(base int32, pos int, tokens []int32) {
 }
 
 // judge calls emit with log π(targets[i]) at row rows[i] of the last forward pass.
-func (l *likelihood) judge(m *llama.Model, rows, targets []int32, emit func(i int, lp float64)) error {
+func (l *likelihood) judge(m *llama.Model, rows, targets []int32,
+	emit func(i int, lp float64)) error {
 	host := make([]float32, judgedRows)
 	for lo := 0; lo < len(rows); lo += judgedRows {
 		n := min(judgedRows, len(rows)-lo)
