@@ -60,7 +60,8 @@ const (
 //	{"prompt": "…", "answer": "…"}
 //
 // "system" may say what goes before the prompt, and "worked" how a whole answer reads; under
-// MatchExact the answer is one itself. Other keys are left alone and empty lines skipped. maxTokens bounds the answers of the model.
+// MatchExact the answer is one itself. Other keys are left alone and empty lines skipped.
+// maxTokens bounds the answers of the model.
 func ReadShots(r io.Reader, match Match, maxTokens int) ([]Shot, error) {
 	if match != MatchExact && match != MatchContains {
 		return nil, fmt.Errorf("adapt: match %q, want %s or %s", match, MatchExact, MatchContains)
