@@ -81,6 +81,9 @@ func (t *attnTask) run(w *worker, lo, hi int) {
 	}
 }
 
+// keysPerCall bounds a call to a kernel, which cannot be preempted, to some 100 µs.
+const keysPerCall = 1024
+
 // row is one query row of one head.
 func (t *attnTask) row(w *worker, row, h, kv int) {
 	f, dim := w.d.f, t.h.Dim
@@ -91,12 +94,19 @@ func (t *attnTask) row(w *worker, row, h, kv int) {
 	if hi == lo {
 		clear(o)
 	} else {
-		p, q := w.scratch(slotB, hi-lo), w.scratch(slotC, dim)
+		p, q := w.scratch(slotB, hi-lo), w.scratch(slotC, 2*dim)
+		q, sum := q[:dim], q[dim:]
 		f.scale(q, t.q[at:at+dim], t.h.Scale)
-		f.dots(p, q, t.k[lo*t.ldk+kv*dim:], t.ldk)
+		for s := lo; s < hi; s += keysPerCall {
+			f.dots(p[s-lo:min(s+keysPerCall, hi)-lo], q, t.k[s*t.ldk+kv*dim:], t.ldk)
+		}
 		var inv float32
 		inv, lse = softmax(f, p, p)
-		f.weighted(o, p, t.v[lo*t.ldk+kv*dim:], t.ldk)
+		clear(o)
+		for s := lo; s < hi; s += keysPerCall {
+			f.weighted(sum, p[s-lo:min(s+keysPerCall, hi)-lo], t.v[s*t.ldk+kv*dim:], t.ldk)
+			f.add(o, sum)
+		}
 		f.scale(o, o, inv)
 	}
 	if t.lse != nil {

@@ -58,7 +58,7 @@ func gemmFuncs(fs []x86.GemmFunc) []gemmFunc {
 	return t
 }
 
-func panelFuncs[T float32 | uint16](fs []x86.PanelFunc[T]) []panelFunc[T] {
+func panelFuncs[T float32 | uint16 | byte](fs []x86.PanelFunc[T]) []panelFunc[T] {
 	t := make([]panelFunc[T], len(fs))
 	for i, f := range fs {
 		t[i] = panelFunc[T](f)
@@ -106,6 +106,7 @@ func useZ(f *form) {
 	f.symv8 = func(n int, a []float64, lda int, x, xr, y, z []float64) {
 		x86.Symv8x64Z(n, p64(a), lda, p64(x), p64(xr), p64(y), p64(z))
 	}
+	f.panelQ8 = panelFuncs(x86.PanelQ8Z[:])
 	f.packQ8 = func(dst []byte, src []float32) {
 		x86.PackQ8Z(p8(dst), p(src), len(src)/(nr*q8Block))
 	}
@@ -139,6 +140,7 @@ func useZ(f *form) {
 		x86.ScaleMulZ(p(y), s, p(a), p(b), len(y))
 	}
 	f.mulAcc = func(y, a, b []float32, s float32) { x86.MulAddZ(p(y), s, p(a), p(b), len(y)) }
+	f.index = func(x []float32, v float32) int { return x86.IndexZ(p(x), len(x), v) }
 	f.max = func(x []float32) float32 { return x86.MaxZ(p(x), len(x)) }
 	f.expSum = func(y, x []float32, m float32) float32 {
 		return x86.ExpSumZ(p(y), p(x), len(y), m)
@@ -192,6 +194,7 @@ func useY(f *form) {
 	f.symv8 = func(n int, a []float64, lda int, x, xr, y, z []float64) {
 		x86.Symv8x64Y(n, p64(a), lda, p64(x), p64(xr), p64(y), p64(z))
 	}
+	f.panelQ8 = panelFuncs(x86.PanelQ8Y[:])
 	f.packQ8 = func(dst []byte, src []float32) {
 		x86.PackQ8Y(p8(dst), p(src), len(src)/(nr*q8Block))
 	}
@@ -225,6 +228,7 @@ func useY(f *form) {
 		x86.ScaleMulY(p(y), s, p(a), p(b), len(y))
 	}
 	f.mulAcc = func(y, a, b []float32, s float32) { x86.MulAddY(p(y), s, p(a), p(b), len(y)) }
+	f.index = func(x []float32, v float32) int { return x86.IndexY(p(x), len(x), v) }
 	f.max = func(x []float32) float32 { return x86.MaxY(p(x), len(x)) }
 	f.expSum = func(y, x []float32, m float32) float32 {
 		return x86.ExpSumY(p(y), p(x), len(y), m)

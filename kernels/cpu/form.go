@@ -30,8 +30,9 @@ type gemmFunc func(k int, a *float32, lda int, b *float32, ldb int, c *float32, 
 //	y[i*ldy+32*q+j] = s
 //
 // The order of the sum is that of gemmFunc. w(o, j) is w[o+j] in F32 and F16; in BF16 it is
-// w[o+2*j] for j < 16 and w[o+2*(j−16)+1] above, so that 32 bits hold columns j and j+16.
-type panelFunc[T float32 | uint16] func(k int, x *float32, ldx int, w *T, ldw, panels int,
+// w[o+2*j] for j < 16 and w[o+2*(j−16)+1] above, so that 32 bits hold columns j and j+16. Q8 is
+// what widenQ8 makes of w; its ldw counts bytes and k is a multiple of 32.
+type panelFunc[T float32 | uint16 | byte] func(k int, x *float32, ldx int, w *T, ldw, panels int,
 	y *float32, ldy int, acc int, mask uint32)
 
 // A form is one way to run the inner loops. Each field is documented by the loop it equals; n is
@@ -50,6 +51,7 @@ type form struct {
 	// 1 ≤ i < len (see panelFunc).
 	panelF32            []panelFunc[float32]
 	panelF16, panelBF16 []panelFunc[uint16]
+	panelQ8             []panelFunc[byte] // may be missing: then panels are widened first
 
 	// widenF16 and widenBF16 turn packed rows of nr into f32: dst[i] = float(w[i]). Narrow is
 	// their inverse, rounding half to even.
@@ -82,6 +84,8 @@ type form struct {
 	mulScale func(y, a []float32, s float32, b []float32)
 	// mulAcc: y[i] += a[i]·b[i]·s
 	mulAcc func(y, a, b []float32, s float32)
+	// index: the least i with x[i] = v, or len(x)
+	index func(x []float32, v float32) int
 	// max: max(−Inf, x[i]...); NaN is passed over.
 	max func(x []float32) float32
 	// expSum: y[i] = exp(x[i]−m), and their sum. y may be x.

@@ -254,13 +254,9 @@ func (d *Device) ArgMax(ids compute.Ints, x compute.Tensor) {
 func argMaxRows(w *worker, t *opTask, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		x := t.x[i*t.n : (i+1)*t.n]
-		m := w.d.f.max(x)
 		t.ids[i] = 0
-		for j, v := range x {
-			if v == m {
-				t.ids[i] = int32(j)
-				break
-			}
+		if j := w.d.f.index(x, w.d.f.max(x)); j < t.n {
+			t.ids[i] = int32(j)
 		}
 	}
 }

@@ -31,6 +31,7 @@ var loops = form{
 	scale:       scaleLoop,
 	mulScale:    mulScaleLoop,
 	mulAcc:      mulAccLoop,
+	index:       indexLoop,
 	max:         maxLoop,
 	expSum:      expSumLoop,
 	sumExp:      sumExpLoop,
@@ -204,9 +205,14 @@ func narrowBF16Loop(dst []uint16, src []float32) {
 
 func packTLoop(dst []float32, scale float32, src []float32, ld, rows, k int) {
 	clear(dst[:k*nr])
-	for i := range rows {
-		for l, v := range src[i*ld : i*ld+k] {
-			dst[l*nr+i] = scale * v
+	const block = 16 // columns of src are a cache line, rows of dst stay near
+	for l0 := 0; l0 < k; l0 += block {
+		n := min(block, k-l0)
+		for i := range rows {
+			d := dst[l0*nr+i:]
+			for l, v := range src[i*ld+l0 : i*ld+l0+n] {
+				d[l*nr] = scale * v
+			}
 		}
 	}
 }
@@ -262,6 +268,15 @@ func mulAccLoop(y, a, b []float32, s float32) {
 	for i := range y {
 		y[i] += a[i] * b[i] * s
 	}
+}
+
+func indexLoop(x []float32, v float32) int {
+	for i, xi := range x {
+		if xi == v {
+			return i
+		}
+	}
+	return len(x)
 }
 
 func maxLoop(x []float32) float32 {

@@ -59,56 +59,67 @@ func (t *matmulTask) run(w *worker, lo, hi int) {
 	for item := lo; item < hi; item++ {
 		i0, g := item/t.groups*t.block, item%t.groups*groupPanels
 		rows, panels := min(t.block, t.rows-i0), min(groupPanels, t.w.panels()-g)
-		f, at := w.d.f, g*t.w.in*nr
+		p := part{i0: i0, rows: rows, g: g, panels: panels, hi: t.w.in}
+		f, at, ldw := w.d.f, g*t.w.in*nr, t.w.in*nr
 		switch {
 		case t.w.t == compute.F32:
-			panelRows(t, f.kBlock, f.panelF32, t.w.f[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
+			panelRows(t, p, f.kBlock, f.panelF32, t.w.f[at:], ldw, nr)
 		case t.w.t == compute.F16 && (rows == 1 || len(f.panelF16) > 2):
-			panelRows(t, f.kBlock, f.panelF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
+			panelRows(t, p, f.kBlock, f.panelF16, t.w.h[at:], ldw, nr)
 		case t.w.t == compute.BF16 && (rows == 1 || len(f.panelBF16) > 2):
-			panelRows(t, f.kBlock, f.panelBF16, t.w.h[at:], t.w.in*nr, i0, rows, g, panels, 0, t.w.in)
+			panelRows(t, p, f.kBlock, f.panelBF16, t.w.h[at:], ldw, nr)
+		case t.w.t == compute.Q8 && rows < len(f.panelQ8):
+			panelRows(t, p, f.kBlock, f.panelQ8, t.w.q[at/nr*q8Width:], t.w.in*q8Width, q8Width)
 		default:
-			for p := g; p < g+panels; p++ {
-				t.widened(w, i0, rows, p)
-			}
+			t.widened(w, p)
 		}
 	}
 }
 
-// widened multiplies rows with a panel that is widened into a buffer, a part at a time.
-func (t *matmulTask) widened(w *worker, i0, rows, p int) {
-	const part = 4 * q8Block // of the inputs: 16 KiB
-	buf := w.scratch(slotA, part*nr)
-	for k := 0; k < t.w.in; k += part {
-		hi := min(k+part, t.w.in)
-		panelRows(t, part, w.d.f.panelF32, t.w.panel(p, k, hi, buf), 0, i0, rows, p, 1, k, hi)
+// A part of the product: rows [i0, i0+rows) with inputs [lo, hi) of panels [g, g+panels).
+type part struct {
+	i0, rows  int
+	g, panels int
+	lo, hi    int
+}
+
+// widened multiplies rows with panels that are widened into a buffer, 16 KiB at a time.
+func (t *matmulTask) widened(w *worker, p part) {
+	const inputs = 4 * q8Block
+	buf := w.scratch(slotA, inputs*nr)
+	for q := p.g; q < p.g+p.panels; q++ {
+		for lo := 0; lo < t.w.in; lo += inputs {
+			hi := min(lo+inputs, t.w.in)
+			one := part{i0: p.i0, rows: p.rows, g: q, panels: 1, lo: lo, hi: hi}
+			panelRows(t, one, inputs, w.d.f.panelF32, t.w.panel(q, lo, hi, buf), 0, nr)
+		}
 	}
 }
 
-// panelRows multiplies inputs [lo, hi) of rows [i0, i0+rows) with panels [g, g+panels), w being
-// their inputs from lo on and ldw the distance of two.
-func panelRows[T float32 | uint16](t *matmulTask, kBlock int, kernels []panelFunc[T], w []T, ldw,
-	i0, rows, g, panels, lo, hi int) {
+// panelRows multiplies a part of the product. w holds its panels from input lo on, ldw is the
+// distance of two, and width what one input takes.
+func panelRows[T float32 | uint16 | byte](t *matmulTask, p part, kBlock int,
+	kernels []panelFunc[T], w []T, ldw, width int) {
 	if len(w) == 0 {
-		w = make([]T, 1)
+		w = make([]T, 1) // no inputs: the kernels write zeros
 	}
-	mr, mask := len(kernels)-1, allColumns&columns(t.w.out-(g+panels-1)*nr)
+	mr, mask := len(kernels)-1, columns(t.w.out-(p.g+p.panels-1)*nr)
+	if p.rows <= mr {
+		kBlock = p.hi - p.lo // no other strip comes back to these panels
+	}
 	xs, ys := unsafe.SliceData(t.x), unsafe.SliceData(t.y)
-	for k := lo; k == lo || k < hi; k += kBlock {
-		kc, acc := min(kBlock, hi-k), 0
-		if rows == 1 {
-			kc = hi - k // no strip comes back to this part of the panel
-		}
+	for k := p.lo; k == p.lo || k < p.hi; k += kBlock {
+		kc, acc := min(kBlock, p.hi-k), 0
 		if k > 0 {
 			acc = 1
 		}
-		for i := i0; i < i0+rows; i += mr {
-			n := min(mr, i0+rows-i)
-			kernels[n](kc, at(xs, i*t.w.in+k), t.w.in, &w[(k-lo)*nr], ldw, panels,
-				at(ys, i*t.w.out+g*nr), t.w.out, acc, mask)
+		for i := p.i0; i < p.i0+p.rows; i += mr {
+			n := min(mr, p.i0+p.rows-i)
+			kernels[n](kc, at(xs, i*t.w.in+k), t.w.in, &w[(k-p.lo)*width], ldw, p.panels,
+				at(ys, i*t.w.out+p.g*nr), t.w.out, acc, mask)
 		}
-		if kc == hi-k {
-			break
+		if kc == p.hi-k {
+			return
 		}
 	}
 }

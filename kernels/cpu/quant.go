@@ -20,6 +20,7 @@ const (
 	q8Block  = compute.BlockQ8
 	q8Scales = 4 * nr
 	q8Bytes  = q8Scales + nr*q8Block // of one block of a panel
+	q8Width  = q8Bytes / q8Block     // bytes for each input
 	q8Zero   = 128
 )
 
