@@ -163,3 +163,27 @@ func BenchmarkLayers(b *testing.B) {
 		}
 	})
 }
+
+func BenchmarkGemm64(b *testing.B) {
+	for _, s := range [][3]int{{1024, 1024, 1024}, {2048, 2048, 32}} {
+		m, n, k := s[0], s[1], s[2]
+		b.Run(fmt.Sprintf("%dx%dx%d", m, n, k), func(b *testing.B) {
+			eachBench(b, func(b *testing.B, d *Device) {
+				rng := rand.New(rand.NewPCG(1, 6))
+				x, y, z := normal64(rng, m*k), normal64(rng, k*n), normal64(rng, m*n)
+				rate(b, 2*float64(m)*float64(n)*float64(k), "GFLOP/s", func() {
+					d.Gemm64(m, n, k, 1e-3, x, k, 1, y, n, 1, z, n)
+				})
+			})
+		})
+	}
+}
+
+func BenchmarkSymv64(b *testing.B) {
+	eachBench(b, func(b *testing.B, d *Device) {
+		const n = 2048
+		rng := rand.New(rand.NewPCG(1, 7))
+		a, x, y := normal64(rng, n*n), normal64(rng, n), make([]float64, n)
+		rate(b, 4*n*n, "GB/s", func() { d.Symv64(n, a, n, x, y) })
+	})
+}

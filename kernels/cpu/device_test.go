@@ -158,6 +158,17 @@ func TestUnknownForm(t *testing.T) {
 	}
 }
 
+func TestLog32(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 6))
+	for range 100000 {
+		x := float32(math.Exp(rng.NormFloat64() * 15))
+		want := math.Log(float64(x))
+		if err := math.Abs(float64(log32(x)) - want); err > 1e-7*max(1, math.Abs(want)) {
+			t.Fatalf("log32(%v) = %v, want %v", x, log32(x), want)
+		}
+	}
+}
+
 func TestHalfRoundTrip(t *testing.T) {
 	for h := range 1 << 16 {
 		h := uint16(h)

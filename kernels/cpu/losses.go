@@ -6,17 +6,43 @@ import (
 	"transformer2/shared/compute"
 )
 
+// log32 is log x for a positive, normal x, within 1e-7 of max(1, |log x|): Cephes' logf. The sums
+// that it is for are at least 1, and math.Log costs as much as the exps of a short row.
+func log32(x float32) float32 {
+	const half = 0x3f000000
+	bits := math.Float32bits(x)
+	e := float32(int32(bits>>23) - 126)
+	m := math.Float32frombits(bits&0x7fffff | half) // [½, 1)
+	if m < math.Sqrt2/2 {
+		e--
+		m += m
+	}
+	m--
+	z := m * m
+	p := float32(7.0376836292e-2)
+	p = p*m - 1.1514610310e-1
+	p = p*m + 1.1676998740e-1
+	p = p*m - 1.2420140846e-1
+	p = p*m + 1.4249322787e-1
+	p = p*m - 1.6668057665e-1
+	p = p*m + 2.0000714765e-1
+	p = p*m - 2.4999993993e-1
+	p = p*m + 3.3333331174e-1
+	y := p*m*z - 2.12194440e-4*e - 0.5*z
+	return m + y + 0.693359375*e
+}
+
 // softmax writes e[v] = exp(x[v] − max x) and returns 1/Σe and log Σ exp x. e may be x.
 func softmax(f *form, e, x []float32) (inv, lse float32) {
 	m := f.max(x)
 	sum := f.expSum(e, x, m)
-	return 1 / sum, m + float32(math.Log(float64(sum)))
+	return 1 / sum, m + log32(sum)
 }
 
 // logSumExp is log Σ exp x.
 func logSumExp(f *form, x []float32) float32 {
 	m := f.max(x)
-	return m + float32(math.Log(float64(f.sumExp(x, m))))
+	return m + log32(f.sumExp(x, m))
 }
 
 // LogProbs: see compute.Losses.
