@@ -41,7 +41,8 @@ Tasks: math code reasoning (experts are trained on these), math-hard code-comple
 With --json a line a task and voice: {"model","task","split","expert","n","seed","accuracy",
 "ci95":[lo,hi]}, and from the second voice on "gain", "gain_ci95":[lo,hi], "against"; the task of
 all together is "all", a strategy's expert is "adapt:NAME"; few-shot's lines have "alpha" and
-"search". A strategy's first passes come last:
+"search", a style's "in_style": the share of answers that have its form. A strategy's first passes
+come last:
 {"model","expert","n","right","confusion":{TRUE:{FOUND:count}}}.`,
 		Example: `  t2 eval --task math --expert math --n 1000 --seed 7 --json
   t2 eval --task math --expert base --expert math
