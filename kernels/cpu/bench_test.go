@@ -69,6 +69,12 @@ func BenchmarkMatvec(b *testing.B) {
 				eachBench(b, func(b *testing.B, d *Device) { benchMatvec(b, d, t, s[0], s[1]) })
 			})
 		}
+		b.Run(fmt.Sprintf("int8_%dx%d", s[0], s[1]), func(b *testing.B) {
+			eachBench(b, func(b *testing.B, d *Device) {
+				d.int8 = true
+				benchMatvec(b, d, compute.Q8, s[0], s[1])
+			})
+		})
 	}
 }
 
@@ -124,7 +130,8 @@ func BenchmarkLayers(b *testing.B) {
 		const rows, cols = 4096, 384
 		x, y, z, u := tensor(b, d, rng, rows, cols), tensor(b, d, rng, rows, cols),
 			tensor(b, d, rng, rows, cols), tensor(b, d, rng, rows, cols)
-		g, dg, w := tensor(b, d, rng, 1, cols), tensor(b, d, rng, 1, cols), tensor(b, d, rng, rows, 1)
+		g, dg := tensor(b, d, rng, 1, cols), tensor(b, d, rng, 1, cols)
+		w := tensor(b, d, rng, rows, 1)
 		ids := make([]int32, rows)
 		for i := range ids {
 			ids[i] = rng.Int32N(cols)

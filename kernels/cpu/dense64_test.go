@@ -28,7 +28,8 @@ func near64(t *testing.T, what string, got, want []float64, k int) {
 func TestGemm64(t *testing.T) {
 	eachForm(t, 2, func(t *testing.T, d *Device) {
 		rng := rand.New(rand.NewPCG(2, 1))
-		for _, s := range [][3]int{{1, 1, 1}, {3, 17, 5}, {14, 16, 300}, {33, 530, 7}, {120, 40, 257}} {
+		for _, s := range [][3]int{{1, 1, 1}, {3, 17, 5}, {14, 16, 300}, {33, 530, 7},
+			{120, 40, 257}} {
 			m, n, k := s[0], s[1], s[2]
 			// Rows, columns, and every second number of either, of wider matrices.
 			for _, as := range [][2]int{{k + 1, 1}, {1, m + 2}, {2 * k, 2}} {

@@ -14,6 +14,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"unsafe"
 
 	"transformer2/shared/compute"
@@ -136,7 +137,10 @@ func aligned(n int) []float32 {
 
 // room refuses sizes that no allocation could satisfy, before one is tried.
 func room(what string, rows, cols int) error {
-	const most = min(math.MaxInt/8, 1<<40) // numbers: an int of bytes, or 4 TiB
+	most := min(math.MaxInt/8, 1<<40) // numbers: an int of bytes, or 4 TiB
+	if runtime.GOARCH == "wasm" {
+		most = 1 << 29 // half of its address space
+	}
 	if rows < 0 || cols < 0 || (cols > 0 && rows > most/cols) {
 		return fmt.Errorf("cpu: %s [%d %d]: want a size that fits in memory", what, rows, cols)
 	}

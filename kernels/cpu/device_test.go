@@ -78,7 +78,8 @@ func gemmTol(k int) float64 { return 1e-6 * float64(k+8) }
 func TestGemmOrientations(t *testing.T) {
 	eachForm(t, 2, func(t *testing.T, d *Device) {
 		rng := rand.New(rand.NewPCG(1, 1))
-		for _, s := range [][3]int{{1, 1, 1}, {3, 33, 5}, {14, 32, 64}, {29, 70, 401}, {130, 31, 2}} {
+		for _, s := range [][3]int{{1, 1, 1}, {3, 33, 5}, {14, 32, 64}, {29, 70, 401},
+			{130, 31, 2}} {
 			m, n, k := s[0], s[1], s[2]
 			for _, o := range []compute.Orientation{compute.NT, compute.NN, compute.TN} {
 				for _, acc := range []bool{false, true} {

@@ -14,11 +14,11 @@ func fastForms() []*form {
 	c := &cpu.X86
 	avx2 := c.HasAVX2 && c.HasFMA // and F16C, which every such processor has
 	if avx2 && c.HasAVX512F && c.HasAVX512BW && c.HasAVX512DQ && c.HasAVX512VL {
-		avx512.q8 = avx2Form.q8
+		f := avx512Form
 		if c.HasAVX512VNNI {
-			avx512.q8 = q8Z
+			f.q8 = q8Z
 		}
-		fs = append(fs, &avx512)
+		fs = append(fs, &f)
 	}
 	if avx2 {
 		fs = append(fs, &avx2Form)
@@ -26,7 +26,8 @@ func fastForms() []*form {
 	return fs
 }
 
-var avx512, avx2Form = asmForm("avx512", useZ), asmForm("avx2", useY)
+// Without VNNI, AVX-512 makes integer products as AVX2 does.
+var avx512Form, avx2Form = asmForm("avx512", useZ), asmForm("avx2", useY)
 
 // q8Z are the integer products with VNNI, which not every AVX-512 processor has.
 var q8Z = q8Funcs(x86.Q8Z[:])

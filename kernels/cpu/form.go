@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -139,7 +140,7 @@ func (f *form) mr() int { return len(f.tile) - 1 }
 type adamScalars [10]float32
 
 // candidates are the forms of this build that run here, best first; the loops are always last.
-func candidates() []*form { return append(append(fastForms(), simdForms()...), &loops) }
+func candidates() []*form { return slices.Concat(fastForms(), simdForms(), []*form{&loops}) }
 
 // Forms names the forms that this build can run on this machine, best first.
 func Forms() []string {

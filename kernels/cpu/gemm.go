@@ -58,7 +58,8 @@ func (d *Device) Gemm(o compute.Orientation, c, a, b compute.Tensor, acc bool) {
 		panels := (w + nr - 1) / nr
 		t := gemmTask{m: m, n: w, k: k, a: as, lda: k, b: d.scratch(sharedB, panels*k*nr),
 			c: cs[j:], ldc: n, acc: acc}
-		d.ops.packB = packBTask{dst: t.b, b: bs, j: j, n: w, k: k, ld: b.Cols, rows: o == compute.NT}
+		d.ops.packB = packBTask{dst: t.b, b: bs, j: j, n: w, k: k, ld: b.Cols,
+			rows: o == compute.NT}
 		d.pool.do(panels, 1+smallBytes/(1+4*k*nr), &d.ops.packB)
 		d.product(t)
 	}

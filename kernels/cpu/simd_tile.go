@@ -10,6 +10,9 @@ import (
 // fit the registers of every kind of machine beside their operands. Wider tiles spill.
 const tileVectors = 2
 
+// A range over a count, "for range k", crashes the compiler of go1.27.2 in functions of vectors;
+// the loops count by hand.
+
 // simdTiles are the tiles of 1 … 4 rows.
 func simdTiles(rowMajor bool) []gemmFunc {
 	fs := make([]gemmFunc, 5)
@@ -66,8 +69,22 @@ func tile4(k int, a *float32, ai, ap int, b *float32, ldb int, c *float32, ldc, 
 			s20, s21, s30, s31 = load(c2, j), load(c2, j+w), load(c3, j), load(c3, j+w)
 		}
 		xp, bp := a, at(b, j)
-		p := 0
-		for ; p < k-1; p += 2 {
+		if k%2 != 0 {
+			b0, b1 := load(bp, 0), load(bp, w)
+			x := simd.BroadcastFloat32s(*xp)
+			s00, s01 = x.MulAdd(b0, s00), x.MulAdd(b1, s01)
+			x = simd.BroadcastFloat32s(*at(xp, ai))
+			s10, s11 = x.MulAdd(b0, s10), x.MulAdd(b1, s11)
+			x = simd.BroadcastFloat32s(*at(xp, 2*ai))
+			s20, s21 = x.MulAdd(b0, s20), x.MulAdd(b1, s21)
+			x = simd.BroadcastFloat32s(*at(xp, 3*ai))
+			s30, s31 = b0.MulAdd(x, s30), b1.MulAdd(x, s31)
+		}
+		// Two steps a turn. The pointers move before a step, because they must not pass the end.
+		for p := k % 2; p < k; p += 2 {
+			if p > 0 {
+				xp, bp = at(xp, ap), at(bp, ldb)
+			}
 			b0, b1 := load(bp, 0), load(bp, w)
 			x := simd.BroadcastFloat32s(*xp)
 			s00, s01 = x.MulAdd(b0, s00), x.MulAdd(b1, s01)
@@ -80,18 +97,6 @@ func tile4(k int, a *float32, ai, ap int, b *float32, ldb int, c *float32, ldc, 
 			xp, bp = at(xp, ap), at(bp, ldb)
 			b0, b1 = load(bp, 0), load(bp, w)
 			x = simd.BroadcastFloat32s(*xp)
-			s00, s01 = x.MulAdd(b0, s00), x.MulAdd(b1, s01)
-			x = simd.BroadcastFloat32s(*at(xp, ai))
-			s10, s11 = x.MulAdd(b0, s10), x.MulAdd(b1, s11)
-			x = simd.BroadcastFloat32s(*at(xp, 2*ai))
-			s20, s21 = x.MulAdd(b0, s20), x.MulAdd(b1, s21)
-			x = simd.BroadcastFloat32s(*at(xp, 3*ai))
-			s30, s31 = b0.MulAdd(x, s30), b1.MulAdd(x, s31)
-			xp, bp = at(xp, ap), at(bp, ldb)
-		}
-		if p < k {
-			b0, b1 := load(bp, 0), load(bp, w)
-			x := simd.BroadcastFloat32s(*xp)
 			s00, s01 = x.MulAdd(b0, s00), x.MulAdd(b1, s01)
 			x = simd.BroadcastFloat32s(*at(xp, ai))
 			s10, s11 = x.MulAdd(b0, s10), x.MulAdd(b1, s11)
@@ -126,10 +131,12 @@ func tile1(k int, a *float32, ap int, b *float32, ldb int, c *float32, acc int) 
 		}
 		xp, bp := a, at(b, j)
 		for p := 0; p < k; p++ {
+			if p > 0 {
+				xp, bp = at(xp, ap), at(bp, ldb)
+			}
 			x := simd.BroadcastFloat32s(*xp)
 			s0, s1 = load(bp, 0).MulAdd(x, s0), load(bp, w).MulAdd(x, s1)
 			s2, s3 = load(bp, 2*w).MulAdd(x, s2), load(bp, 3*w).MulAdd(x, s3)
-			xp, bp = at(xp, ap), at(bp, ldb)
 		}
 		store(c, j, s0)
 		store(c, j+w, s1)
@@ -145,9 +152,11 @@ func tile1by2(k int, a *float32, ap int, b *float32, ldb int, c *float32, acc in
 		s0, s1 = load(c, 0), load(c, w)
 	}
 	for p := 0; p < k; p++ {
+		if p > 0 {
+			a, b = at(a, ap), at(b, ldb)
+		}
 		x := simd.BroadcastFloat32s(*a)
 		s0, s1 = load(b, 0).MulAdd(x, s0), load(b, w).MulAdd(x, s1)
-		a, b = at(a, ap), at(b, ldb)
 	}
 	store(c, 0, s0)
 	store(c, w, s1)
