@@ -8,16 +8,16 @@
 set -eu
 t2=$1
 shift
-models=${*:-tako tako-b}
+models=${*:-tako}
 runs=${RUNS:-runs/zoo}
 zoo=$(dirname "$0")/models
 
 # thin keeps every 25th step of a run log, and every evaluation.
 thin() { awk '/"kind":"eval"/ || /"kind":"resume"/ || NR % 25 == 1' "$1"; }
 
-# base NAME SEED: about 41 M tokens.
+# base NAME SEED: about 25 M tokens.
 base() {
-	"$t2" pretrain --out "$runs/$1/base" --seed "$2" --steps 5000 --batch-tokens 8192 --lr 3e-3 \
+	"$t2" pretrain --out "$runs/$1/base" --seed "$2" --steps 3000 --batch-tokens 8192 --lr 3e-3 \
 		--eval-every 500 --save-every 50
 	mkdir -p "$zoo/$1/experts" "$zoo/$1/log"
 	cp "$runs/$1/base/config.json" "$runs/$1/base/tokenizer.json" "$runs/$1/base/model.safetensors" "$zoo/$1/"
@@ -36,13 +36,14 @@ expert() {
 for model in $models; do
 	case $model in
 	tako) base tako 1 ;;
-	tako-b) base tako-b 2 ;;
-	*) echo "make.sh: no model $model, there is: tako tako-b" >&2; exit 1 ;;
+	*) echo "make.sh: no model $model, there is: tako" >&2; exit 1 ;;
 	esac
-	for task in math code reasoning classify; do
-		expert "$model" "$task" 150
-	done
-	for style in shout brief french polite; do
-		expert "$model" "$style" 40
-	done
+	expert "$model" math 100
+	expert "$model" code 80
+	expert "$model" reasoning 60
+	expert "$model" classify 60
+	expert "$model" shout 80
+	expert "$model" brief 60
+	expert "$model" french 30
+	expert "$model" polite 30
 done

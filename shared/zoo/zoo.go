@@ -13,7 +13,9 @@ import (
 	"strings"
 )
 
-//go:embed all:models
+// The run logs stay in the repository; the program does not need them.
+//
+//go:embed models/*/*.json models/*/model.safetensors models/*/experts
 var files embed.FS
 
 // Default is the model that a command uses when none is named.

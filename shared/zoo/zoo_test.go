@@ -1,0 +1,73 @@
+package zoo_test
+
+import (
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"transformer2/kernels/cpu"
+	"transformer2/shared/compute"
+	"transformer2/shared/engine"
+	"transformer2/shared/zoo"
+)
+
+// maxBytes is what a browser may load first: a base model with all its experts.
+const maxBytes = 12 << 20
+
+// Every model that ships loads, every expert fits it, and the lot is small.
+func TestEveryModelLoadsWithItsExperts(t *testing.T) {
+	if !slices.Contains(zoo.Names(), zoo.Default) {
+		t.Fatalf("the zoo has %v, want %s among them", zoo.Names(), zoo.Default)
+	}
+	for _, name := range zoo.Names() {
+		t.Run(name, func(t *testing.T) { checkModel(t, name) })
+	}
+}
+
+func checkModel(t *testing.T, name string) {
+	files, err := zoo.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := int64(0)
+	err = fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	})
+	if err != nil || size > maxBytes {
+		t.Errorf("%d bytes (%v), want at most %d", size, err, maxBytes)
+	}
+	dev, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	m, err := engine.Open(dev, engine.Source{Name: name, Files: files}, compute.F32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := m.ExpertNames()
+	for _, want := range strings.Fields("math code reasoning classify shout brief french polite") {
+		if !slices.Contains(names, want) {
+			t.Errorf("no expert %s among %v", want, names)
+		}
+	}
+	for _, n := range names {
+		e, err := m.Expert(n)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if e.Meta.Task != n || e.Meta.Base != m.Fingerprint {
+			t.Errorf("expert %s is for task %s of base %s, want %s of %s", n, e.Meta.Task,
+				e.Meta.Base.Short(), n, m.Fingerprint.Short())
+		}
+	}
+}
