@@ -5,7 +5,7 @@ package cpu
 type opTask struct {
 	f             func(w *worker, t *opTask, lo, hi int)
 	y, x, a, b, c []float32
-	ids, pos      []int32
+	ids           []int32
 	n, m          int // row lengths
 	s             float32
 	acc           bool
