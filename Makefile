@@ -5,7 +5,7 @@ export GOTOOLCHAIN := go1.27.2
 export GOEXPERIMENT := simd
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-WASM_EXEC = $(shell go env GOROOT)/lib/wasm/go_js_wasm_exec
+WASM_EXEC = $$(go env GOROOT)/lib/wasm/go_js_wasm_exec
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test test-go test-wasm deps bench zoo check generate
