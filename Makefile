@@ -28,9 +28,13 @@ test-go:
 test-wasm:
 	GOOS=js GOARCH=wasm go test -exec="$(WASM_EXEC)" ./kernels/cpu
 
-# What the tests need besides Go: node runs the WebAssembly build. Nothing is installed that is there.
+# What the tests need besides Go: node runs the WebAssembly build. In CI, where nothing may be skipped,
+# also the peers of the benchmarks. Nothing is installed that is there.
+PEERS := libopenblas0-pthread python3-numpy python3-scipy python3-torch
 deps: ## install what the tests need (Debian; as root)
 	@command -v node >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs; }
+	@test -z "$(CI)" || /usr/bin/python3 -c 'import scipy, torch' 2>/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq $(PEERS); }
 
 # Peers, where they are wanted: apt-get install libopenblas0-pthread python3-scipy python3-torch
 bench: build ## speed and memory, as ratios against peers in the same run
