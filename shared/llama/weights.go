@@ -47,9 +47,8 @@ func (c Config) Tensors() []TensorSpec {
 	return specs
 }
 
-// Load fills a frozen model from read, which gives the numbers of a named tensor, row-major.
-// A length that does not fit or a number that is not finite is refused by name.
-func (m *Model) Load(read func(name string) ([]float32, error)) error {
+// byName finds the matrices, the head among them, and the gains by their names in a checkpoint.
+func (m *Model) byName() (map[string]*Linear, map[string]*Norm) {
 	linears := map[string]*Linear{}
 	for _, l := range append(m.Linears(), &m.Head) {
 		linears[l.Name] = l
@@ -58,6 +57,13 @@ func (m *Model) Load(read func(name string) ([]float32, error)) error {
 	for _, n := range m.norms() {
 		norms[n.Name] = n
 	}
+	return linears, norms
+}
+
+// Load fills a frozen model from read, which gives the numbers of a named tensor, row-major.
+// A length that does not fit or a number that is not finite is refused by name.
+func (m *Model) Load(read func(name string) ([]float32, error)) error {
+	linears, norms := m.byName()
 	for _, spec := range m.Tensors() {
 		data, err := read(spec.Name)
 		if err != nil {
@@ -108,14 +114,7 @@ func checkNumbers(spec TensorSpec, data []float32) error {
 
 // Export reads every tensor of m back, in the checkpoint's order.
 func (m *Model) Export(emit func(spec TensorSpec, data []float32) error) error {
-	linears := map[string]*Linear{}
-	for _, l := range append(m.Linears(), &m.Head) {
-		linears[l.Name] = l
-	}
-	norms := map[string]*Norm{}
-	for _, n := range m.norms() {
-		norms[n.Name] = n
-	}
+	linears, norms := m.byName()
 	for _, spec := range m.Tensors() {
 		data := make([]float32, spec.Rows*spec.Cols)
 		var err error

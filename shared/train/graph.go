@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"math/rand/v2"
 
 	"transformer2/shared/compute"
@@ -73,6 +74,23 @@ func (g *graph) backward(b *micro, scale float32) (nll float64, err error) {
 		g.m.Dev.LogProbsGrad(logits, logits, targets, g.weights.Slice(lo, hi))
 	})
 	return g.nll(b)
+}
+
+// backwardMean adds the gradient of the mean loss over batches of the given total weight, and gives
+// that mean.
+func (g *graph) backwardMean(ctx context.Context, batches []*micro, weight float64) (float64, error) {
+	loss := 0.0
+	for _, b := range batches {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		nll, err := g.backward(b, float32(1/weight))
+		if err != nil {
+			return 0, err
+		}
+		loss += nll / weight
+	}
+	return loss, nil
 }
 
 func (g *graph) nll(b *micro) (float64, error) {

@@ -69,16 +69,9 @@ func (t *NextToken) Step(ctx context.Context, n int) (Metrics, error) {
 		return nil, fmt.Errorf("train: task %s has no worked answers to learn from", t.cfg.Task)
 	}
 	t.policy.zeroGrad()
-	loss := 0.0
-	for _, b := range batches {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		nll, err := t.graph.backward(b, float32(1/weight))
-		if err != nil {
-			return nil, err
-		}
-		loss += nll / weight
+	loss, err := t.graph.backwardMean(ctx, batches, weight)
+	if err != nil {
+		return nil, err
 	}
 	m, err := t.step(n, t.cfg.Schedule.At(n))
 	if err != nil {

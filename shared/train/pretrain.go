@@ -88,18 +88,10 @@ func (t *Pretrainer) Step(ctx context.Context, n int) (Metrics, error) {
 		doc++
 	}
 	batches := pack(examples, microRows)
-	weight := totalWeight(batches)
 	t.opt.zeroGrad()
-	loss := 0.0
-	for _, b := range batches {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		nll, err := t.graph.backward(b, float32(1/weight))
-		if err != nil {
-			return nil, err
-		}
-		loss += nll / weight
+	loss, err := t.graph.backwardMean(ctx, batches, totalWeight(batches))
+	if err != nil {
+		return nil, err
 	}
 	lr := t.cfg.Schedule.At(n)
 	norm, err := t.opt.step(n, lr)
