@@ -83,11 +83,11 @@ func (t *outerTask) tiles(w *worker, c []float32, k, kc, i0, j0 int, accumulate 
 	if accumulate {
 		acc = 1
 	}
-	a, lda := compact(w, slotA, t.a[k*t.m+i0:], t.m, kc, rows)
-	b, ldb := compact(w, slotB, t.b[k*t.n+j0:], t.n, kc, cols)
+	a, b := at(unsafe.SliceData(t.a), k*t.m+i0), w.scratch(slotB, kc*nr)
 	for j := 0; j < cols; j += nr {
+		f.copyPanel(b, t.b[k*t.n+j0+j:], t.n, kc, min(nr, cols-j))
 		for i := 0; i < rows; i += mr {
-			f.tile[min(mr, rows-i)](kc, at(a, i), lda, at(b, j), ldb,
+			f.tile[min(mr, rows-i)](kc, at(a, i), t.m, unsafe.SliceData(b), nr,
 				at(unsafe.SliceData(c), (i0+i)*t.n+j0+j), t.n, acc, columns(cols-j))
 		}
 	}
