@@ -203,14 +203,26 @@ func narrowBF16Loop(dst []uint16, src []float32) {
 	}
 }
 
+// packTLoop takes four rows at a time, whose columns lie together in the panel.
 func packTLoop(dst []float32, scale float32, src []float32, ld, rows, k int) {
-	clear(dst[:k*nr])
+	if rows < nr {
+		clear(dst[:k*nr])
+	}
 	const block = 16 // columns of src are a cache line, rows of dst stay near
 	for l0 := 0; l0 < k; l0 += block {
-		n := min(block, k-l0)
-		for i := range rows {
+		n, i := min(block, k-l0), 0
+		for ; i+4 <= rows; i += 4 {
+			s := src[i*ld+l0:]
+			s0, s1, s2, s3 := s[:n], s[ld:][:n], s[2*ld:][:n], s[3*ld:][:n]
 			d := dst[l0*nr+i:]
-			for l, v := range src[i*ld+l0 : i*ld+l0+n] {
+			for l, v := range s0 {
+				d4 := (*[4]float32)(d[l*nr:])
+				d4[0], d4[1], d4[2], d4[3] = scale*v, scale*s1[l], scale*s2[l], scale*s3[l]
+			}
+		}
+		for ; i < rows; i++ {
+			d := dst[l0*nr+i:]
+			for l, v := range src[i*ld+l0:][:n] {
 				d[l*nr] = scale * v
 			}
 		}
