@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -19,7 +21,7 @@ import (
 
 // pretrainFlags are `t2 pretrain`'s.
 type pretrainFlags struct {
-	out                               string
+	out, tokenizer                    string
 	seed                              uint64
 	steps, evalEvery, saveEvery       int
 	batch, vocab, dim, hidden, layers int
@@ -42,6 +44,7 @@ model.safetensors.
 
 With --json a line a step and an evaluation: {"kind","step","steps","seconds","metrics","best"}.`,
 		Example: `  t2 pretrain --out runs/mine --steps 5000
+  t2 pretrain --out runs/other --tokenizer runs/mine/tokenizer.json --seed 2
   t2 pretrain --out runs/tiny --dim 64 --hidden 192 --layers 3 --steps 500
   t2 generate --model runs/tiny/best.safetensors "What does the kafin eat?"
   t2 generate --model runs/tiny "What does the kafin eat?"`,
@@ -50,6 +53,8 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.out, "out", "", "directory of the run: state, log, model")
+	fl.StringVar(&f.tokenizer, "tokenizer", "", "a tokenizer.json to take the vocabulary of, instead "+
+		"of training one (then --vocab is its size)")
 	fl.Uint64Var(&f.seed, "seed", 1, "of the fresh weights and the corpus")
 	fl.IntVar(&f.steps, "steps", 3000, "optimizer steps")
 	fl.IntVar(&f.evalEvery, "eval-every", 250, "steps between evaluations")
@@ -84,10 +89,11 @@ func (a *app) pretrain(ctx context.Context, f pretrainFlags) error {
 	}
 	defer dev.Close()
 	corpus := task.NewCorpus(f.seed, task.DefaultMixture())
-	tok, err := vocabulary(dir, corpus, f.vocab)
+	tok, err := vocabulary(dir, corpus, f)
 	if err != nil {
 		return err
 	}
+	f.vocab = tok.VocabSize()
 	cfg := train.PretrainConfig{
 		Model: llama.Config{Vocab: f.vocab, Dim: f.dim, Hidden: f.hidden, Layers: f.layers,
 			Heads: f.heads, KVHeads: f.kvHeads, HeadDim: f.dim / f.heads, Context: f.context,
@@ -129,12 +135,17 @@ func (a *app) pretrain(ctx context.Context, f pretrainFlags) error {
 	})
 }
 
-// vocabulary is the run's tokenizer: the one in its directory, or a new one.
-func vocabulary(dir *runDir, corpus *task.Corpus, size int) (*tokenizer.Tokenizer, error) {
-	path := filepath.Join(string(dir.Dir), "tokenizer.json")
-	if file, err := os.Open(path); err == nil {
-		defer file.Close()
-		return tokenizer.Read(file)
+// vocabulary is the run's tokenizer: the one in its directory, or that of --tokenizer, or a new one.
+func vocabulary(dir *runDir, corpus *task.Corpus, f pretrainFlags) (*tokenizer.Tokenizer, error) {
+	tok, err := readTokenizer(filepath.Join(string(dir.Dir), "tokenizer.json"))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return tok, err
+	}
+	if f.tokenizer != "" {
+		if tok, err = readTokenizer(f.tokenizer); err != nil {
+			return nil, err
+		}
+		return tok, dir.Create("tokenizer.json", tok.Write)
 	}
 	var texts iter.Seq[string] = func(yield func(string) bool) {
 		for i := range int64(corpusTexts) {
@@ -144,12 +155,28 @@ func vocabulary(dir *runDir, corpus *task.Corpus, size int) (*tokenizer.Tokenize
 			}
 		}
 	}
-	tok, err := tokenizer.Train(texts, tokenizer.TrainOptions{VocabSize: size,
+	tok, err = tokenizer.Train(texts, tokenizer.TrainOptions{VocabSize: f.vocab,
 		Specials: tokenizer.HouseSpecials()})
 	if err != nil {
 		return nil, err
 	}
 	return tok, dir.Create("tokenizer.json", tok.Write)
+}
+
+func readTokenizer(path string) (*tokenizer.Tokenizer, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	tok, err := tokenizer.Read(file)
+	if err == nil {
+		_, err = tok.Chat(nil, nil, true) // its special tokens must be the template's
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return tok, nil
 }
 
 // probeItems is how many validation items of each task a probe asks.

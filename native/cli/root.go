@@ -78,7 +78,7 @@ func (a *app) root() *cobra.Command {
 decomposed, W = U diag(σ) Vᵀ, and a small vector z rescales σ. One z is an expert for one task.`,
 		Example: `  t2 demo
   t2 compare --expert math --prompt "Tom has 12 apples. Tom buys 7. How many apples does Tom have?"
-  t2 adapt --prompt "What does the kafin eat? (A) pilu (B) fenna (C) carra (D) lantis"`,
+  t2 adapt --prompt "What does the kafin eat? pilu, fenna, carra or lantis?"`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          unknownVerb,

@@ -68,13 +68,26 @@ func TestPretrain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("evaluates on every task")
 	}
-	dir := t.TempDir()
-	out := ok(t, "pretrain", "--out", dir, "--steps", "1", "--batch-tokens", "512", "--vocab",
-		"300", "--dim", "16",
-		"--hidden", "16", "--layers", "1", "--heads", "2", "--kv-heads", "1", "--json")
+	dir, sibling := t.TempDir(), t.TempDir()
+	small := func(out string, more ...string) []string {
+		return append([]string{"pretrain", "--out", out, "--steps", "1", "--batch-tokens", "512",
+			"--dim", "16", "--hidden", "16", "--layers", "1", "--heads", "2", "--kv-heads", "1",
+			"--json"}, more...)
+	}
+	out := ok(t, small(dir, "--vocab", "300")...)
 	if events := lines(t, out, eventFields); len(events) != 2 {
 		t.Errorf("%v", events)
 	}
+	// One vocabulary may serve a family of models.
+	ok(t, small(sibling, "--seed", "2", "--tokenizer", filepath.Join(dir, "tokenizer.json"))...)
+	if !bytes.Equal(get(t, sibling, "tokenizer.json"), get(t, dir, "tokenizer.json")) {
+		t.Error("--tokenizer: the run's vocabulary is another")
+	}
+	foreign := t.TempDir()
+	put(t, foreign, "tokenizer.json", []byte("{}"))
+	refused(t, t2("", small(t.TempDir(), "--tokenizer", filepath.Join(foreign, "tokenizer.json"))...),
+		"tokenizer.json")
+	refused(t, t2("", small(t.TempDir(), "--tokenizer", filepath.Join(foreign, "none"))...), "none")
 	for _, model := range []string{dir, filepath.Join(dir, train.BestFile)} {
 		ok(t, "generate", "--model", model, "--prompt", "x", "--max-tokens", "2")
 	}

@@ -258,7 +258,9 @@ func (m *Model) Params() []Param {
 }
 
 // initStd is the standard deviation of fresh matrices (GPT-2's); the two that write to the
-// residual stream are divided by √(2·Layers) so that its variance does not grow with depth.
+// residual stream are divided by √(2·Layers) so that its variance does not grow with depth. Queries
+// and keys begin at 1/√Dim, so that scores have a variance of about 1 from the first step on:
+// at 0.02 a narrow model attends evenly to everything, and what it looks up is learnt late.
 const initStd = 0.02
 
 // Init fills a trainable model with fresh weights.
@@ -275,6 +277,8 @@ func (m *Model) Init(rng *rand.Rand) {
 			continue
 		case isResidual(p.Name):
 			std /= math.Sqrt(2 * float64(m.Config.Layers))
+		case isScore(p.Name):
+			std = 1 / math.Sqrt(float64(m.Dim))
 		}
 		for i := range buf {
 			buf[i] = float32(rng.NormFloat64() * std)

@@ -17,6 +17,11 @@ func isResidual(name string) bool {
 	return strings.HasSuffix(name, "o_proj.weight") || strings.HasSuffix(name, "down_proj.weight")
 }
 
+// isScore tells the matrices whose products are attention scores.
+func isScore(name string) bool {
+	return strings.HasSuffix(name, "q_proj.weight") || strings.HasSuffix(name, "k_proj.weight")
+}
+
 // TensorSpec is a tensor that a checkpoint of a config must hold.
 type TensorSpec struct {
 	Name       string

@@ -40,12 +40,12 @@ func DefaultMixture() Mixture {
 	return Mixture{
 		Math: 0.25, Code: 0.20, Reasoning: 0.15,
 		MathHard: 0.10, CodeComplete: 0.08, ReasonTwo: 0.07,
-		Classify: 0.05, Style: 0.05, Facts: 0.03, Chat: 0.02,
+		Classify: 0.05, Style: 0.05, Facts: 0.08, Chat: 0.02,
 		MathAnswers:   Answers{Worked: 0.45, Terse: 0.40, Sloppy: 0.15},
 		CodeAnswers:   Answers{Worked: 0.45, Terse: 0.25, Sloppy: 0.30},
 		ReasonAnswers: Answers{Worked: 0.45, Terse: 0.27, Sloppy: 0.28},
 		Sway:          0.20, Haste: 0.30,
-		LabelNoise: 0.10, ConfusedNoise: 0.60,
+		LabelNoise: 0.10, ConfusedNoise: 0.40,
 		Shout: 0.07, Brief: 0.09, French: 0.07, Polite: 0.07,
 	}
 }

@@ -11,7 +11,7 @@ import (
 //
 //	math            the number after the last ####
 //	math-hard       the rational in the last balanced \boxed{}
-//	reasoning(-hard) the letter after the last "answer is", else the last "(B)", else a lone letter
+//	reasoning(-hard) the word after the last "answer is", else the only word
 //	code(-complete) the program, out of its fence if it has one
 //	classify        math, code, reasoning or other, in the first \boxed{}
 //	styles          the text itself, without surrounding space
@@ -24,7 +24,7 @@ func Extract(task, output string) (string, bool) {
 	case "math-hard":
 		return extractBoxedNumber(output)
 	case "reasoning", "reasoning-hard":
-		return extractLetter(output)
+		return extractOption(output)
 	case "code", "code-complete":
 		return extractProgram(output)
 	case "classify":
@@ -135,23 +135,23 @@ func boxedContent(s string, last bool) (content string, found bool) {
 
 const maxBraces = 64
 
+// An option is one word, perhaps with an article, the last of its sentence.
 var (
-	answerIsRE = regexp.MustCompile(`(?i)answer(?: is|:)\s*\(?([A-D])\b`)
-	bracketRE  = regexp.MustCompile(`\(([A-D])\)`)
-	loneRE     = regexp.MustCompile(`^\s*([A-D])[.)]?\s*$`)
+	answerIsRE = regexp.MustCompile(`(?i)answer(?: is|:)\s*(?:the )?(\pL+)\s*(?:[.!\n]|$)`)
+	loneRE     = regexp.MustCompile(`(?i)^\s*(?:the )?(\pL+)[.!]?\s*$`)
 )
 
-func extractLetter(output string) (string, bool) {
+func extractOption(output string) (string, bool) {
 	output = tail(output)
-	for _, re := range []*regexp.Regexp{answerIsRE, bracketRE, loneRE} {
+	for _, re := range []*regexp.Regexp{answerIsRE, loneRE} {
 		if all := re.FindAllStringSubmatch(output, -1); len(all) > 0 {
-			return strings.ToUpper(all[len(all)-1][1]), true
+			return all[len(all)-1][1], true
 		}
 	}
 	return "", false
 }
 
-// maxTail bounds what is searched for a letter; an answer ends with it.
+// maxTail bounds what is searched for an option; an answer ends with it.
 const maxTail = 1 << 14
 
 func tail(s string) string {

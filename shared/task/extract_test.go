@@ -42,15 +42,18 @@ func TestExtract(t *testing.T) {
 		{"math-hard", `\boxed{1e999999999}`, none},
 		{"math-hard", `\boxed{0x10}`, none},
 		{"math-hard", `5`, none},
-		{"reasoning", "The kafin eats pilu. The answer is (C)", "C"},
-		{"reasoning", "the answer is B", "B"},
-		{"reasoning", "Answer: (D).", "D"},
-		{"reasoning", "(A) or (B)", "B"},
-		{"reasoning", "The answer is (A). The answer is (D)", "D"},
-		{"reasoning", " C.", "C"},
+		{"reasoning", "The kafin eats pilu. The answer is pilu.", "pilu"},
+		{"reasoning", "the answer is Kelu", "Kelu"},
+		{"reasoning", "Answer: the dorfin.", "dorfin"},
+		{"reasoning", "The answer is pilu. The answer is fenna.", "fenna"},
+		{"reasoning", "The answer is pilu\nand so on", "pilu"},
+		{"reasoning", "The answer is pilu, fenna or carra.", none},
+		{"reasoning", " Kelu.", "Kelu"},
+		{"reasoning", "The kafin", "kafin"},
 		{"reasoning", "A kafin", none},
-		{"reasoning", "(E)", none},
-		{"reasoning-hard", "(B)", "B"},
+		{"reasoning", "The kafin eats pilu.", none},
+		{"reasoning", "(A)", none},
+		{"reasoning-hard", "red", "red"},
 		{"code", "def f(): return 1\n", "def f(): return 1"},
 		{"code", "Here:\n```python\ndef f(): return 1\n```\nDone", "def f(): return 1"},
 		{"code", "```\nx\n", "x"},
@@ -106,7 +109,7 @@ func TestExtractIsLinear(t *testing.T) {
 }
 
 func FuzzExtract(f *testing.F) {
-	for _, s := range []string{"#### 18", `\boxed{\frac{1}{2}}`, "The answer is (B)", "```python\nx",
+	for _, s := range []string{"#### 18", `\boxed{\frac{1}{2}}`, "The answer is pilu.", "```python\nx",
 		`\boxed{math}`, `\boxed{{}`, "#### 1,,2", `\boxed{-\frac{--1}{2}}`, "(A", "\xff#### \xff"} {
 		f.Add(s)
 	}
@@ -123,7 +126,7 @@ func FuzzExtract(f *testing.F) {
 					t.Errorf("%s: %q becomes %q", name, got, again)
 				}
 			case "reasoning":
-				if ok && (len(got) != 1 || !strings.Contains(letters, got)) {
+				if ok && strings.IndexFunc(got, notLetter) >= 0 {
 					t.Errorf("%s: %q", name, got)
 				}
 			case "classify":

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -172,7 +173,7 @@ func evaluate(t *testing.T, formula, x string) string {
 	return v.String()
 }
 
-var optionRE = regexp.MustCompile(`(\S+) \(([A-D])\)`)
+var optionRE = regexp.MustCompile(`\? (\S+), (\S+), (\S+) or (\S+)\?$`)
 
 // TestReasoningHasOneAnswer checks that each worked answer states facts of the world, and that
 // no other option would make a fact of the last of them.
@@ -182,10 +183,10 @@ func TestReasoningHasOneAnswer(t *testing.T) {
 		truth[f.say] = true
 	}
 	for _, name := range []string{"reasoning", "reasoning-hard"} {
-		gold := map[string]int{}
+		var at [4]int // where among the options the right one stands
 		for i := range 5000 {
 			it := byName[name].Item(Train, i)
-			because, _, ok := strings.Cut(it.Worked, " It is ")
+			because, _, ok := strings.Cut(it.Worked, " The answer is ")
 			said := strings.SplitAfter(because, ". ")
 			if want := 1 + strings.Count(name, "hard"); !ok || len(said) != want {
 				t.Fatalf("%q: want %d facts", it.Worked, want)
@@ -195,35 +196,40 @@ func TestReasoningHasOneAnswer(t *testing.T) {
 					t.Fatalf("%q: not a fact", s)
 				}
 			}
-			checkOptions(t, it, said[len(said)-1], truth)
-			gold[it.Answer]++
+			at[checkOptions(t, it, said[len(said)-1], truth)]++
 		}
-		for _, l := range strings.Split(letters, "") {
-			if gold[l] < 1100 || gold[l] > 1400 {
-				t.Errorf("%s: want the letters even, got %v", name, gold)
+		for _, n := range at {
+			if n < 1100 || n > 1400 {
+				t.Errorf("%s: want the places even, got %v", name, at)
 			}
 		}
 	}
 }
 
-func checkOptions(t *testing.T, it Item, fact string, truth map[string]bool) {
+// checkOptions returns where the right option stands.
+func checkOptions(t *testing.T, it Item, fact string, truth map[string]bool) int {
 	t.Helper()
-	options := optionRE.FindAllStringSubmatch(it.Prompt, -1)
-	if len(options) != 4 {
+	options := optionRE.FindStringSubmatch(it.Prompt)
+	if len(options) != 5 {
 		t.Fatalf("%q: want four options", it.Prompt)
 	}
-	gold := options[strings.Index(letters, it.Answer)][1]
-	if want := fmt.Sprintf(" It is %s (%s). The answer is (%s)", gold, it.Answer, it.Answer); !strings.HasSuffix(it.Worked, want) {
+	options = options[1:]
+	gold := slices.Index(options, it.Answer)
+	if gold < 0 {
+		t.Fatalf("%q: %q is not among the options", it.Prompt, it.Answer)
+	}
+	if want := " The answer is " + it.Answer + "."; !strings.HasSuffix(it.Worked, want) {
 		t.Fatalf("%q: %q does not end in %q", it.Prompt, it.Worked, want)
 	}
-	if !strings.Contains(fact, gold) && !strings.Contains(it.Prompt, "est?") {
-		t.Fatalf("%q: %q does not tell of %s", it.Prompt, fact, gold)
+	if !strings.Contains(fact, it.Answer) && !strings.Contains(it.Prompt, "est?") {
+		t.Fatalf("%q: %q does not tell of %s", it.Prompt, fact, it.Answer)
 	}
-	for _, o := range options {
-		if o[1] != gold && truth[strings.Replace(fact, gold, o[1], 1)] {
-			t.Fatalf("%q: %s is right too", it.Prompt, o[1])
+	for i, o := range options {
+		if i != gold && (o == it.Answer || truth[strings.Replace(fact, it.Answer, o, 1)]) {
+			t.Fatalf("%q: %s is right too", it.Prompt, o)
 		}
 	}
+	return gold
 }
 
 func TestWorldIsBalanced(t *testing.T) {

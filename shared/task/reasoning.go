@@ -7,21 +7,20 @@ import (
 )
 
 // Questions with four choices over the world's facts, in the manner of ARC. The easy ones need
-// one fact (or four sizes); the worked answer states the fact, names the choice, then its letter.
+// one fact (or four sizes); the worked answer states the fact, then the choice.
 //
-// A choice's letter stands behind it, "pilu (A) gollow (B)", as it does in the worked answer: a
-// small model learns early to copy what followed a word before. With the letter in front, as in
-// ARC, models of this size stayed at chance for 16 M tokens though they knew the facts.
+// A choice is named by its word, "pilu, gollow, ispa or fenna?", not by a letter as in ARC: to find
+// the letter that stood beside a word is a skill of its own, which models of this size learn
+// late. Through 25 M tokens they stayed near chance on letters while they stated the right fact
+// five times in six, and then there is nothing for a reward to sharpen.
 
 func newReasoning() *suiteTask {
 	return &suiteTask{
-		name: "reasoning", doc: "four choices over one fact of the world; the letter",
+		name: "reasoning", doc: "four choices over one fact of the world",
 		label: LabelReasoning, maxTokens: 40, sizes: usualSizes, cut: usualCut,
 		draw: drawReasoning, score: exact,
 	}
 }
-
-const letters = "ABCD"
 
 // choice is a question before its options are laid out.
 type choice struct {
@@ -131,28 +130,13 @@ func (c choice) lay(r *rng) draft {
 	sort.Strings(options)
 	key := c.question + strings.Join(options, "|") // the same options in another order are no news
 	shuffle(r, options)
-	var b strings.Builder
-	b.Grow(len(c.question) + 64)
-	b.WriteString(c.question)
-	gold := 0
-	for i, o := range options {
-		b.WriteByte(' ')
-		b.WriteString(o)
-		b.WriteString(" (")
-		b.WriteByte(letters[i])
-		b.WriteByte(')')
-		if o == c.gold {
-			gold = i
-		}
-	}
-	letter := letters[gold : gold+1]
 	// The hurried answer is the first option, or the second where the first is right.
-	wrong := "(A)"
-	if gold == 0 {
-		wrong = "(B)"
+	wrong := options[0]
+	if wrong == c.gold {
+		wrong = options[1]
 	}
-	return draft{prompt: b.String(), key: key, answer: letter, sway: c.sway, haste: c.haste,
-		confused: c.confused,
-		worked:   c.because + " It is " + c.gold + " (" + letter + "). The answer is (" + letter + ")",
-		terse:    "(" + letter + ")", sloppy: wrong}
+	return draft{
+		prompt: c.question + " " + strings.Join(options[:3], ", ") + " or " + options[3] + "?",
+		key:    key, answer: c.gold, sway: c.sway, haste: c.haste, confused: c.confused,
+		worked: c.because + " The answer is " + c.gold + ".", terse: c.gold, sloppy: wrong}
 }

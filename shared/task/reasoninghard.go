@@ -5,7 +5,7 @@ package task
 
 func newReasoningHard() *suiteTask {
 	return &suiteTask{
-		name: "reasoning-hard", doc: "four choices over two facts of the world; the letter",
+		name: "reasoning-hard", doc: "four choices over two facts of the world",
 		label: LabelReasoning, maxTokens: 48, sizes: usualSizes, cut: usualCut,
 		draw: func(r *rng) draft { return drawHop(r).lay(r) }, score: exact,
 	}

@@ -60,7 +60,7 @@ type Item struct {
 	Index  int
 	System string // instruction that goes before the question; usually empty
 	Prompt string
-	Answer string // gold, canonical: a number, a letter, a program, a label, a fact's value
+	Answer string // gold, canonical: a number, an option, a program, a label, a fact's value
 	Worked string // a full answer that scores 1
 	Cases  []Case // code only: hidden calls and wanted results
 	Label  string // domain: math, code, reasoning or other

@@ -222,7 +222,7 @@ func TestItemsAreDeterministic(t *testing.T) {
 // TestSuiteIsTheSameEverywhere pins the suite: reported figures hold for these questions only. A
 // change of the generators is a new suite, and changes this number in the same commit.
 func TestSuiteIsTheSameEverywhere(t *testing.T) {
-	const want = uint64(0x1b153238e7644892)
+	const want = uint64(0x5052762bf83d9fb1)
 	h := uint64(0)
 	for _, tk := range allTasks() {
 		for _, s := range everySplit {
@@ -273,7 +273,7 @@ func TestStats(t *testing.T) {
 // TestScoresOfAnything checks that any output scores a number from 0 to 1.
 func TestScoresOfAnything(t *testing.T) {
 	outputs := append([]string{"", " ", "####", "#### ", "#### NaN", "#### 1e9", `\boxed{NaN}`,
-		`\boxed{}`, "\xff\xfe", "()", "(A)(B)(C)(D)", strings.Repeat(" ", 1000)}, bigOutputs(1<<20)...)
+		`\boxed{}`, "\xff\xfe", "()", "pilu or fenna?", strings.Repeat(" ", 1000)}, bigOutputs(1<<20)...)
 	for _, tk := range allTasks() {
 		it := tk.Item(Test, 0)
 		for _, out := range outputs {
@@ -295,7 +295,7 @@ func TestScoresOfAnything(t *testing.T) {
 func bigOutputs(n int) []string {
 	var out []string
 	for _, s := range []string{`\boxed{`, `\boxed{{{{`, `\boxed{1}`, "{", "}", "#### 1\n", "#",
-		"9", "answer is (A) ", "(", "```\n", "\xff", "A ", "def f(xs):\n"} {
+		"9", "answer is pilu. ", "answer is ", "(", "```\n", "\xff", "A ", "def f(xs):\n"} {
 		out = append(out, strings.Repeat(s, n/len(s)))
 	}
 	return append(out, "#### "+strings.Repeat("9", n), `\boxed{1/`+strings.Repeat("9", n)+"}")

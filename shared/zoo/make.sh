@@ -8,20 +8,24 @@
 set -eu
 t2=$1
 shift
-models=${*:-tako}
+models=${*:-tako tako-b}
 runs=${RUNS:-runs/zoo}
 zoo=$(dirname "$0")/models
 
 # thin keeps every 25th step of a run log, and every evaluation.
 thin() { awk '/"kind":"eval"/ || /"kind":"resume"/ || NR % 25 == 1' "$1"; }
 
-# base NAME SEED: about 25 M tokens.
+# base MODEL SEED [FLAGS]: about 25 M tokens.
 base() {
-	"$t2" pretrain --out "$runs/$1/base" --seed "$2" --steps 3000 --batch-tokens 8192 --lr 3e-3 \
-		--eval-every 500 --save-every 50
-	mkdir -p "$zoo/$1/experts" "$zoo/$1/log"
-	cp "$runs/$1/base/config.json" "$runs/$1/base/tokenizer.json" "$runs/$1/base/model.safetensors" "$zoo/$1/"
-	thin "$runs/$1/base/log.jsonl" >"$zoo/$1/log/base.jsonl"
+	model=$1 seed=$2
+	shift 2
+	"$t2" pretrain --out "$runs/$model/base" --seed "$seed" --steps 6000 --batch-tokens 4096 --lr 2e-3 \
+		--eval-every 500 --save-every 100 "$@"
+	mkdir -p "$zoo/$model/experts" "$zoo/$model/log"
+	for file in config.json tokenizer.json model.safetensors; do
+		cp "$runs/$model/base/$file" "$zoo/$model/"
+	done
+	thin "$runs/$model/base/log.jsonl" >"$zoo/$model/log/base.jsonl"
 }
 
 # expert MODEL NAME STEPS [FLAGS]: a z-vector for the task NAME, the best of its run by validation.
@@ -36,7 +40,9 @@ expert() {
 for model in $models; do
 	case $model in
 	tako) base tako 1 ;;
-	*) echo "make.sh: no model $model, there is: tako" >&2; exit 1 ;;
+	# One family: the same vocabulary and shape, other fresh weights and another stream of the corpus.
+	tako-b) base tako-b 2 --tokenizer "$zoo/tako/tokenizer.json" ;;
+	*) echo "make.sh: no model $model, there are: tako tako-b" >&2; exit 1 ;;
 	esac
 	expert "$model" math 100
 	expert "$model" code 80
