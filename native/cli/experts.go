@@ -14,7 +14,7 @@ import (
 func (a *app) expertsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "experts",
-		Short: "list, inspect, compare, mix and verify experts",
+		Short: "list, inspect, compare, mix, carry and verify experts",
 		Long: `An expert is a z-vector for each adapted matrix, W' = U diag(σ∘z) Vᵀ; z = 1 leaves a
 matrix as it is. Experts are named as --expert names them: by name where they came with the model,
 or by file.`,
@@ -22,7 +22,7 @@ or by file.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.expertsListCmd(), a.expertsInspectCmd(), a.expertsDiffCmd(), a.expertsMixCmd(),
-		a.expertsVerifyCmd())
+		a.expertsCarryCmd(), a.expertsVerifyCmd())
 	return cmd
 }
 

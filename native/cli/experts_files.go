@@ -138,7 +138,7 @@ func absent(path string, force bool) error {
 		return nil
 	}
 	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("%s is there already: want another name, or experts mix --force to "+
+		return fmt.Errorf("%s is there already: want another name, or --force to "+
 			"replace it", path)
 	}
 	return nil

@@ -266,6 +266,30 @@ func TestExpertsMix(t *testing.T) {
 	}
 }
 
+// An expert that is carried to a sibling is the sibling's, and a shuffled one is another.
+func TestExpertsCarry(t *testing.T) {
+	dir := t.TempDir()
+	carried, shuffled := filepath.Join(dir, "c.safetensors"), filepath.Join(dir, "s.safetensors")
+	carry := []string{"experts", "carry", "math", "--model", tiny, "--to", other, "-o"}
+	made := lines(t, ok(t, append(carry, carried, "--json")...), "expert file numbers")[0]
+	if made["expert"] != "math" || made["file"] != carried {
+		t.Errorf("%v", made)
+	}
+	ok(t, append(carry, shuffled, "--shuffle", "1")...)
+	ok(t, "experts", "verify", "--model", other, carried, shuffled)
+	refused(t, t2("", "generate", "--model", tiny, "--prompt", "x", "--expert", carried),
+		"another model")
+	diff := func(a, b string) string {
+		return ok(t, "experts", "diff", a, b, "--model", other, "--json")
+	}
+	if diff(carried, carried) == diff(carried, shuffled) {
+		t.Error("--shuffle changed nothing")
+	}
+	refused(t, t2("", append(carry, carried)...), carried, "--force")
+	refused(t, t2("", "experts", "carry", "base", "--model", tiny, "--to", other, "-o", carried),
+		"no z to carry")
+}
+
 func TestExpertsVerify(t *testing.T) {
 	bad := filepath.Join(other, "experts", "math.safetensors")
 	r := t2("", "experts", "verify", "math", bad, "--model", tiny, "--json")

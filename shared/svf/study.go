@@ -43,6 +43,22 @@ func (e *Expert) Shuffle(seed uint64) *Expert {
 	return out
 }
 
+// Carry makes the expert one of another base of the same shapes: the i-th number of a vector now
+// scales the other weight's i-th singular value (paper, section 4.4 and its table 5: from Llama to
+// Mistral). Logits of a SigmoidNuclear expert stay logits.
+func (e *Expert) Carry(to *Decomposition, model string) (*Expert, error) {
+	if err := e.CheckShapes(to); err != nil {
+		return nil, err
+	}
+	out := &Expert{Meta: e.Meta.clone(), Z: e.Z}
+	if out.Meta.Training == nil {
+		out.Meta.Training = map[string]string{}
+	}
+	out.Meta.Training["carried_from"] = fmt.Sprintf("%s (%s)", e.Meta.Model, e.Meta.Base.Short())
+	out.Meta.Base, out.Meta.Model = to.Base, model
+	return out, nil
+}
+
 // Difference compares the z of one weight in two experts, θ = z − 1 in each.
 type Difference struct {
 	Name   string

@@ -3,6 +3,7 @@ package svf_test
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"transformer2/shared/svf"
@@ -32,6 +33,34 @@ func TestRandomIsSeededAndInScope(t *testing.T) {
 	// E|N(0, s²)| = s·√(2/π); five standard errors.
 	if want := 0.1 * math.Sqrt(2/math.Pi); math.Abs(s[0].MeanAbs-want) > 5*0.1/math.Sqrt(1e5) {
 		t.Errorf("mean |z−1| %v, want %v", s[0].MeanAbs, want)
+	}
+}
+
+func TestCarryToASibling(t *testing.T) {
+	e, to := expert(t, "all", 1), shapes()
+	to.Base[0]++
+	if e.Check(to) == nil {
+		t.Fatal("the sibling takes a foreign expert")
+	}
+	c, err := e.Carry(to, "sibling")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Check(to); err != nil || c.Meta.Model != "sibling" {
+		t.Errorf("%v, model %q", err, c.Meta.Model)
+	}
+	for _, name := range e.Names() {
+		same(t, name, c.Z[name], e.Z[name])
+	}
+	if from := c.Meta.Training["carried_from"]; !strings.Contains(from, e.Meta.Base.Short()) {
+		t.Errorf("carried from %q", from)
+	}
+	if _, has := e.Meta.Training["carried_from"]; has || e.Meta.Base == to.Base {
+		t.Error("the expert itself was changed")
+	}
+	to.Matrices[0].R++
+	if _, err := e.Carry(to, "other shape"); err == nil {
+		t.Error("another shape: want an error")
 	}
 }
 
