@@ -38,12 +38,12 @@ type Mixture struct {
 // DefaultMixture is what the shipped models are trained on.
 func DefaultMixture() Mixture {
 	return Mixture{
-		Math: 0.25, Code: 0.20, Reasoning: 0.15,
-		MathHard: 0.10, CodeComplete: 0.08, ReasonTwo: 0.07,
-		Classify: 0.05, Style: 0.05, Facts: 0.08, Chat: 0.02,
+		Math: 0.30, Code: 0.20, Reasoning: 0.12,
+		MathHard: 0.11, CodeComplete: 0.08, ReasonTwo: 0.06,
+		Classify: 0.05, Style: 0.05, Facts: 0.06, Chat: 0.02,
 		MathAnswers:   Answers{Worked: 0.45, Terse: 0.40, Sloppy: 0.15},
 		CodeAnswers:   Answers{Worked: 0.45, Terse: 0.25, Sloppy: 0.30},
-		ReasonAnswers: Answers{Worked: 0.45, Terse: 0.27, Sloppy: 0.28},
+		ReasonAnswers: Answers{Worked: 0.40, Terse: 0.25, Sloppy: 0.35},
 		Sway:          0.20, Haste: 0.30,
 		LabelNoise: 0.10, ConfusedNoise: 0.40,
 		Shout: 0.07, Brief: 0.09, French: 0.07, Polite: 0.07,

@@ -40,7 +40,7 @@ func TestDocumentsAreDeterministic(t *testing.T) {
 
 // pinnedCorpus is the fingerprint of 1000 documents; a change of it is another corpus, and the
 // shipped models are then no longer what their logs say.
-const pinnedCorpus = uint64(0x0876caad74525149)
+const pinnedCorpus = uint64(0xbff2742b0eef6c4b)
 
 func TestCorpusIsTheSameEverywhere(t *testing.T) {
 	c := NewCorpus(1, DefaultMixture())
