@@ -197,11 +197,15 @@ type zTrainer struct {
 	rows     int // of a batch
 }
 
+// policyRows is how many rows of answers go through policy and reference at once; the activations
+// of both take about 50 KB a row in a model of a million parameters.
+const policyRows = 2048
+
 // maxSlots bounds how many answers are generated at once.
 const maxSlots = 256
 
 func (t *zTrainer) init(b Base, cfg Policy, seed uint64, adamw AdamW, parallel int) error {
-	t.base, t.rows = b, max(microRows, b.Model.Context)
+	t.base, t.rows = b, max(policyRows, b.Model.Context)
 	var err error
 	if t.policy, err = newPolicy(b, cfg, seed); err != nil {
 		return err
