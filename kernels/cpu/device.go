@@ -64,6 +64,9 @@ func (d *Device) Name() string {
 	return fmt.Sprintf("cpu %s ×%d", d.f.name, len(d.pool.workers))
 }
 
+// Form is the name of the form that the device computes by.
+func (d *Device) Form() string { return d.f.name }
+
 // Reason says in a sentence why this form was taken, and what is missing if it is a slow one.
 func (d *Device) Reason() string { return d.reason }
 

@@ -76,7 +76,7 @@ func (a *app) searched(ctx context.Context, s *session, o engine.FewShot) (*engi
 	show, end := a.counter("searching")
 	defer end()
 	if show != nil {
-		o.OnGeneration = func(done, most int, _ float64) { show(done, most) }
+		o.OnGeneration = func(g adapt.Generation, most int, _ adapt.Cost) { show(g.Index+1, most) }
 	}
 	return s.FewShot(ctx, o)
 }

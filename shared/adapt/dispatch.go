@@ -131,6 +131,31 @@ func (p *Dispatcher) Close() {
 // through the first before any goes through the second. Questions' Seq is not looked at. When ctx
 // ends, what there is so far comes back with its error.
 func (p *Dispatcher) Adapt(ctx context.Context, questions []answer.Question) ([]Result, error) {
+	results, err := p.First(ctx, questions)
+	if err != nil || len(questions) == 0 {
+		return results, err
+	}
+	groups := make([][]int, len(p.adepts)) // of question indices
+	for i := range results {
+		k := p.choose(results[i].Label)
+		groups[k] = append(groups[k], i)
+	}
+	if p.useProjected(groups, len(questions)) {
+		return results, p.sideBySide(ctx, questions, results, groups)
+	}
+	for k, group := range groups {
+		if len(group) == 0 {
+			continue
+		}
+		if err := p.oneAfterAnother(ctx, questions, results, group, p.adepts[k].expert); err != nil {
+			return results, err
+		}
+	}
+	return results, nil
+}
+
+// First is the first pass alone: results say who would answer, and have no answers yet.
+func (p *Dispatcher) First(ctx context.Context, questions []answer.Question) ([]Result, error) {
 	results := make([]Result, len(questions))
 	if len(questions) == 0 {
 		return results, ctx.Err()
@@ -145,22 +170,9 @@ func (p *Dispatcher) Adapt(ctx context.Context, questions []answer.Question) ([]
 			results[i].Pass1 = share
 		}
 	}
-	groups := make([][]int, len(p.adepts)) // of question indices
 	for i := range results {
 		k := p.choose(results[i].Label)
 		results[i].Expert, results[i].Alpha = p.adepts[k].name, p.adepts[k].alpha
-		groups[k] = append(groups[k], i)
-	}
-	if p.useProjected(groups, len(questions)) {
-		return results, p.sideBySide(ctx, questions, results, groups)
-	}
-	for k, group := range groups {
-		if len(group) == 0 {
-			continue
-		}
-		if err := p.oneAfterAnother(ctx, questions, results, group, p.adepts[k].expert); err != nil {
-			return results, err
-		}
 	}
 	return results, nil
 }

@@ -83,26 +83,28 @@ const classifyTask = "classify"
 
 // FewShot says which mixture is searched for: the one that answers a few examples best.
 type FewShot struct {
-	Shots  []adapt.Shot
-	Preset string // of the search: default, paper or released-code; "" is default
-	Seed   uint64
-	// OnGeneration, if set, hears how many generations are done, of at most how many, and what
-	// share
-	// of the shots the best mixture so far gets right.
-	OnGeneration func(done, most int, right float64)
+	Shots   []adapt.Shot
+	Held    []adapt.Shot // further examples, which show how far the shots flatter and decide nothing
+	Experts []string     // to mix; none: those for math, code and reasoning
+	Preset  string       // of the search: default, paper or released-code; "" is default
+	Seed    uint64
+	// OnExperts, if set, hears first which experts the numbers of a generation's members stand for.
+	OnExperts func(names []string)
+	// OnGeneration, if set, hears of every generation, of at most how many.
+	OnGeneration func(g adapt.Generation, most int, c adapt.Cost)
 }
 
-// FewShot searches for a mixture of the model's experts for math, code and reasoning, and makes a
-// voice that answers everything with it. Found says what it is and what the search took.
+// FewShot searches for a mixture of experts, and makes a voice that answers everything with it.
+// Found says what it is and what the search took.
 func (s *Session) FewShot(ctx context.Context, o FewShot) (*Adaptive, error) {
 	options, err := adapt.Preset(cmp.Or(o.Preset, "default"))
 	if err != nil {
 		return nil, err
 	}
-	options.CEM.Seed = o.Seed
+	options.CEM.Seed, options.Held = o.Seed, o.Held
 	if o.OnGeneration != nil {
-		options.OnGeneration = func(g adapt.Generation, _ adapt.Cost) {
-			o.OnGeneration(g.Index+1, options.CEM.Iterations, g.BestScore.Value)
+		options.OnGeneration = func(g adapt.Generation, c adapt.Cost) {
+			o.OnGeneration(g, options.CEM.Iterations, c)
 		}
 	}
 	a, err := s.Adaptive(adapt.StrategyNone)
@@ -111,13 +113,15 @@ func (s *Session) FewShot(ctx context.Context, o FewShot) (*Adaptive, error) {
 	}
 	a.Strategy = adapt.StrategyFewShot
 	search := adapt.FewShot{Base: s.Model.LM}
-	for _, label := range adapt.Labels() {
-		if e, ok := a.config.Experts[label]; ok {
-			search.Experts = append(search.Experts, e)
-		}
+	if search.Experts, err = s.toMix(a, o.Experts); err != nil {
+		return nil, err
 	}
-	if len(search.Experts) == 0 {
-		return nil, s.noExperts()
+	if o.OnExperts != nil {
+		var names []string
+		for _, e := range search.Experts {
+			names = append(names, e.Name)
+		}
+		o.OnExperts(names)
 	}
 	if search.Decomposition, err = s.Bases(ctx); err != nil {
 		return nil, err
@@ -133,6 +137,33 @@ func (s *Session) FewShot(ctx context.Context, o FewShot) (*Adaptive, error) {
 	a.config = adapt.Config{Strategy: adapt.StrategyFewShot, Alpha: found.Shares,
 		Mixture: adapt.Named{Name: sharesName(search.Experts, found.Shares), Expert: found.Expert}}
 	return a, nil
+}
+
+// toMix are the experts of a search: the named ones, or those of the labels.
+func (s *Session) toMix(a *Adaptive, names []string) ([]adapt.Named, error) {
+	var experts []adapt.Named
+	for _, name := range names {
+		v, err := s.Voice(name)
+		if err != nil {
+			return nil, err
+		}
+		if v.Expert == nil {
+			return nil, fmt.Errorf("the base is in every mixture already: want experts to mix")
+		}
+		experts = append(experts, adapt.Named{Name: name, Expert: v.Expert})
+	}
+	if len(names) > 0 {
+		return experts, nil
+	}
+	for _, label := range adapt.Labels() {
+		if e, ok := a.config.Experts[label]; ok {
+			experts = append(experts, e)
+		}
+	}
+	if len(experts) == 0 {
+		return nil, s.noExperts()
+	}
+	return experts, nil
 }
 
 // sharesName writes a mixture as Mixture reads it: "math=0.72,code=0.1".
@@ -190,14 +221,8 @@ func (a *Adaptive) Answer(ctx context.Context, r Request) (Adapted, error) {
 	if err != nil {
 		return Adapted{}, err
 	}
-	if a.one == nil {
-		answerer, err := answer.New(a.s.Model.LM, a.s.Model.Tok, 1)
-		if err != nil {
-			return Adapted{}, err
-		}
-		if a.one, err = a.dispatcher(ctx, answerer, true); err != nil {
-			return Adapted{}, err
-		}
+	if err := a.prepareOne(ctx); err != nil {
+		return Adapted{}, err
 	}
 	w := a.s.newWriter(r)
 	begin := time.Now()
@@ -207,12 +232,43 @@ func (a *Adaptive) Answer(ctx context.Context, r Request) (Adapted, error) {
 		return Adapted{}, err
 	}
 	w.close()
-	found := results[0]
-	return Adapted{Answer: w.answer(found.Expert, found.Answer.Reason, len(prompt), begin),
-		Task:           found.Label,
-		Classification: found.Classification, Probabilities: found.Probabilities,
-		Alpha: found.Alpha,
-		Pass1: found.Pass1, Pass2: found.Pass2}, err
+	found := adapted(results[0])
+	found.Answer = w.answer(found.Voice, results[0].Answer.Reason, len(prompt), begin)
+	return found, err
+}
+
+// Classify is the first pass over a prompt alone: Voice is the expert that would answer.
+func (a *Adaptive) Classify(ctx context.Context, prompt string) (Adapted, error) {
+	if _, _, err := a.s.fit(Request{Prompt: prompt, MaxTokens: 1}); err != nil {
+		return Adapted{}, err
+	}
+	if err := a.prepareOne(ctx); err != nil {
+		return Adapted{}, err
+	}
+	results, err := a.one.First(ctx, []answer.Question{{Prompt: prompt}})
+	if err != nil {
+		return Adapted{}, err
+	}
+	return adapted(results[0]), nil
+}
+
+// adapted is what a dispatcher found, without the answer's text.
+func adapted(r adapt.Result) Adapted {
+	return Adapted{Answer: Answer{Voice: r.Expert}, Task: r.Label, Classification: r.Classification,
+		Probabilities: r.Probabilities, Alpha: r.Alpha, Pass1: r.Pass1, Pass2: r.Pass2}
+}
+
+// prepareOne makes the dispatcher for single prompts.
+func (a *Adaptive) prepareOne(ctx context.Context) error {
+	if a.one != nil {
+		return nil
+	}
+	answerer, err := answer.New(a.s.Model.LM, a.s.Model.Tok, 1)
+	if err != nil {
+		return err
+	}
+	a.one, err = a.dispatcher(ctx, answerer, true)
+	return err
 }
 
 // Evaluate answers a quiz adaptively, greedily, and scores it. What the first passes found is added

@@ -23,6 +23,9 @@ type Request struct {
 	Seed      uint64
 	// OnText, if set, hears the answer as it comes, whole characters only.
 	OnText func(text string)
+	// OnToken, if set, hears every token and the logits [V] it was drawn from, which are good during
+	// the call only. closing is the token that ends the answer and is no part of it.
+	OnToken func(t Token, logits []float32, closing bool)
 }
 
 // Answer is what a voice said.
@@ -148,6 +151,7 @@ type writer struct {
 	decoder *tokenizer.Decoder
 	stops   []string
 	onText  func(string)
+	onToken func(Token, []float32, bool)
 	end     int32
 	text    strings.Builder
 	shown   int // bytes of text that are certain
@@ -157,7 +161,8 @@ type writer struct {
 
 func (s *Session) newWriter(r Request) *writer {
 	end, _ := s.Model.Tok.Special(tokenizer.End)
-	return &writer{decoder: s.Model.Tok.NewDecoder(), stops: r.Stop, onText: r.OnText, end: end}
+	return &writer{decoder: s.Model.Tok.NewDecoder(), stops: r.Stop, onText: r.OnText,
+		onToken: r.OnToken, end: end}
 }
 
 // answer is what was written.
@@ -167,12 +172,20 @@ func (w *writer) answer(voice string, reason llama.Reason, prompt int, begin tim
 }
 
 // token is an llama.Request's OnToken.
-func (w *writer) token(id int32, _ []float32) bool {
-	if id == w.end {
+func (w *writer) token(id int32, logits []float32) bool {
+	closing := id == w.end
+	t := Token{ID: id}
+	if !closing {
+		t.Text = w.decoder.Push(id)
+	}
+	if w.onToken != nil {
+		w.onToken(t, logits, closing)
+	}
+	if closing {
 		return true // the generator ends it
 	}
-	piece := w.decoder.Push(id)
-	w.tokens = append(w.tokens, Token{ID: id, Text: piece})
+	w.tokens = append(w.tokens, t)
+	piece := t.Text
 	w.text.WriteString(piece)
 	text := w.text.String()
 	for _, stop := range w.stops {

@@ -26,6 +26,8 @@ type Session struct {
 	Dev   Device
 	Store checkpoint.Store // of decompositions
 
+	// Own are experts that lie in memory, by name. A name that one of the model's has is the model's.
+	Own map[string]*svf.Expert
 	// OpenFile opens an expert's file by its path; nil where there are no files.
 	OpenFile func(path string) (checkpoint.Blob, error)
 	// Decomposing, if set, hears of every matrix that is decomposed or found in the store.
@@ -35,6 +37,7 @@ type Session struct {
 	folded *adapt.Folded
 	one    *llama.Generator // one slot, for conversations
 	many   *answer.Answerer // many slots, for evaluations
+	reader *reader          // for Logits
 }
 
 // NewSession makes a session of a model that lies on dev.

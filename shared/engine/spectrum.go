@@ -85,12 +85,12 @@ func (s *Session) spectrum(m svf.Matrix, w []float32, exact bool) (Spectrum, err
 	}
 	seconds := time.Since(begin).Seconds()
 	return Spectrum{Name: m.Name, Out: d.Out, In: d.In, R: d.R, Left: d.Left, Sigma: d.Sigma,
-		EffectiveRank: effectiveRank(d.Sigma), Residual: d.Residual(s.Dev, w),
+		EffectiveRank: EffectiveRank(d.Sigma), Residual: d.Residual(s.Dev, w),
 		Orthogonality: d.Orthogonality(s.Dev), Cached: cached, Seconds: seconds}, nil
 }
 
-// effectiveRank is exp(−Σ p log p), p = σ/Σσ: r for r equal singular values, 1 for a single one.
-func effectiveRank(sigma []float64) float64 {
+// EffectiveRank is exp(−Σ p log p), p = σ/Σσ: r for r equal singular values, 1 for a single one.
+func EffectiveRank(sigma []float64) float64 {
 	var sum, entropy float64
 	for _, v := range sigma {
 		sum += v

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"transformer2/shared/svf"
@@ -65,6 +66,9 @@ func (s *Session) expert(name string) (*svf.Expert, error) {
 		if err != nil {
 			return nil, fmt.Errorf("expert %q: %w", name, err)
 		}
+		return e, nil
+	}
+	if e, ok := s.Own[name]; ok && !slices.Contains(s.Model.ExpertNames(), name) {
 		return e, nil
 	}
 	return s.Model.Expert(name)

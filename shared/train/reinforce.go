@@ -103,6 +103,9 @@ type Reinforcer struct {
 	task task.Task
 	// Reward, if set, takes the place of the task's score: 1 is right, 0 wrong.
 	Reward func(prompt, output string) float64
+	// OnAnswer, if set, hears every answer of a step with its score, which is what it was rewarded
+	// for: 1 is right, 0 wrong.
+	OnAnswer func(step int, prompt, output string, score float64)
 }
 
 // NewReinforcer makes a trainer of a z-vector for base, which stays as it is.
@@ -132,6 +135,9 @@ func (r *Reinforcer) Step(ctx context.Context, n int) (Metrics, error) {
 	mean, right, length := 0.0, 0.0, 0.0
 	for i, a := range answers {
 		score := r.score(items[i], a.Text)
+		if r.OnAnswer != nil {
+			r.OnAnswer(n, items[i].Prompt, a.Text, score)
+		}
 		rewards[i] = r.cfg.Wrong + (1-r.cfg.Wrong)*score
 		mean += rewards[i] / float64(len(answers))
 		right += score / float64(len(answers))

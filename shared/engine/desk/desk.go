@@ -1,0 +1,294 @@
+// Package desk serves the messages of package protocol over any transport: bytes come in by Handle,
+// events go out by a function. One model is open at a time, and one request works at a time.
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"transformer2/shared/checkpoint"
+	"transformer2/shared/compute"
+	"transformer2/shared/engine"
+	"transformer2/shared/engine/protocol"
+)
+
+// Config is what a transport brings.
+type Config struct {
+	Engine  string // "wasm" or "native"
+	Dev     engine.Device
+	Kernel  string // form of the device's arithmetic
+	Reason  string // why that one
+	Threads int    // of the device
+	// Models are the names that Open knows now.
+	Models func() []string
+	// Open finds a model's files.
+	Open func(name string) (engine.Source, error)
+	// DType is how weights are held.
+	DType compute.DType
+	// Store keeps decompositions.
+	Store checkpoint.Store
+	// Wrap, if set, is laid around the context of every request. Long work asks its context at each
+	// step whether to go on: a transport that shares its only thread with the work, as a Web Worker
+	// does, lets messages in there.
+	Wrap func(context.Context) context.Context
+	// Emit sends an event; calls come one after another.
+	Emit func(protocol.Event)
+}
+
+// Desk answers requests. Handle and Close may be called from any goroutine.
+type Desk struct {
+	cfg  Config
+	emit sync.Mutex
+
+	mu    sync.Mutex
+	open  map[int64]*job
+	queue chan *job
+	// working is the job that works now; nil between two.
+	working *job
+	closed  bool
+	done    chan struct{}
+
+	// What follows belongs to the goroutine that works.
+	s        *engine.Session
+	adaptive map[string]*engine.Adaptive // by way of the first pass
+}
+
+// maxOpen bounds the requests that wait.
+const maxOpen = 64
+
+// New makes a desk and starts its goroutine.
+func New(cfg Config) *Desk {
+	d := &Desk{cfg: cfg, open: map[int64]*job{}, queue: make(chan *job, maxOpen),
+		done: make(chan struct{}), adaptive: map[string]*engine.Adaptive{}}
+	go d.work()
+	return d
+}
+
+// job is a request that was accepted.
+type job struct {
+	d      *Desk
+	id     int64
+	kind   string
+	body   json.RawMessage
+	ctx    context.Context
+	cancel context.CancelFunc
+	gate   gate
+}
+
+// errNoModel asks for a load.
+var errNoModel = errors.New("no model is open: load one first")
+
+// Handle takes a request as it came. It returns at once.
+func (d *Desk) Handle(data []byte) {
+	r, err := readRequest(data)
+	if err != nil {
+		d.fail(r.ID, errorCode(err), err)
+		return
+	}
+	switch r.Type {
+	case protocol.TypeHello:
+		d.send(r.ID, protocol.EventResult, d.hello())
+		return
+	case protocol.TypeControl:
+		if err := d.control(r.Body); err != nil {
+			d.fail(r.ID, protocol.CodeBadRequest, err)
+			return
+		}
+		d.send(r.ID, protocol.EventResult, nil)
+		return
+	}
+	if err := d.enqueue(r); err != nil {
+		d.fail(r.ID, protocol.CodeBadRequest, err)
+	}
+}
+
+// versionError is a request of another version.
+type versionError struct{ got int }
+
+func (e versionError) Error() string {
+	return fmt.Sprintf("the request is of version %d, this engine speaks version %d", e.got,
+		protocol.Version)
+}
+
+func errorCode(err error) string {
+	var version versionError
+	if errors.As(err, &version) {
+		return protocol.CodeVersion
+	}
+	return protocol.CodeBadRequest
+}
+
+func readRequest(data []byte) (protocol.Request, error) {
+	var r protocol.Request
+	if len(data) > protocol.MaxRequestBytes {
+		return r, fmt.Errorf("a request of %d bytes, want at most %d", len(data),
+			protocol.MaxRequestBytes)
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("a request that is not JSON of the form {v, id, type, body}: %w", err)
+	}
+	if r.V != protocol.Version {
+		return r, versionError{r.V}
+	}
+	return r, nil
+}
+
+func (d *Desk) hello() protocol.Hello {
+	return protocol.Hello{Version: protocol.Version, Engine: d.cfg.Engine, Kernel: d.cfg.Kernel,
+		Reason: d.cfg.Reason, Threads: d.cfg.Threads, Models: d.cfg.Models()}
+}
+
+func (d *Desk) control(body json.RawMessage) error {
+	var c protocol.Control
+	if err := decode(body, &c); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	j := d.open[c.Target]
+	d.mu.Unlock()
+	if j == nil {
+		return fmt.Errorf("control speaks of request %d, which is not open", c.Target)
+	}
+	switch c.Action {
+	case protocol.ActionCancel:
+		j.cancel()
+	case protocol.ActionPause:
+		j.gate.set(true, 0)
+	case protocol.ActionResume:
+		j.gate.set(false, 0)
+	case protocol.ActionStep:
+		j.gate.set(true, 1)
+	default:
+		return fmt.Errorf("control has no action %q: want %s, %s, %s or %s", c.Action,
+			protocol.ActionCancel, protocol.ActionPause, protocol.ActionResume, protocol.ActionStep)
+	}
+	return nil
+}
+
+func (d *Desk) enqueue(r protocol.Request) error {
+	if _, ok := handlers[r.Type]; !ok {
+		return fmt.Errorf("no request is of type %q", r.Type)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return errors.New("the engine is closed")
+	}
+	if d.open[r.ID] != nil {
+		return fmt.Errorf("request %d is open already: want another id", r.ID)
+	}
+	if len(d.open) >= maxOpen {
+		return fmt.Errorf("%d requests wait already", len(d.open))
+	}
+	j := &job{d: d, id: r.ID, kind: r.Type, body: r.Body}
+	j.ctx, j.cancel = context.WithCancel(context.Background())
+	if d.cfg.Wrap != nil {
+		j.ctx = d.cfg.Wrap(j.ctx)
+	}
+	d.open[r.ID] = j
+	d.queue <- j // has room for all that may be open
+	return nil
+}
+
+// work answers requests until Close.
+func (d *Desk) work() {
+	defer close(d.done)
+	for j := range d.queue {
+		d.setWorking(j)
+		body, err := d.answer(j)
+		d.setWorking(nil)
+		d.mu.Lock()
+		delete(d.open, j.id)
+		d.mu.Unlock()
+		cancelled := j.ctx.Err() != nil
+		j.cancel()
+		switch {
+		case err == nil:
+			d.send(j.id, protocol.EventResult, body)
+		case cancelled && errors.Is(err, context.Canceled):
+			d.fail(j.id, protocol.CodeCancelled, errors.New("cancelled"))
+		case errors.Is(err, errNoModel):
+			d.fail(j.id, protocol.CodeNoModel, err)
+		case errors.As(err, new(fault)):
+			d.fail(j.id, protocol.CodeInternal, err)
+		default:
+			d.fail(j.id, protocol.CodeBadRequest, err)
+		}
+	}
+}
+
+func (d *Desk) setWorking(j *job) {
+	d.mu.Lock()
+	d.working = j
+	d.mu.Unlock()
+}
+
+// fault is a panic while a request was answered.
+type fault struct {
+	kind  string
+	cause any
+	stack []byte
+}
+
+func (f fault) Error() string {
+	return fmt.Sprintf("the engine failed at a %s request, which is a fault of the program: %v",
+		f.kind, f.cause)
+}
+
+// answer runs a request's handler. A fault in it ends the request and closes the model, whose
+// memory may be in any state; the desk goes on.
+func (d *Desk) answer(j *job) (body any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			d.shut()
+			body, err = nil, fault{j.kind, r, debug.Stack()}
+		}
+	}()
+	if err := j.ctx.Err(); err != nil {
+		return nil, err // cancelled while it waited
+	}
+	if d.s == nil && j.kind != protocol.TypeLoad {
+		return nil, errNoModel
+	}
+	return handlers[j.kind](j)
+}
+
+// shut forgets the model.
+func (d *Desk) shut() {
+	for _, a := range d.adaptive {
+		a.Close()
+	}
+	clear(d.adaptive)
+	d.s = nil
+}
+
+// Close cancels what is open and waits until it has ended.
+func (d *Desk) Close() {
+	d.mu.Lock()
+	if !d.closed {
+		d.closed = true
+		close(d.queue)
+	}
+	for _, j := range d.open {
+		j.cancel()
+	}
+	d.mu.Unlock()
+	<-d.done
+}
+
+func (d *Desk) send(id int64, kind string, body any) {
+	d.emit.Lock()
+	defer d.emit.Unlock()
+	d.cfg.Emit(protocol.Event{V: protocol.Version, ID: id, Type: kind, Body: body})
+}
+
+func (d *Desk) fail(id int64, code string, err error) {
+	d.send(id, protocol.EventError, protocol.Error{Code: code, Message: err.Error()})
+}
+
+// tell sends an event that does not close the request.
+func (j *job) tell(kind string, body any) { j.d.send(j.id, kind, body) }

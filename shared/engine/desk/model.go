@@ -1,0 +1,182 @@
+package desk
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"transformer2/shared/engine"
+	"transformer2/shared/engine/protocol"
+	"transformer2/shared/svf"
+	"transformer2/shared/task"
+)
+
+// load opens a model. One that was open stays where the new one cannot be opened.
+func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
+	var result protocol.Loaded
+	d := j.d
+	if known := d.cfg.Models(); !slices.Contains(known, l.Model) {
+		return result, fmt.Errorf("no model is called %q, there is: %s", l.Model,
+			strings.Join(known, ", "))
+	}
+	src, err := d.cfg.Open(l.Model)
+	if err != nil {
+		return result, fmt.Errorf("model %s: %w", l.Model, err)
+	}
+	m, err := engine.Open(d.cfg.Dev, src, d.cfg.DType)
+	if err != nil {
+		return result, err
+	}
+	s := engine.NewSession(d.cfg.Dev, m, d.cfg.Store)
+	s.Own = map[string]*svf.Expert{}
+	s.Decomposing = func(p svf.Progress) { d.decomposing(p) }
+	d.shut()
+	d.s = s
+	return d.loaded()
+}
+
+// decomposing tells whoever waits now how far the decomposition is.
+func (d *Desk) decomposing(p svf.Progress) {
+	d.mu.Lock()
+	j := d.working
+	d.mu.Unlock()
+	if j == nil {
+		return
+	}
+	j.tell(protocol.EventProgress, protocol.Progress{Stage: "decompose", Unit: "matrices",
+		Done: int64(p.Done), Total: int64(p.Total)})
+}
+
+// loaded describes the model that is open.
+func (d *Desk) loaded() (protocol.Loaded, error) {
+	m := d.s.Model
+	c := m.LM.Config
+	l := protocol.Loaded{Model: m.Name, Fingerprint: m.Fingerprint.String(), Params: c.NumParams(),
+		Layers: c.Layers, Dim: c.Dim, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads,
+		Vocab: c.Vocab, Context: c.Context, Weights: d.cfg.DType.String(),
+		Rewards: task.RewardNames(), Experts: []protocol.Expert{}}
+	for _, x := range m.Shapes().Matrices {
+		l.Matrices = append(l.Matrices, matrixOf(x))
+	}
+	for _, name := range m.ExpertNames() {
+		v, err := d.s.Voice(name)
+		if err != nil {
+			return l, err
+		}
+		l.Experts = append(l.Experts, expertOf(name, v.Expert, true))
+	}
+	unseen := task.Unseen()
+	for _, name := range task.Names() {
+		t, err := task.Lookup(name)
+		if err != nil {
+			return l, err
+		}
+		l.Tasks = append(l.Tasks, protocol.Task{Name: name, Label: t.Label(), Doc: t.Doc(),
+			Unseen: slices.ContainsFunc(unseen, func(u task.Task) bool { return u.Name() == name })})
+	}
+	return l, nil
+}
+
+func matrixOf(m svf.Matrix) protocol.Matrix {
+	layer, role, _ := svf.ParseName(m.Name)
+	return protocol.Matrix{Name: m.Name, Layer: layer, Role: role.String(), Out: m.Out, In: m.In,
+		R: m.R}
+}
+
+func expertOf(name string, e *svf.Expert, shipped bool) protocol.Expert {
+	p := protocol.Expert{Name: name, Task: e.Meta.Task, Seed: e.Meta.Seed, Shipped: shipped,
+		Method: e.Meta.Training["method"], Accuracy: -1}
+	for _, z := range e.Z {
+		p.Numbers += len(z)
+	}
+	p.Step, _ = strconv.Atoi(e.Meta.Training["step"]) // 0: unknown
+	if a, err := strconv.ParseFloat(e.Meta.Training["validAccuracy"], 64); err == nil && finite(a) {
+		p.Accuracy = a
+	}
+	return p
+}
+
+// expertName is what an own expert may be called: it must be clear in a mixture and in an address.
+var expertName = regexp.MustCompile(`^[\pL\pN][\pL\pN_-]{0,39}$`)
+
+// maxOwn bounds the experts in memory.
+const maxOwn = 64
+
+// own adds an expert under a name.
+func (j *job) own(name string, e *svf.Expert) (protocol.Expert, error) {
+	s := j.d.s
+	if err := j.freeName(name); err != nil {
+		return protocol.Expert{}, err
+	}
+	if err := s.Check(name, e); err != nil {
+		return protocol.Expert{}, err
+	}
+	s.Own[name] = e
+	return expertOf(name, e, false), nil
+}
+
+// freeName refuses a name that no own expert can have.
+func (j *job) freeName(name string) error {
+	s := j.d.s
+	switch {
+	case !expertName.MatchString(name) || name == engine.BaseName:
+		return fmt.Errorf("an expert cannot be called %q: want 1 to 40 letters, digits, _ or -, "+
+			"and not %s", name, engine.BaseName)
+	case slices.Contains(s.Model.ExpertNames(), name):
+		return fmt.Errorf("%q is an expert that came with %s: want another name", name, s.Model.Name)
+	case len(s.Own) >= maxOwn && s.Own[name] == nil:
+		return fmt.Errorf("there are %d experts of your own already: forget one first", maxOwn)
+	}
+	return nil
+}
+
+func (j *job) importExpert(i protocol.Import) (protocol.Expert, error) {
+	e, err := svf.ReadExpert(bytes.NewReader(i.Data), int64(len(i.Data)))
+	if err != nil {
+		return protocol.Expert{}, err
+	}
+	return j.own(i.Name, e)
+}
+
+func (j *job) forget(f protocol.Forget) (struct{}, error) {
+	if j.d.s.Own[f.Expert] == nil {
+		return struct{}{}, fmt.Errorf("no expert of your own is called %q, there is: %v", f.Expert,
+			slices.Sorted(maps.Keys(j.d.s.Own)))
+	}
+	delete(j.d.s.Own, f.Expert)
+	return struct{}{}, nil
+}
+
+// export writes a voice as an expert's file, with a vector for every matrix of its scope.
+func (j *job) export(x protocol.Export) (protocol.File, error) {
+	var file protocol.File
+	if !expertName.MatchString(x.Name) {
+		return file, fmt.Errorf("a file cannot be called %q: want 1 to 40 letters, digits, _ or -", x.Name)
+	}
+	v, err := j.voice(x.Voice)
+	if err != nil {
+		return file, err
+	}
+	if v.Expert == nil {
+		return file, fmt.Errorf("the base has no z to write: want an expert, a mixture or an edit")
+	}
+	whole := *v.Expert
+	whole.Z = maps.Clone(v.Expert.Z)
+	for _, m := range j.d.s.Model.Shapes().Matrices {
+		if whole.Z[m.Name] == nil && whole.Meta.Scope.Has(m.Name) {
+			whole.Z[m.Name] = ones(m.R)
+		}
+	}
+	whole.Meta.CreatedBy = cmp.Or(whole.Meta.CreatedBy, "transformer2")
+	var b bytes.Buffer
+	if err := svf.WriteExpert(io.Writer(&b), &whole); err != nil {
+		return file, err
+	}
+	return protocol.File{Name: x.Name + ".safetensors", Data: b.Bytes()}, nil
+}
