@@ -7,8 +7,8 @@
 //	globalThis.t2emit(json), globalThis.t2ready()              made by the script
 //
 // A path is a model's name and the file's: "tako/config.json", "tako/experts/math.safetensors".
-// Go has one thread here, and messages are delivered only while it waits. Long work asks its context
-// at each step whether to go on; there it lets the event loop run (see breather).
+// Go has one thread here, and messages are delivered only while it waits. Long work asks its
+// context at each step whether to go on; there it lets the event loop run (see breather).
 package main
 
 import (

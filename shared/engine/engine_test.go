@@ -1,33 +1,28 @@
 package engine_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"math"
 	"math/rand/v2"
-	"path"
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"transformer2/kernels/cpu"
 	"transformer2/shared/adapt"
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
-	"transformer2/shared/llama"
+	"transformer2/shared/engine/enginetest"
 	"transformer2/shared/sample"
 	"transformer2/shared/svf"
 	"transformer2/shared/task"
 	"transformer2/shared/tokenizer"
 )
 
-var config = llama.Config{Vocab: 320, Dim: 32, Hidden: 48, Layers: 2, Heads: 4, KVHeads: 2,
-	HeadDim: 8,
-	Context: 160, RopeTheta: 10000, Eps: 1e-5, Tied: true}
+var config = enginetest.Config
 
 // session is a tiny model of random weights with random experts.
 func session(t *testing.T) *engine.Session {
@@ -37,70 +32,16 @@ func session(t *testing.T) *engine.Session {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dev.Close() })
-	files := modelFiles(t, dev)
+	files := enginetest.Files(t, dev, 1, "math", "code")
 	m, err := engine.Open(dev, engine.Source{Name: "tiny", Files: files}, compute.F32)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, name := range []string{"math", "code", "sigmoid"} {
-		e := svf.Random(m.Shapes(), svf.AllScope(), uint64(i), 0.5)
-		e.Meta.Task = name
-		if name == "sigmoid" {
-			e.Meta.Parametrisation = svf.SigmoidNuclear
-		}
-		files[path.Join("experts", name+".safetensors")] = file(t,
-			func(w io.Writer) error { return svf.WriteExpert(w, e) })
-	}
+	sigmoid := svf.Random(m.Shapes(), svf.AllScope(), 2, 0.5)
+	sigmoid.Meta.Task, sigmoid.Meta.Parametrisation = "sigmoid", svf.SigmoidNuclear
+	files["experts/sigmoid.safetensors"] = enginetest.File(t,
+		func(w io.Writer) error { return svf.WriteExpert(w, sigmoid) })
 	return engine.NewSession(dev, m, &checkpoint.Memory{})
-}
-
-func file(t *testing.T, write func(io.Writer) error) *fstest.MapFile {
-	t.Helper()
-	var b bytes.Buffer
-	if err := write(&b); err != nil {
-		t.Fatal(err)
-	}
-	return &fstest.MapFile{Data: b.Bytes()}
-}
-
-func modelFiles(t *testing.T, dev *cpu.Device) fstest.MapFS {
-	t.Helper()
-	corpus := task.NewCorpus(1, task.DefaultMixture())
-	tok, err := tokenizer.Train(func(yield func(string) bool) {
-		for i := range int64(100) {
-			if d := corpus.Document(i); !yield(d.Prompt) || !yield(d.Answer) {
-				return
-			}
-		}
-	}, tokenizer.TrainOptions{VocabSize: config.Vocab, Specials: tokenizer.HouseSpecials()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := llama.New(dev, config, compute.F32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rng := rand.New(rand.NewPCG(1, 0))
-	err = m.Load(func(name string) ([]float32, error) {
-		for _, s := range config.Tensors() {
-			if s.Name != name {
-				continue
-			}
-			x := make([]float32, s.Rows*s.Cols)
-			for i := range x {
-				if x[i] = float32(rng.NormFloat64() * 0.3); s.Rows == 1 {
-					x[i] = 1
-				}
-			}
-			return x, nil
-		}
-		return nil, errors.New("no such tensor")
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fstest.MapFS{"config.json": file(t, config.Write), "tokenizer.json": file(t, tok.Write),
-		"model.safetensors": file(t, func(w io.Writer) error { return llama.WriteWeights(w, m) })}
 }
 
 func ids(a engine.Answer) []int32 {

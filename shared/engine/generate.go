@@ -185,16 +185,24 @@ func (w *writer) token(id int32, logits []float32) bool {
 		return true // the generator ends it
 	}
 	w.tokens = append(w.tokens, t)
-	piece := t.Text
+	return w.write(t.Text)
+}
+
+// write adds a piece of text; false where a stop text ends the answer in it.
+func (w *writer) write(piece string) bool {
 	w.text.WriteString(piece)
 	text := w.text.String()
+	first := len(text)
 	for _, stop := range w.stops {
 		// It may have begun before this piece, but not in what was shown.
 		if at := strings.Index(text[w.shown:], stop); stop != "" && at >= 0 {
-			w.show(w.shown + at)
-			w.stopped = true
-			return false
+			first = min(first, w.shown+at)
 		}
+	}
+	if first < len(text) {
+		w.show(first)
+		w.stopped = true
+		return false
 	}
 	w.show(len(text) - held(text[w.shown:], w.stops))
 	return true
@@ -221,11 +229,9 @@ func (w *writer) show(to int) {
 	w.shown = max(w.shown, to)
 }
 
-// close ends the text: what was held back was no stop.
+// close ends the text: what is still held back is no stop, unless the last bytes make it one.
 func (w *writer) close() {
-	if w.stopped {
-		return
+	if !w.stopped && w.write(w.decoder.Flush()) {
+		w.show(w.text.Len())
 	}
-	w.text.WriteString(w.decoder.Flush())
-	w.show(w.text.Len())
 }

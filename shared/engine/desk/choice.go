@@ -64,7 +64,8 @@ func likeliest(logits []float32, n int) []int32 {
 	return best
 }
 
-// divergence is D(p ‖ q) = Σ p·(log p − log q) of the distributions that two rows of logits give.
+// divergence is D(p ‖ q) = Σ p·(log p − log q) of the distributions that two rows of logits
+// give, nats.
 func divergence(p, q []float32) float64 {
 	zp, zq, sum := logSumExp(p), logSumExp(q), 0.0
 	for i := range p {

@@ -157,7 +157,8 @@ func (j *job) forget(f protocol.Forget) (struct{}, error) {
 func (j *job) export(x protocol.Export) (protocol.File, error) {
 	var file protocol.File
 	if !expertName.MatchString(x.Name) {
-		return file, fmt.Errorf("a file cannot be called %q: want 1 to 40 letters, digits, _ or -", x.Name)
+		return file, fmt.Errorf("a file cannot be called %q: want 1 to 40 letters, digits, _ "+
+			"or -", x.Name)
 	}
 	v, err := j.voice(x.Voice)
 	if err != nil {

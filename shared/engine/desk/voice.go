@@ -94,7 +94,7 @@ func control(e *svf.Expert, v protocol.Voice) (*svf.Expert, error) {
 		protocol.ControlRandom, protocol.ControlShuffled)
 }
 
-// randomLike is z = 1 + s·N(0,1) in each matrix, with s such that the expected mean |z − 1| is e's:
+// randomLike is z = 1 + s·N(0,1) in each matrix, s such that the expected mean |z − 1| is e's:
 // that of a normal distribution is s·√(2/π).
 func randomLike(e *svf.Expert, seed uint64) *svf.Expert {
 	shapes := &svf.Decomposition{Base: e.Meta.Base}

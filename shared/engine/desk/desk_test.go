@@ -1,0 +1,165 @@
+package desk_test
+
+import (
+	"context"
+	"encoding/json"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"transformer2/kernels/cpu"
+	"transformer2/shared/checkpoint"
+	"transformer2/shared/compute"
+	"transformer2/shared/engine"
+	"transformer2/shared/engine/desk"
+	"transformer2/shared/engine/enginetest"
+	"transformer2/shared/engine/protocol"
+)
+
+// start makes a desk that knows the suite's model.
+func start(t testing.TB, more func(*desk.Config)) (*desk.Desk, chan []byte) {
+	t.Helper()
+	dev, err := cpu.New(cpu.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := enginetest.Files(t, dev, 1, enginetest.Experts...)
+	events := make(chan []byte, 1<<14)
+	cfg := desk.Config{Engine: "test", Dev: dev, Kernel: dev.Form(), Reason: dev.Reason(), Threads: 1,
+		Models: func() []string { return []string{enginetest.Model} },
+		Open: func(string) (engine.Source, error) {
+			return engine.Source{Name: enginetest.Model, Files: files}, nil
+		},
+		DType: compute.F32, Store: &checkpoint.Memory{},
+		Emit: func(e protocol.Event) {
+			data, err := json.Marshal(e)
+			if err != nil {
+				t.Errorf("event %s: %v", e.Type, err)
+			}
+			events <- data
+		}}
+	if more != nil {
+		more(&cfg)
+	}
+	d := desk.New(cfg)
+	t.Cleanup(func() {
+		d.Close()
+		dev.Close()
+	})
+	return d, events
+}
+
+func TestProtocol(t *testing.T) {
+	enginetest.Run(t, func(t *testing.T) enginetest.Conn {
+		d, events := start(t, nil)
+		return enginetest.Conn{Send: d.Handle, Events: events}
+	})
+}
+
+// Every request's context is wrapped, and asked while the work goes on.
+func TestWrap(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	d, events := start(t, func(c *desk.Config) {
+		c.Wrap = func(ctx context.Context) context.Context { return telling{ctx, asked} }
+	})
+	d.Handle([]byte(`{"v":1,"id":1,"type":"load","body":{"model":"tiny"}}`))
+	<-events
+	for len(asked) > 0 {
+		<-asked
+	}
+	d.Handle([]byte(`{"v":1,"id":2,"type":"generate",` +
+		`"body":{"prompt":"x","voices":[{}],"maxTokens":3}}`))
+	select {
+	case <-asked:
+	case <-time.After(10 * time.Second):
+		t.Error("a generation never asked whether to go on")
+	}
+}
+
+type telling struct {
+	context.Context
+	asked chan struct{}
+}
+
+func (c telling) Err() error {
+	select {
+	case c.asked <- struct{}{}:
+	default:
+	}
+	return c.Context.Err()
+}
+
+// A fault while a model is read ends the request alone.
+func TestFaultEndsOneRequest(t *testing.T) {
+	d, events := start(t, func(c *desk.Config) {
+		c.Open = func(string) (engine.Source, error) {
+			return engine.Source{Name: "broken", Files: faulty{}}, nil
+		}
+	})
+	d.Handle([]byte(`{"v":1,"id":1,"type":"load","body":{"model":"tiny"}}`))
+	got := string(<-events)
+	if !strings.Contains(got, `"internal"`) || !strings.Contains(got, "on fire") {
+		t.Error(got)
+	}
+	d.Handle([]byte(`{"v":1,"id":2,"type":"hello"}`))
+	if got := string(<-events); !strings.Contains(got, `"result"`) {
+		t.Error(got)
+	}
+}
+
+type faulty struct{}
+
+func (faulty) Open(string) (fs.File, error) { panic("the disk is on fire") }
+
+// A model that cannot be opened leaves the one that was open.
+func TestLoadKeepsTheOpenModel(t *testing.T) {
+	var bad bool
+	d, events := start(t, func(c *desk.Config) {
+		good := c.Open
+		c.Open = func(name string) (engine.Source, error) {
+			if bad {
+				return engine.Source{Name: name, Files: fstest.MapFS{}}, nil
+			}
+			return good(name)
+		}
+	})
+	load := []byte(`{"v":1,"id":1,"type":"load","body":{"model":"tiny"}}`)
+	d.Handle(load)
+	<-events
+	bad = true
+	d.Handle(load)
+	if got := string(<-events); !strings.Contains(got, `"error"`) {
+		t.Error(got)
+	}
+	d.Handle([]byte(`{"v":1,"id":2,"type":"heat"}`))
+	if got := string(<-events); !strings.Contains(got, `"result"`) {
+		t.Error(got)
+	}
+}
+
+// FuzzHandle: whatever comes, an engine answers and goes on.
+func FuzzHandle(f *testing.F) {
+	for _, s := range []string{`{"v":1,"id":7,"type":"hello"}`, `{"v":1,"id":2,"type":"generate"}`,
+		`{"v":1,"id":2,"type":"heat","body":{"voice":{"mix":[{"expert":"math","alpha":1}]}}}`,
+		`{"v":1,"type":"control","body":{"target":2,"action":"cancel"}}`, "{", "\xff"} {
+		f.Add([]byte(s))
+	}
+	d, events := start(f, nil)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var r protocol.Request
+		if json.Unmarshal(data, &r) == nil && r.Type == protocol.TypeTrain {
+			return // may be meant to take long
+		}
+		d.Handle(data)
+		select {
+		case <-events:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("no answer to %q", data)
+		}
+		for len(events) > 0 {
+			<-events
+		}
+	})
+}
