@@ -1,0 +1,137 @@
+// The page: starts the engine, keeps state, address and views together.
+
+import { $, h } from "./dom.js";
+import { Engine, inWorker } from "./engine.js";
+import { preferred, t, use } from "./i18n.js";
+import { defaults, listen, read, set, state, voiceName, watch } from "./state.js";
+import * as play from "./play.js";
+import * as experts from "./experts.js";
+import * as sigma from "./sigma.js";
+import * as passes from "./passes.js";
+import * as search from "./search.js";
+import * as teach from "./teach.js";
+import * as learn from "./learn.js";
+
+const views = { play, experts, sigma, passes, search, teach, learn };
+
+// app is what the views share.
+export const app = { engine: null, model: null, hello: null, speed: null, experts: [] };
+
+// say shows a sentence to the visitor: what went wrong, and what to do.
+export function say(text, kind = "error") {
+  const note = h("p", { class: "notice " + kind, role: kind === "error" ? "alert" : "status" }, text,
+    h("button", { class: "quiet", type: "button", "aria-label": t("close"), onclick: () => note.remove() }, "×"));
+  $("notices").append(note);
+  if ($("notices").childElementCount > 3) $("notices").firstChild.remove();
+}
+
+// ask is an engine's request whose failure the visitor is told; a cancelled one is none.
+export const ask = (type, body, options) => outcome(app.engine.request(type, body, options));
+
+// outcome waits for a request that was made already, as ask does.
+export async function outcome(request) {
+  try {
+    return await request;
+  } catch (e) {
+    if (e.code !== "cancelled") say(e.message);
+    return null;
+  }
+}
+
+// refresh lists the experts anew, the visitor's own among them.
+export function refresh(own) {
+  if (own) app.experts = [...app.experts.filter((e) => e.name !== own.name), own];
+  for (const v of Object.values(views)) v.expertsChanged?.();
+}
+
+function show() {
+  for (const name of Object.keys(views)) {
+    $("view-" + name).hidden = name !== state.view;
+    const tab = $("tab-" + name);
+    tab.setAttribute("aria-current", name === state.view ? "page" : "false");
+  }
+  const hidden = new Set(state.hide.split(","));
+  for (const e of document.querySelectorAll("[data-hide]")) e.hidden = hidden.has(e.dataset.hide);
+  document.documentElement.dataset.theme = state.theme;
+  $("theme").value = state.theme;
+  $("who").textContent = voiceName();
+  document.title = `${t("view." + state.view)} · Transformer²`;
+}
+
+function honesty() {
+  const { hello, model, speed } = app;
+  if (!hello || !model) return;
+  $("strip").textContent = t("strip", { model: model.model, params: (model.params / 1e6).toFixed(2),
+    weights: model.weights, kernel: hello.kernel, threads: hello.threads, engine: hello.engine,
+    speed: speed ? Math.round(speed) : "–" });
+}
+
+// measured keeps the speed that the strip shows.
+export function measured(tokensPerSecond) { app.speed = tokensPerSecond; honesty(); }
+
+function missing() {
+  if (typeof Worker === "undefined") return t("missing.worker");
+  const simd = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0,
+    65, 0, 253, 15, 253, 98, 11]);
+  if (typeof WebAssembly === "undefined" || !WebAssembly.validate(simd)) return t("missing.simd");
+  if (typeof DecompressionStream === "undefined") return t("missing.old");
+  return "";
+}
+
+async function load() {
+  const bar = $("loading");
+  bar.hidden = false;
+  const loaded = await ask("load", { model: state.m }, { onEvent: (type, p) => {
+    if (type !== "progress" || p.unit !== "bytes") return;
+    bar.querySelector("progress").value = p.total ? p.done / p.total : 0;
+    bar.querySelector("span").textContent = t("loading", { done: (p.done / 1e6).toFixed(1), total: (p.total / 1e6).toFixed(1) });
+  } });
+  bar.hidden = true;
+  if (!loaded) return;
+  app.model = loaded;
+  app.experts = loaded.experts;
+  document.documentElement.dataset.ready = loaded.model;
+  honesty();
+  for (const v of Object.values(views)) v.loaded?.();
+}
+
+function wire(manifest) {
+  for (const name of Object.keys(views)) $("tab-" + name).addEventListener("click", (e) => { e.preventDefault(); set({ view: name }); });
+  $("theme").addEventListener("change", (e) => set({ theme: e.target.value }));
+  $("lang").addEventListener("click", () => set({ lang: (state.lang || preferred()) === "zh" ? "en" : "zh" }));
+  $("copy-link").addEventListener("click", async () => {
+    try { await navigator.clipboard.writeText(location.href); say(t("copied"), "done"); } catch { say(location.href, "done"); }
+  });
+  const models = Object.keys(manifest.models);
+  $("model").replaceChildren(...models.map((m) => h("option", { value: m }, m)));
+  $("model").value = models.includes(state.m) ? state.m : defaults.m;
+  $("model").addEventListener("change", (e) => set({ m: e.target.value, z: "", k: "" }));
+}
+
+async function start() {
+  const { bad } = read();
+  await use(state.lang || preferred());
+  const manifest = await (await fetch("manifest.json", { cache: "no-cache" })).json();
+  if (!(state.m in manifest.models)) { bad.push("m"); state.m = defaults.m; }
+  if (bad.length) say(t("badLink", { names: bad.join(", ") }), "warn");
+  listen((names) => say(t("badLink", { names: names.join(", ") }), "warn"));
+  wire(manifest);
+  for (const v of Object.values(views)) v.start?.();
+  watch(async (names) => {
+    if (names.has("lang")) { await use(state.lang || preferred()); for (const v of Object.values(views)) v.translated?.(); honesty(); }
+    show();
+    if (names.has("m") && app.engine) await load();
+    for (const v of Object.values(views)) v.changed?.(names);
+  });
+  show();
+  const lack = missing();
+  if (lack) { say(lack); return; }
+  app.engine = new Engine(inWorker(manifest, document.baseURI));
+  const hello = app.engine.request("hello");
+  await load();
+  app.hello = await hello.catch(() => null);
+  honesty();
+  navigator.serviceWorker?.register("sw.js").catch(() => {}); // a page without offline use is still a page
+}
+
+start().catch((e) => say(e.message));

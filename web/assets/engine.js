@@ -1,0 +1,56 @@
+// The engine at the other end of a transport: {send(text), onmessage, onfail}. A Web Worker is one;
+// a WebSocket would be another, and nobody here could tell.
+
+const VERSION = 1;
+
+export class Engine {
+  #transport;
+  #open = new Map();
+  #last = 0;
+
+  constructor(transport) {
+    this.#transport = transport;
+    transport.onmessage = (text) => this.#hear(JSON.parse(text));
+    transport.onfail = (message) => {
+      for (const [id] of this.#open) this.#hear({ id, type: "error", body: { code: "internal", message } });
+    };
+  }
+
+  // request asks for something and gives its result. onEvent hears the events before it; an
+  // AbortSignal cancels it. The promise that it gives has the request's id, for control.
+  request(type, body = {}, { onEvent = () => {}, signal } = {}) {
+    const id = ++this.#last;
+    const promise = new Promise((resolve, reject) => {
+      this.#open.set(id, { onEvent, resolve, reject });
+      this.#transport.send(JSON.stringify({ v: VERSION, id, type, body }));
+      signal?.addEventListener("abort", () => this.control(id, "cancel"), { once: true });
+    });
+    promise.id = id;
+    return promise;
+  }
+
+  // control pauses, resumes, steps or cancels a request; one that is closed by now needs none.
+  control(target, action) {
+    if (this.#open.has(target)) this.request("control", { target, action }).catch(() => {});
+  }
+
+  #hear({ id, type, body }) {
+    const r = this.#open.get(id);
+    if (!r) return;
+    if (type === "result") { this.#open.delete(id); r.resolve(body); }
+    else if (type === "error") {
+      this.#open.delete(id);
+      r.reject(Object.assign(new Error(body.message), { code: body.code }));
+    } else r.onEvent(type, body);
+  }
+}
+
+// inWorker starts the engine in a Web Worker.
+export function inWorker(manifest, base) {
+  const worker = new Worker(new URL("./worker.js", import.meta.url));
+  const transport = { send: (text) => worker.postMessage(text) };
+  worker.onmessage = (e) => transport.onmessage(e.data);
+  worker.onerror = (e) => { e.preventDefault(); transport.onfail(e.message || "the worker stopped"); };
+  worker.postMessage({ manifest, base });
+  return transport;
+}

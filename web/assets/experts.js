@@ -1,0 +1,93 @@
+// Experts: cards, mixtures, honest controls, files in and out.
+
+import { $, h, percent, save } from "./dom.js";
+import { t } from "./i18n.js";
+import { mix, set, state, voice } from "./state.js";
+import { app, ask, refresh, say } from "./app.js";
+import { fold } from "./sigma.js";
+
+const heats = new Map(); // by expert's name
+
+export function start() {
+  for (const c of ["", "random", "shuffled"]) {
+    $("control-" + (c || "none")).addEventListener("change", () => set({ c }));
+  }
+  const drop = $("drop");
+  drop.addEventListener("change", (e) => { for (const f of e.target.files) bring(f); e.target.value = ""; });
+  addEventListener("dragover", (e) => e.preventDefault());
+  addEventListener("drop", (e) => { e.preventDefault(); for (const f of e.dataTransfer.files) bring(f); });
+  $("export").addEventListener("click", take);
+}
+
+export async function loaded() {
+  heats.clear();
+  paint();
+  for (const e of app.experts) {
+    const heat = await ask("heat", { voice: { expert: e.name } });
+    if (heat) { heats.set(e.name, heat.cells); paint(); }
+  }
+}
+
+export async function expertsChanged() {
+  for (const e of app.experts.filter((x) => !x.shipped)) {
+    const heat = await ask("heat", { voice: { expert: e.name } });
+    if (heat) heats.set(e.name, heat.cells);
+  }
+  paint();
+}
+
+export const changed = () => paint();
+export const translated = () => paint();
+
+function paint() {
+  if (!app.model) return;
+  $("control-" + (state.c || "none")).checked = true;
+  const shares = mix();
+  $("cards").replaceChildren(card({ name: "base", numbers: 0, accuracy: -1, task: "" }), ...app.experts.map(card));
+  if ($("mixer").contains(document.activeElement)) return; // a slider that is being moved stays
+  $("mixer").replaceChildren(...app.experts.map((e) => {
+    const share = shares.find((s) => s.expert === e.name);
+    const alpha = share ? share.alpha : state.x === e.name ? 1 : 0;
+    const out = h("output", {}, alpha.toFixed(2));
+    return h("label", {}, h("span", {}, e.name), h("input", { type: "range", min: 0, max: 1, step: 0.05, value: alpha,
+      "data-expert": e.name, oninput: (ev) => { out.textContent = (+ev.target.value).toFixed(2); }, onchange: mixed }), out);
+  }));
+}
+
+// mixed reads the sliders.
+function mixed() {
+  const parts = [...$("mixer").querySelectorAll("input")].filter((i) => +i.value > 0).map((i) => [i.dataset.expert, +i.value]);
+  const x = parts.length === 0 ? "base" : parts.length === 1 && parts[0][1] === 1 ? parts[0][0]
+    : parts.map(([n, a]) => `${n}:${a}`).join(",");
+  set({ x, c: x === "base" ? "" : state.c });
+}
+
+function card(e) {
+  const on = state.x === e.name;
+  const known = t("task." + e.task) !== "task." + e.task;
+  return h("button", { type: "button", class: "card", "aria-pressed": on ? "true" : "false", onclick: () => set({ x: e.name, c: "" }) },
+    h("strong", {}, e.name === "base" ? t("base") : e.name),
+    h("span", { class: "doc" }, e.name === "base" ? t("experts.base") : known ? t("task." + e.task) : e.task),
+    heats.has(e.name) ? fold(heats.get(e.name)) : null,
+    e.numbers ? h("small", {}, t("experts.about", { numbers: e.numbers, share: (100 * e.numbers / app.model.params).toFixed(2) }),
+      e.accuracy >= 0 ? " · " + t("experts.valid", { p: percent(e.accuracy) }) : "") : null);
+}
+
+async function bring(file) {
+  if (file.size > 20e6) { say(t("experts.large", { name: file.name })); return; }
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
+  const name = file.name.replace(/\.safetensors$/, "").replace(/[^\p{L}\p{N}_-]/gu, "-").slice(0, 40) || "expert";
+  const e = await ask("import", { name, data: btoa(text) });
+  if (!e) return;
+  say(t("experts.imported", { name: e.name }), "done");
+  refresh(e);
+  set({ x: e.name, c: "" });
+}
+
+async function take() {
+  const name = state.x.replace(/[^\p{L}\p{N}_-]+/gu, "-").slice(0, 40);
+  const file = await ask("export", { name, voice: voice() });
+  if (file) save(file.name, new Blob([Uint8Array.from(atob(file.data), (c) => c.charCodeAt(0))]));
+}

@@ -1,0 +1,92 @@
+// Learn: lessons whose steps set the page's state, to be predicted first and run then.
+
+import { $, h } from "./dom.js";
+import { preferred, t } from "./i18n.js";
+import { defaults, set, state } from "./state.js";
+import { say } from "./app.js";
+import * as play from "./play.js";
+
+let lessons = [];
+
+export function start() {
+  translated();
+  addEventListener("keydown", (e) => {
+    if (!state.lesson || e.target.matches("input, textarea, select") || e.altKey || e.ctrlKey || e.metaKey) return;
+    if (e.key === "ArrowRight") { step(1); e.preventDefault(); }
+    if (e.key === "ArrowLeft") { step(-1); e.preventDefault(); }
+  });
+}
+
+export async function translated() {
+  const lang = state.lang || preferred();
+  try {
+    lessons = (await (await fetch(new URL(`./lessons/${lang}.json`, import.meta.url))).json()).lessons;
+  } catch (e) { say(e.message); return; }
+  paint();
+}
+
+export function changed(names) {
+  if (names.has("lesson") || names.has("step") || names.has("view")) paint();
+}
+
+function step(by) {
+  const lesson = lessons.find((l) => l.id === state.lesson);
+  if (!lesson) return;
+  go(lesson, Math.max(0, Math.min(lesson.steps.length - 1, +state.step + by)));
+}
+
+// go opens a step: what it does not set is as it always is.
+function go(lesson, n) {
+  const s = lesson.steps[n], fresh = {};
+  for (const k of ["x", "c", "z", "k", "seed", "t", "topk", "topp", "minp"]) fresh[k] = defaults[k];
+  set({ ...fresh, ...s.state, lesson: lesson.id, step: String(n), view: s.show });
+}
+
+function paint() {
+  const lesson = lessons.find((l) => l.id === state.lesson);
+  $("lessons").replaceChildren(...lessons.map((l, i) => h("li", {}, h("button", { type: "button", class: "card",
+    "aria-pressed": l.id === state.lesson ? "true" : "false", onclick: () => go(l, 0) },
+  h("small", {}, i + 1), h("strong", {}, l.title), h("small", {}, t("learn.about", { minutes: l.minutes, steps: l.steps.length }))))));
+  const panel = $("lesson");
+  panel.hidden = !lesson;
+  if (!lesson) return;
+  const n = Math.min(+state.step, lesson.steps.length - 1), s = lesson.steps[n];
+  panel.replaceChildren(h("header", {}, h("strong", {}, lesson.title), h("span", {}, `${n + 1} / ${lesson.steps.length}`),
+    h("button", { type: "button", class: "quiet", "aria-label": t("close"), onclick: () => set({ lesson: "", step: "0" }) }, "×")),
+  ...markdown(s.text), s.predict ? predict(s) : null,
+  h("footer", {}, h("button", { type: "button", onclick: () => step(-1), disabled: n === 0 }, t("learn.back")),
+    s.do === "run" ? h("button", { type: "button", class: "primary", onclick: () => { set({ view: "play" }); play.run(); } }, t("learn.run")) : null,
+    h("button", { type: "button", onclick: () => step(1), disabled: n === lesson.steps.length - 1 }, t("learn.next"))));
+}
+
+function predict(s) {
+  const verdict = h("p", { class: "verdict", role: "status" });
+  return h("fieldset", { class: "predict" }, h("legend", {}, s.predict.question),
+    s.predict.options.map((o, i) => h("label", {}, h("input", { type: "radio", name: "predict", onchange: () => {
+      verdict.textContent = i === s.predict.answer ? t("learn.right") : t("learn.wrong", { answer: s.predict.options[s.predict.answer] });
+    } }), h("span", {}, o))), verdict);
+}
+
+// markdown makes nodes of paragraphs, lists, **bold**, *em*, `code` and links to https.
+function markdown(text) {
+  return text.split(/\n\n+/).map((block) => {
+    const lines = block.split("\n");
+    if (lines.every((l) => l.startsWith("- "))) return h("ul", {}, lines.map((l) => h("li", {}, inline(l.slice(2)))));
+    return h("p", {}, inline(block));
+  });
+}
+
+function inline(text) {
+  const out = [], re = /\*\*(.+?)\*\*|\*(.+?)\*|`(.+?)`|\[(.+?)\]\((https:\/\/[^)\s]+)\)/g;
+  let at = 0;
+  for (const m of text.matchAll(re)) {
+    out.push(text.slice(at, m.index));
+    at = m.index + m[0].length;
+    if (m[1]) out.push(h("strong", {}, inline(m[1])));
+    else if (m[2]) out.push(h("em", {}, inline(m[2])));
+    else if (m[3]) out.push(h("code", {}, m[3]));
+    else out.push(h("a", { href: m[5], rel: "noreferrer" }, m[4]));
+  }
+  out.push(text.slice(at));
+  return out;
+}

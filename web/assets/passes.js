@@ -1,0 +1,55 @@
+// Two passes: read the prompt, find the task, answer with the expert for it.
+
+import { $, h, percent } from "./dom.js";
+import { t } from "./i18n.js";
+import { sampling, state } from "./state.js";
+import { app, ask, say } from "./app.js";
+import { fold } from "./sigma.js";
+
+const labels = ["math", "code", "reasoning", "other"];
+let last = null; // what the first pass found
+
+export function start() {
+  $("passes-run").addEventListener("click", () => run());
+  $("passes-wrong").addEventListener("click", () => run(wrong()));
+  $("passes-base").addEventListener("click", () => run("base"));
+}
+
+export function changed(names) {
+  if (names.has("p") || names.has("view")) $("passes-prompt").textContent = state.p;
+}
+export const translated = () => changed(new Set(["p"]));
+export const loaded = () => { changed(new Set(["p"])); $("passes-run").disabled = false; };
+
+// wrong is an expert that the first pass did not choose.
+function wrong() {
+  const names = labels.slice(0, 3).filter((l) => l !== last?.expert && app.experts.some((e) => e.name === l));
+  return names[0] ?? "base";
+}
+
+async function run(override) {
+  if (!state.p.trim()) { say(t("play.empty"), "warn"); return; }
+  const by = document.querySelector("input[name=by]:checked").value;
+  $("pass2-answer").textContent = "";
+  $("pass2-who").textContent = "";
+  const done = await ask("adapt", { prompt: state.p, by, maxTokens: 96, sampling: sampling(), seed: +state.seed, top: 1, override: override ?? "" }, {
+    onEvent: async (type, body) => {
+      if (type === "classified") { last = body; first(body, override); }
+      if (type === "token" && !body.closing) $("pass2-answer").append(body.text);
+    } });
+  if (!done) return;
+  $("pass2-who").textContent = t("passes.second", { who: done.expert === "base" ? t("base") : done.expert, ms: done.pass2Ms.toFixed(0) });
+  const heat = await ask("heat", { voice: done.expert === "base" ? {} : { expert: done.expert } });
+  if (heat) $("pass2-heat").replaceChildren(fold(heat.cells));
+}
+
+function first(found, override) {
+  $("pass1-system").textContent = found.system;
+  $("pass1-text").textContent = found.text;
+  $("pass1-about").textContent = t("passes.first", { label: t("label." + found.label), ms: found.ms.toFixed(0) });
+  $("pass1-bars").replaceChildren(h("figure", { class: "bars side-1" }, h("ol", {}, labels.map((l) =>
+    h("li", { class: l === found.label ? "taken" : "", "--p": (found.probabilities?.[l] ?? 0).toFixed(4) },
+      h("code", {}, t("label." + l)), h("span", { class: "bar" }), h("span", { class: "value" }, percent(found.probabilities?.[l] ?? 0)))))));
+  $("dispatch").textContent = override === undefined ? t("passes.dispatch", { who: found.expert === "base" ? t("base") : found.expert })
+    : t("passes.override", { who: override === "base" ? t("base") : override, right: found.expert });
+}
