@@ -8,25 +8,32 @@ import (
 	"time"
 )
 
-// breather lets the event loop run between steps of long work: a message that goes from one port to
-// another and back, which unlike a timer is not held back for milliseconds.
+// breather lets the event loop run between steps of long work.
 type breather struct {
-	port js.Value
-	back chan struct{}
-	last time.Time
+	knock func() // has the event loop call back
+	back  chan struct{}
+	last  time.Time
 }
 
 // breathe is how long work holds the thread at most, but for the step it is at.
 const breathe = 10 * time.Millisecond
 
+// newBreather knocks by a message from one port to another, which unlike a timer is not held back
+// for milliseconds. Node reads up to a thousand messages of a port before it looks at anything
+// else, so that a control would wait for seconds; it has setImmediate, which browsers lack.
 func newBreather() *breather {
 	b := &breather{back: make(chan struct{}, 1), last: time.Now()}
-	channel := js.Global().Get("MessageChannel").New()
-	b.port = channel.Get("port1")
-	channel.Get("port2").Set("onmessage", js.FuncOf(func(js.Value, []js.Value) any {
+	back := js.FuncOf(func(js.Value, []js.Value) any {
 		b.back <- struct{}{}
 		return nil
-	}))
+	})
+	if immediate := js.Global().Get("setImmediate"); immediate.Type() == js.TypeFunction {
+		b.knock = func() { immediate.Invoke(back) }
+		return b
+	}
+	channel := js.Global().Get("MessageChannel").New()
+	channel.Get("port2").Set("onmessage", back)
+	b.knock = func() { channel.Get("port1").Call("postMessage", 0) }
 	return b
 }
 
@@ -40,7 +47,7 @@ type breathing struct {
 
 func (c breathing) Err() error {
 	if time.Since(c.b.last) > breathe {
-		c.b.port.Call("postMessage", 0)
+		c.b.knock()
 		<-c.b.back
 		c.b.last = time.Now()
 	}
