@@ -128,6 +128,9 @@ func readRequest(data []byte) (protocol.Request, error) {
 		return r, fmt.Errorf("a request of %d bytes, want at most %d", len(data),
 			protocol.MaxRequestBytes)
 	}
+	if deeperThan(maxDepth, data) {
+		return r, fmt.Errorf("a request that is nested deeper than %d", maxDepth)
+	}
 	if err := json.Unmarshal(data, &r); err != nil {
 		return r, fmt.Errorf("a request that is not JSON of the form {v, id, type, body}: %w", err)
 	}
@@ -135,6 +138,31 @@ func readRequest(data []byte) (protocol.Request, error) {
 		return r, versionError{r.V}
 	}
 	return r, nil
+}
+
+// maxDepth bounds how deep a request is nested. Readers of JSON go down by recursion, and in a
+// browser the stack is the page's: one that overflows ends the engine, and no recover sees it.
+const maxDepth = 32
+
+// deeperThan reports whether brackets of JSON, those in strings left out, are nested deeper.
+func deeperThan(most int, data []byte) bool {
+	depth, text := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case text && c == '\\':
+			i++ // what follows ends no string
+		case c == '"':
+			text = !text
+		case text:
+		case c == '[' || c == '{':
+			if depth++; depth > most {
+				return true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return false
 }
 
 func (d *Desk) hello() protocol.Hello {
