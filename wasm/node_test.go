@@ -8,7 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"strings"
 	"testing"
 
 	"transformer2/kernels/cpu"
@@ -30,7 +30,11 @@ func TestProtocol(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	script := filepath.Join(runtime.GOROOT(), "lib", "wasm", "wasm_exec.js")
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", "wasm_exec.js")
 	model := writeModel(t)
 	enginetest.Run(t, func(t *testing.T) enginetest.Conn {
 		return worker(t, exec.Command(node, "testdata/engine.js", engine, script, model,
