@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WASM_EXEC = $$(go env GOROOT)/lib/wasm/go_js_wasm_exec
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-go test-wasm deps bench zoo check generate
+.PHONY: help build demo site serve test test-go test-wasm deps bench zoo check generate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,14 @@ build: ## build bin/t2
 
 demo: build ## two minutes with the embedded model: base, expert, and the choice between them
 	./bin/t2 demo
+
+# The engine for the browser is built first; wasm_exec.js comes with the toolchain that built it.
+site: build ## write the page as a static folder, site/
+	GOOS=js GOARCH=wasm go build -trimpath -ldflags='-s -w' -o bin/engine.wasm ./wasm
+	./bin/t2 site --out site --wasm bin/engine.wasm --wasm-exec "$$(go env GOROOT)/lib/wasm/wasm_exec.js"
+
+serve: site ## write the page and serve it to this machine
+	./bin/t2 serve site --open
 
 test: deps check test-go test-wasm ## everything that must hold, as CI runs it
 
@@ -29,12 +37,12 @@ test-wasm:
 	GOOS=js GOARCH=wasm go test -exec="$(WASM_EXEC)" ./kernels/cpu
 
 # What the tests need besides Go: node runs the WebAssembly build. In CI, where nothing may be skipped,
-# also the peers of the benchmarks. Nothing is installed that is there.
+# also a browser for the page and the peers of the benchmarks. Nothing is installed that is there.
 PEERS := libopenblas0-pthread python3-numpy python3-scipy python3-torch
 deps: ## install what the tests need (Debian; as root)
 	@command -v node >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs; }
-	@test -z "$(CI)" || /usr/bin/python3 -c 'import scipy, torch' 2>/dev/null || \
-		{ apt-get update -qq && apt-get install -y -qq $(PEERS); }
+	@test -z "$(CI)" || { command -v chromium >/dev/null && /usr/bin/python3 -c 'import scipy, torch' 2>/dev/null; } || \
+		{ apt-get update -qq && apt-get install -y -qq chromium $(PEERS); }
 
 # Peers, where they are wanted: apt-get install libopenblas0-pthread python3-scipy python3-torch
 bench: build ## speed and memory, as ratios against peers in the same run
@@ -43,12 +51,15 @@ bench: build ## speed and memory, as ratios against peers in the same run
 zoo: build ## retrain every model and expert that ships (hours)
 	./shared/zoo/make.sh bin/t2
 
-generate: ## write the generated assembly anew
+generate: ## write generated assembly and pages anew
 	go -C kernels/cpu/asm run .
+	go generate ./web
 
 check: ## formatting, vet, staticcheck, generated files, import directions
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt"; exit 1; }
 	go vet ./...
-	GOOS=js GOARCH=wasm go vet ./shared/... ./kernels/cpu
+	GOOS=js GOARCH=wasm go vet ./shared/... ./kernels/cpu ./wasm
 	go run $(STATICCHECK) ./...
 	go -C kernels/cpu/asm run . -check
+	@cd web && go tool templ generate -f page.templ -stdout 2>/dev/null | diff -q - page_templ.go || \
+		{ echo "web: run make generate"; exit 1; }
