@@ -11,6 +11,7 @@ import * as passes from "./passes.js";
 import * as search from "./search.js";
 import * as teach from "./teach.js";
 import * as learn from "./learn.js";
+import * as share from "./share.js";
 
 const views = { play, experts, sigma, passes, search, teach, learn };
 
@@ -33,10 +34,14 @@ export async function outcome(request) {
   try {
     return await request;
   } catch (e) {
-    if (e.code !== "cancelled") say(e.message);
+    if (e.code !== "cancelled") say(sentence(e));
     return null;
   }
 }
+
+// sentence is what the page has to say to a failure, in the visitor's language where it has words.
+const known = ["offline", "status", "altered"];
+const sentence = (e) => (known.includes(e.code) ? t("error." + e.code, { file: e.message }) : e.message);
 
 // refresh lists the experts anew, the visitor's own among them.
 export function refresh(own) {
@@ -51,7 +56,7 @@ function show() {
     tab.setAttribute("aria-current", name === state.view ? "page" : "false");
   }
   const hidden = new Set(state.hide.split(","));
-  for (const e of document.querySelectorAll("[data-hide]")) e.hidden = hidden.has(e.dataset.hide);
+  for (const e of document.querySelectorAll("[data-hide]")) e.classList.toggle("left-out", hidden.has(e.dataset.hide));
   document.documentElement.dataset.theme = state.theme;
   $("theme").value = state.theme;
   $("who").textContent = voiceName();
@@ -69,6 +74,12 @@ function honesty() {
 // measured keeps the speed that the strip shows.
 export function measured(tokensPerSecond) { app.speed = tokensPerSecond; honesty(); }
 
+let told = false;
+function storageFull() {
+  if (!told) say(t("error.storage"), "warn");
+  told = true;
+}
+
 function missing() {
   if (typeof Worker === "undefined") return t("missing.worker");
   const simd = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0,
@@ -79,15 +90,26 @@ function missing() {
 }
 
 async function load() {
-  const bar = $("loading");
+  const bar = $("loading"), end = new AbortController();
   bar.hidden = false;
-  const loaded = await ask("load", { model: state.m }, { onEvent: (type, p) => {
-    if (type !== "progress" || p.unit !== "bytes") return;
+  $("load-cancel").hidden = false;
+  $("load-again").hidden = true;
+  $("load-cancel").onclick = () => end.abort();
+  $("load-again").onclick = load;
+  const loaded = await ask("load", { model: state.m }, { signal: end.signal, onEvent: (type, p) => {
+    if (type !== "progress") return;
     bar.querySelector("progress").value = p.total ? p.done / p.total : 0;
-    bar.querySelector("span").textContent = t("loading", { done: (p.done / 1e6).toFixed(1), total: (p.total / 1e6).toFixed(1) });
+    bar.querySelector("span").textContent = p.unit === "bytes"
+      ? t("loading", { done: (p.done / 1e6).toFixed(1), total: (p.total / 1e6).toFixed(1) })
+      : t("loadingMatrices", { done: p.done, total: p.total });
   } });
+  $("load-cancel").hidden = true;
+  if (!loaded) { // what went wrong is said; the visitor may try again
+    bar.querySelector("span").textContent = t("notLoaded");
+    $("load-again").hidden = false;
+    return;
+  }
   bar.hidden = true;
-  if (!loaded) return;
   app.model = loaded;
   app.experts = loaded.experts;
   document.documentElement.dataset.ready = loaded.model;
@@ -99,9 +121,7 @@ function wire(manifest) {
   for (const name of Object.keys(views)) $("tab-" + name).addEventListener("click", (e) => { e.preventDefault(); set({ view: name }); });
   $("theme").addEventListener("change", (e) => set({ theme: e.target.value }));
   $("lang").addEventListener("click", () => set({ lang: (state.lang || preferred()) === "zh" ? "en" : "zh" }));
-  $("copy-link").addEventListener("click", async () => {
-    try { await navigator.clipboard.writeText(location.href); say(t("copied"), "done"); } catch { say(location.href, "done"); }
-  });
+  share.start();
   const models = Object.keys(manifest.models);
   $("model").replaceChildren(...models.map((m) => h("option", { value: m }, m)));
   $("model").value = models.includes(state.m) ? state.m : defaults.m;
@@ -120,13 +140,13 @@ async function start() {
   watch(async (names) => {
     if (names.has("lang")) { await use(state.lang || preferred()); for (const v of Object.values(views)) v.translated?.(); honesty(); }
     show();
-    if (names.has("m") && app.engine) await load();
+    if (names.has("m") && app.engine) { app.model = null; await load(); }
     for (const v of Object.values(views)) v.changed?.(names);
   });
   show();
   const lack = missing();
   if (lack) { say(lack); return; }
-  app.engine = new Engine(inWorker(manifest, document.baseURI));
+  app.engine = new Engine(inWorker(manifest, document.baseURI, storageFull));
   const hello = app.engine.request("hello");
   await load();
   app.hello = await hello.catch(() => null);

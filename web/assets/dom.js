@@ -38,7 +38,7 @@ export function later(f) {
 // percent writes a probability: 0.1234 is "12%", 0.00012 is "0.01%".
 export function percent(p) {
   const x = 100 * p;
-  return (x >= 10 || x === 0 ? x.toFixed(0) : x >= 1 ? x.toFixed(1) : x.toFixed(2)) + "%";
+  return (x >= 10 || x === 0 ? x.toFixed(0) : x >= 1 ? x.toFixed(1) : x >= 0.01 ? x.toFixed(2) : "<0.01") + "%";
 }
 
 // shown makes blanks of a token visible.

@@ -46,10 +46,11 @@ export class Engine {
 }
 
 // inWorker starts the engine in a Web Worker.
-export function inWorker(manifest, base) {
+// onnotice hears what is not about a request.
+export function inWorker(manifest, base, onnotice) {
   const worker = new Worker(new URL("./worker.js", import.meta.url));
   const transport = { send: (text) => worker.postMessage(text) };
-  worker.onmessage = (e) => transport.onmessage(e.data);
+  worker.onmessage = (e) => (typeof e.data === "string" ? transport.onmessage(e.data) : onnotice(e.data.notice));
   worker.onerror = (e) => { e.preventDefault(); transport.onfail(e.message || "the worker stopped"); };
   worker.postMessage({ manifest, base });
   return transport;

@@ -2,11 +2,14 @@
 
 import { $, h, percent, save } from "./dom.js";
 import { t } from "./i18n.js";
-import { mix, set, state, voice } from "./state.js";
+import { mix, set, state, voice, voiceName } from "./state.js";
 import { app, ask, refresh, say } from "./app.js";
 import { fold } from "./sigma.js";
+import { pad } from "./triangle.js";
 
 const heats = new Map(); // by expert's name
+const corners = ["math", "code", "reasoning"]; // of the triangle, unless three others are mixed
+let abort = null, glanced = "";
 
 export function start() {
   for (const c of ["", "random", "shuffled"]) {
@@ -22,6 +25,7 @@ export function start() {
 export async function loaded() {
   heats.clear();
   paint();
+  glance();
   for (const e of app.experts) {
     const heat = await ask("heat", { voice: { expert: e.name } });
     if (heat) { heats.set(e.name, heat.cells); paint(); }
@@ -36,22 +40,54 @@ export async function expertsChanged() {
   paint();
 }
 
-export const changed = () => paint();
+export const changed = () => { paint(); glance(); };
 export const translated = () => paint();
+
+const mixable = () => app.experts.filter((e) => e.task !== "classify");
+const short = (v) => +v.toFixed(2);
 
 function paint() {
   if (!app.model) return;
   $("control-" + (state.c || "none")).checked = true;
   const shares = mix();
   $("cards").replaceChildren(card({ name: "base", numbers: 0, accuracy: -1, task: "" }), ...app.experts.map(card));
-  if ($("mixer").contains(document.activeElement)) return; // a slider that is being moved stays
-  $("mixer").replaceChildren(...app.experts.map((e) => {
-    const share = shares.find((s) => s.expert === e.name);
-    const alpha = share ? share.alpha : state.x === e.name ? 1 : 0;
-    const out = h("output", {}, alpha.toFixed(2));
-    return h("label", {}, h("span", {}, e.name), h("input", { type: "range", min: 0, max: 1, step: 0.05, value: alpha,
-      "data-expert": e.name, oninput: (ev) => { out.textContent = (+ev.target.value).toFixed(2); }, onchange: mixed }), out);
+  if (!$("mixer").contains(document.activeElement)) { // a slider that is being moved stays
+    $("mixer").replaceChildren(...mixable().map((e) => {
+      const share = shares.find((s) => s.expert === e.name);
+      const alpha = share ? share.alpha : state.x === e.name ? 1 : 0;
+      const out = h("output", {}, alpha.toFixed(2));
+      return h("label", {}, h("span", {}, e.name), h("input", { type: "range", min: 0, max: 1, step: 0.05, value: alpha,
+        "data-expert": e.name, oninput: (ev) => { out.textContent = (+ev.target.value).toFixed(2); }, onchange: mixed }), out);
+    }));
+  }
+  if (!$("triangle").contains(document.activeElement)) triangle(shares);
+}
+
+// triangle is for three: those that are mixed, or the three that the first pass can choose.
+function triangle(shares) {
+  const names = shares.length === 3 ? shares.map((s) => s.expert) : corners.filter((n) => app.experts.some((e) => e.name === n));
+  if (names.length < 3) { $("triangle").replaceChildren(); return; }
+  const alpha = names.map((n) => shares.find((s) => s.expert === n)?.alpha ?? (state.x === n ? 1 : 0));
+  $("triangle").replaceChildren(pad(names, alpha.some((a) => a > 0) ? alpha : [1 / 3, 1 / 3, 1 / 3], t("experts.triangle"), (now, rest) => {
+    const x = now.map((a, i) => `${names[i]}:${short(a)}`).join(",");
+    set({ x, c: "" }, { replace: !rest });
   }));
+}
+
+// glance answers the question as the base and as the voice, as far as it fits in a line or two.
+async function glance() {
+  if (!app.model || state.view !== "experts" || !state.p.trim()) return;
+  const wanted = JSON.stringify([state.m, state.p, voice(), state.seed]);
+  if (wanted === glanced) return;
+  glanced = wanted;
+  abort?.abort();
+  abort = new AbortController();
+  const mine = abort, said = ["", ""];
+  await ask("generate", { prompt: state.p, voices: [{}, voice()], maxTokens: 48, top: 0, sampling: { temperature: 0, topK: 0, topP: 1, minP: 0 }, seed: +state.seed },
+    { signal: mine.signal, onEvent: (type, body) => { if (type === "answer") said[body.voice] = body.text; } });
+  if (mine !== abort) return;
+  $("glance").replaceChildren(h("p", { class: "question" }, state.p),
+    ...said.map((text, i) => h("p", { class: "side-" + i }, h("strong", {}, i ? voiceName() : t("base")), " ", h("code", {}, text))));
 }
 
 // mixed reads the sliders.

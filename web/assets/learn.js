@@ -4,14 +4,16 @@ import { $, h } from "./dom.js";
 import { preferred, t } from "./i18n.js";
 import { defaults, set, state } from "./state.js";
 import { say } from "./app.js";
+import * as passes from "./passes.js";
 import * as play from "./play.js";
 
-let lessons = [];
+let lessons = [], shownStep = "";
 
 export function start() {
   translated();
   addEventListener("keydown", (e) => {
-    if (!state.lesson || e.target.matches("input, textarea, select") || e.altKey || e.ctrlKey || e.metaKey) return;
+    if (!state.lesson || e.target.closest("input, textarea, select, dialog, [role=slider]") || e.altKey || e.ctrlKey || e.metaKey) return;
+    if (e.key === " " && !e.target.closest("button, a, summary")) { perform(); e.preventDefault(); }
     if (e.key === "ArrowRight") { step(1); e.preventDefault(); }
     if (e.key === "ArrowLeft") { step(-1); e.preventDefault(); }
   });
@@ -42,21 +44,51 @@ function go(lesson, n) {
   set({ ...fresh, ...s.state, lesson: lesson.id, step: String(n), view: s.show });
 }
 
+// current is the step that is open.
+function current() {
+  const lesson = lessons.find((l) => l.id === state.lesson);
+  return lesson && lesson.steps[Math.min(+state.step, lesson.steps.length - 1)];
+}
+
+// perform does what the step says, in the view that it shows.
+function perform() {
+  const s = current();
+  if (s?.do !== "run") return;
+  set({ view: s.show });
+  (s.show === "passes" ? passes : play).run();
+}
+
+// print lays a whole lesson out as a worksheet, with room to write.
+function print(lesson) {
+  $("sheet").replaceChildren(h("h1", {}, lesson.title), h("p", { class: "note" }, location.href.split("#")[0] + "#lesson=" + lesson.id),
+    ...lesson.steps.map((s, i) => h("section", {}, h("h2", {}, i + 1), ...markdown(s.text),
+      s.predict ? [h("p", {}, h("strong", {}, s.predict.question)), h("ul", { class: "boxes" }, s.predict.options.map((o) => h("li", {}, o))),
+        h("p", { class: "write" }, t("learn.saw"))] : null)));
+  $("sheet").hidden = false;
+  globalThis.print();
+  $("sheet").hidden = true;
+}
+
 function paint() {
   const lesson = lessons.find((l) => l.id === state.lesson);
   $("lessons").replaceChildren(...lessons.map((l, i) => h("li", {}, h("button", { type: "button", class: "card",
     "aria-pressed": l.id === state.lesson ? "true" : "false", onclick: () => go(l, 0) },
   h("small", {}, i + 1), h("strong", {}, l.title), h("small", {}, t("learn.about", { minutes: l.minutes, steps: l.steps.length }))))));
-  const panel = $("lesson");
-  panel.hidden = !lesson;
-  if (!lesson) return;
+  const panel = $("lesson"), open = !!lesson && state.view !== "learn";
+  panel.hidden = !open;
+  document.body.classList.toggle("teaching", open);
+  if (!open) { shownStep = ""; return; }
+  const id = lesson.id + state.step + document.documentElement.lang;
+  if (shownStep === id) return; // a prediction that was made stays
+  shownStep = id;
   const n = Math.min(+state.step, lesson.steps.length - 1), s = lesson.steps[n];
   panel.replaceChildren(h("header", {}, h("strong", {}, lesson.title), h("span", {}, `${n + 1} / ${lesson.steps.length}`),
     h("button", { type: "button", class: "quiet", "aria-label": t("close"), onclick: () => set({ lesson: "", step: "0" }) }, "×")),
   ...markdown(s.text), s.predict ? predict(s) : null,
   h("footer", {}, h("button", { type: "button", onclick: () => step(-1), disabled: n === 0 }, t("learn.back")),
-    s.do === "run" ? h("button", { type: "button", class: "primary", onclick: () => { set({ view: "play" }); play.run(); } }, t("learn.run")) : null,
-    h("button", { type: "button", onclick: () => step(1), disabled: n === lesson.steps.length - 1 }, t("learn.next"))));
+    s.do === "run" ? h("button", { type: "button", class: "primary", onclick: perform }, t("learn.run")) : null,
+    h("button", { type: "button", onclick: () => step(1), disabled: n === lesson.steps.length - 1 }, t("learn.next")),
+    h("button", { type: "button", class: "tool", onclick: () => print(lesson) }, t("learn.print"))));
 }
 
 function predict(s) {

@@ -4,8 +4,9 @@ import { $, h, percent } from "./dom.js";
 import { t } from "./i18n.js";
 import { sampling, state } from "./state.js";
 import { app, ask, say } from "./app.js";
-import { fold } from "./sigma.js";
+import { heatDrawing } from "./figure.js";
 
+const roles = ["q", "k", "v", "o", "gate", "up", "down"];
 const labels = ["math", "code", "reasoning", "other"];
 let last = null; // what the first pass found
 
@@ -27,10 +28,12 @@ function wrong() {
   return names[0] ?? "base";
 }
 
-async function run(override) {
+// run reads the question, and answers it in a second pass.
+export async function run(override) {
   if (!state.p.trim()) { say(t("play.empty"), "warn"); return; }
   const by = document.querySelector("input[name=by]:checked").value;
   $("pass2-answer").textContent = "";
+  $("passes-flow").hidden = false;
   $("pass2-who").textContent = "";
   const done = await ask("adapt", { prompt: state.p, by, maxTokens: 96, sampling: sampling(), seed: +state.seed, top: 1, override: override ?? "" }, {
     onEvent: async (type, body) => {
@@ -40,14 +43,24 @@ async function run(override) {
   if (!done) return;
   $("pass2-who").textContent = t("passes.second", { who: done.expert === "base" ? t("base") : done.expert, ms: done.pass2Ms.toFixed(0) });
   const heat = await ask("heat", { voice: done.expert === "base" ? {} : { expert: done.expert } });
-  if (heat) $("pass2-heat").replaceChildren(fold(heat.cells));
+  if (heat) apply(heat.cells);
+}
+
+// apply recolours the matrices, layer by layer, as z is laid over them.
+function apply(cells) {
+  const drawing = heatDrawing(cells, roles), rects = [...drawing.querySelectorAll("rect")];
+  drawing.classList.add("applying");
+  const to = rects.map((r) => r.getAttribute("fill-opacity"));
+  rects.forEach((r, i) => { r.style.setProperty("--layer", Math.floor(i / roles.length)); r.setAttribute("fill-opacity", 0.04); });
+  $("pass2-heat").replaceChildren(drawing);
+  requestAnimationFrame(() => requestAnimationFrame(() => rects.forEach((r, i) => r.setAttribute("fill-opacity", to[i]))));
 }
 
 function first(found, override) {
   $("pass1-system").textContent = found.system;
   $("pass1-text").textContent = found.text;
   $("pass1-about").textContent = t("passes.first", { label: t("label." + found.label), ms: found.ms.toFixed(0) });
-  $("pass1-bars").replaceChildren(h("figure", { class: "bars side-1" }, h("ol", {}, labels.map((l) =>
+  $("pass1-bars").replaceChildren(h("figure", { class: "bars" }, h("ol", {}, labels.map((l) =>
     h("li", { class: l === found.label ? "taken" : "", "--p": (found.probabilities?.[l] ?? 0).toFixed(4) },
       h("code", {}, t("label." + l)), h("span", { class: "bar" }), h("span", { class: "value" }, percent(found.probabilities?.[l] ?? 0)))))));
   $("dispatch").textContent = override === undefined ? t("passes.dispatch", { who: found.expert === "base" ? t("base") : found.expert })

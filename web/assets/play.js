@@ -1,62 +1,99 @@
 // Playground: one prompt, base and expert side by side, the same seed.
 
 import { $, h, later, percent, shown } from "./dom.js";
+import { barsDrawing, tools } from "./figure.js";
 import { t } from "./i18n.js";
 import { sampling, set, state, voice, voiceName } from "./state.js";
 import { app, ask, measured, say } from "./app.js";
 
-const examples = [["math", 3], ["code", 5], ["reasoning", 8], ["math-hard", 4], ["shout", 6]];
+// One example a task: who should answer it, and which question of its test split comes first.
+const examples = [["math", "math", 3], ["code", "code", 5], ["reasoning", "reasoning", 8], ["math-hard", "math", 4],
+  ["code-complete", "code", 2], ["reasoning-hard", "reasoning", 1], ["shout", "shout", 6], ["brief", "brief", 9],
+  ["french", "french", 12], ["polite", "polite", 15]];
+const slowMS = 220; // a token at slow speed
 const runs = [null, null]; // what each side said: {tokens, scores, answer}
 let prepared = null, abort = null, first = -1, picked = null;
+let visible = Infinity, clock = 0; // tokens of each side that are on screen, and the slow hand
 
 // start shows what was computed when the site was built, before the model is there.
 export async function start() {
   $("prompt").addEventListener("input", later(() => set({ p: $("prompt").value }, { replace: true })));
   $("prompt").addEventListener("keydown", (e) => { if (e.key === "Enter" && !e.shiftKey) { e.preventDefault(); run(); } });
   $("run").addEventListener("click", run);
-  $("stop").addEventListener("click", () => abort?.abort());
+  $("stop").addEventListener("click", stop);
+  $("step-token").addEventListener("click", () => { visible++; paint(); });
+  for (const name of ["mode", "speed"]) {
+    for (const radio of document.querySelectorAll(`input[name=${name}]`)) {
+      radio.addEventListener("change", () => (name === "mode" ? set({ mode: radio.value }) : pace()));
+    }
+  }
   for (const id of ["seed", "t", "topk", "topp", "minp"]) {
-    $("s-" + id).addEventListener("change", (e) => set({ [id]: e.target.value }, { replace: true }));
+    $("s-" + id).addEventListener("change", (e) => { set({ [id]: e.target.value }, { replace: true }); if (app.model) run(); });
   }
   $("copy-answers").addEventListener("click", copy);
-  changed(new Set(["p", "seed"]));
+  changed(new Set(["p", "seed", "mode"]));
   try {
     prepared = await (await fetch("precomputed.json")).json();
   } catch { return; } // the page works without
-  if (!app.model) chips(prepared.runs.map((r) => r.request.prompt));
-  const match = prepared.runs.find((r) => r.request.prompt === state.p) || (state.p ? null : prepared.runs[0]);
-  if (!match || runs[0]) return;
+  if (!app.model) chips(prepared.runs.map((r) => [r.request.voices[1].expert, () => set({ p: r.request.prompt, x: r.request.voices[1].expert })]));
+  recall();
+}
+
+// recall shows a prepared run, if it is the one that the state asks for.
+function recall() {
+  if (app.model || !prepared) return;
+  const same = (r) => r.request.prompt === state.p && r.request.voices[1].expert === state.x && !state.c && !state.z && !state.k && +state.t === 0;
+  const match = prepared.runs.find(same) || (state.p ? null : prepared.runs[0]);
+  if (!match) return;
   if (!state.p) set({ p: match.request.prompt, x: match.request.voices[1].expert }, { replace: true });
   begin();
   for (const e of match.events) hear(e.type, e.body);
   paint();
 }
 
-export async function loaded() {
-  const prompts = (prepared?.runs || []).map((r) => r.request.prompt);
-  for (const [task, index] of examples) {
-    const q = await ask("question", { task, index });
-    if (q && !prompts.includes(q.prompt)) prompts.push(q.prompt);
-  }
-  chips(prompts.slice(0, 8));
+export function loaded() {
+  chips(examples.map(([task, expert, from]) => {
+    let index = from;
+    return [task, async () => {
+      const q = await ask("question", { task, index: index++ });
+      if (q) set({ p: q.prompt, x: app.experts.some((e) => e.name === expert) ? expert : state.x });
+    }];
+  }));
+  who();
   $("run").disabled = false;
-  if (!runs[0] && state.p) run();
+  if (state.p && !current()) run();
 }
+
+export const expertsChanged = () => who();
+
+// current tells whether what is on screen answers the state.
+let answered = "";
+const wanted = () => JSON.stringify([state.m, state.p, voice(), sampling(), state.seed]);
+const current = () => runs[0] && answered === wanted();
 
 export function changed(names) {
   if (names.has("p") && $("prompt").value !== state.p) $("prompt").value = state.p;
   for (const id of ["seed", "t", "topk", "topp", "minp"]) $("s-" + id).value = state[id];
-  if (["x", "c", "z", "k"].some((n) => names.has(n))) {
-    $("name-1").textContent = voiceName();
-    if (app.model && state.view === "play" && state.p) run();
-  }
+  if (names.has("mode")) { $("mode-" + state.mode).checked = true; paint(); }
+  if (["x", "c", "z", "k"].some((n) => names.has(n))) { $("name-1").textContent = voiceName(); who(); }
+  if (["x", "c", "z", "k", "p"].some((n) => names.has(n))) recall();
+  const typing = document.activeElement === $("prompt");
+  if (app.model && state.view === "play" && state.p.trim() && !typing && !current()) run();
 }
 
-export function translated() { paint(); }
+export function translated() { who(); paint(); if (app.model) loaded(); }
 
-function chips(prompts) {
-  $("examples").replaceChildren(...prompts.map((p) =>
-    h("button", { type: "button", class: "chip", onclick: () => { set({ p }); run(); } }, p)));
+function chips(list) {
+  $("examples").replaceChildren(...list.map(([name, f]) => h("button", { type: "button", class: "chip", onclick: f }, name)));
+}
+
+// who is the row of voices: one click, and another expert answers.
+function who() {
+  if (!app.model) return;
+  const mixed = state.x.includes(":") ? [state.x] : [];
+  $("voices").replaceChildren(...["base", ...app.experts.map((e) => e.name), ...mixed].map((name) =>
+    h("button", { type: "button", class: "chip", "aria-pressed": state.x === name ? "true" : "false",
+      onclick: () => set({ x: name, c: "" }) }, name === "base" ? t("base") : name.includes(":") ? voiceName() : name)));
 }
 
 function begin() {
@@ -64,7 +101,31 @@ function begin() {
   runs[1] = { tokens: [], scores: [] };
   first = -1;
   picked = null;
+  answered = wanted();
   $("name-1").textContent = voiceName();
+  pace();
+}
+
+const speed = () => document.querySelector("input[name=speed]:checked").value;
+
+// pace lets tokens appear as fast as they come, one after the other, or one a press.
+function pace() {
+  clearInterval(clock);
+  $("step-token").hidden = speed() !== "step";
+  visible = speed() === "full" ? Infinity : 1;
+  if (speed() === "slow") {
+    clock = setInterval(() => {
+      visible++;
+      paint();
+      if (runs[1]?.answer && visible > Math.max(runs[0].tokens.length, runs[1].tokens.length)) { clearInterval(clock); visible = Infinity; }
+    }, slowMS);
+  }
+  paint();
+}
+
+function stop() {
+  abort?.abort();
+  clearInterval(clock);
 }
 
 // run answers the prompt as the base and as the voice of the state.
@@ -80,7 +141,7 @@ export async function run() {
   { signal: mine.signal, onEvent: (type, body) => { if (abort === mine) { hear(type, body); soon(); } } });
   if (abort !== mine) return;
   $("stop").hidden = true;
-  if (result) first = result.firstDifference;
+  if (result) first = result.firstDifference; else answered = "";
   paint();
 }
 
@@ -97,35 +158,65 @@ function hear(type, body) {
 
 const soon = later(paint);
 
+// Forced: the base's own words, and beside each what the other voice would have said there.
+const forced = () => state.mode === "forced";
+
 function paint() {
   for (const side of [0, 1]) {
-    const r = runs[side];
+    const r = runs[side], box = $("answer-" + side);
     if (!r) continue;
-    $("answer-" + side).replaceChildren(...r.tokens.map((x, i) => chip(side, i, x, r.scores[i])));
-    $("about-" + side).textContent = r.answer
-      ? t("play.about", { tokens: r.answer.tokens, speed: Math.round(r.answer.tokens / Math.max(r.answer.seconds, 1e-6)), ms: r.answer.switchMs.toFixed(1) })
-      : "";
+    const list = forced() ? runs[0].tokens.map((x, i) => (side === 0 ? chip(0, i, x, r.scores[i]) : judged(i, x, runs[0].scores[i])))
+      : r.tokens.map((x, i) => chip(side, i, x, r.scores[i]));
+    box.replaceChildren(...list.slice(0, visible).filter(Boolean));
+    const a = r.answer;
+    $("about-" + side).textContent = forced() && side === 1 ? t("play.forcedAbout") : a
+      ? t(a.switchMs >= 0.05 ? "play.about" : "play.aboutBase", { tokens: a.tokens, speed: Math.round(a.tokens / Math.max(a.seconds, 1e-6)), ms: a.switchMs.toFixed(1) }) : "";
   }
   $("differ").textContent = !runs[0]?.answer || !runs[1]?.answer ? ""
-    : first < 0 ? t("play.same") : t("play.differ", { n: first + 1 });
+    : forced() ? agreement() : first < 0 ? t("play.same") : t("play.differ", { n: first + 1 });
   detail();
+}
+
+function agreement() {
+  const s = runs[0].scores;
+  if (!s.length) return "";
+  return t("play.agree", { same: s.filter((x, i) => x.top[0]?.id === runs[0].tokens[i].id).length, all: s.length });
 }
 
 // chip is one token: the further the other voice's probability is from this one's, the stronger.
 function chip(side, i, x, score) {
-  const gap = score ? Math.min(Math.abs(x.logProb - score.logProb) / 4, 1) : 0;
-  return h("button", { type: "button", class: "token" + (x.closing ? " closing" : "") + (i === first ? " first" : ""),
-    "--gap": gap.toFixed(2), "aria-pressed": picked?.side === side && picked?.i === i ? "true" : "false",
-    "aria-label": t("play.token", { text: x.text || t("play.end"), p: percent(Math.exp(x.logProb)) }),
-    onclick: () => pick(side, i), onmouseenter: () => pick(side, i), onfocus: () => pick(side, i) },
-  x.closing ? "■" : x.text || "∅");
+  const gap = score ? x.logProb - score.logProb : 0; // above 0: the other would rather not
+  return token(side, i, x.closing ? "■" : shownText(x.text), gap, x.closing,
+    t("play.token", { text: x.text || t("play.end"), p: percent(Math.exp(x.logProb)) }));
+}
+
+// judged is what the second voice would have said after the same words.
+function judged(i, x, score) {
+  if (!score || !score.top[0]) return null;
+  const a = score.top[0], same = a.id === x.id;
+  const chip = token(0, i, a.text ? shownText(a.text) : "■", same ? 0 : a.logProb - score.logProb, false,
+    t("play.token", { text: a.text || t("play.end"), p: percent(Math.exp(a.logProb)) }));
+  chip.classList.toggle("same", same);
+  return chip;
+}
+
+const shownText = (text) => text.replace(/\n/g, "⏎\n") || "∅";
+
+function token(side, i, text, gap, closing, label) {
+  const on = picked?.side === side && picked?.i === i;
+  return h("button", { type: "button", "--gap": Math.min(Math.abs(gap) / 4, 1).toFixed(2), "data-i": i,
+    class: "token" + (closing ? " closing" : "") + (i === first && !forced() ? " first" : "") + (Math.abs(gap) > 0.7 ? " apart" : ""),
+    "aria-pressed": on ? "true" : "false", "aria-label": label + (i === first && !forced() ? ", " + t("play.first") : ""),
+    onclick: () => pick(side, i), onmouseenter: () => pick(side, i), onfocus: () => pick(side, i) }, text);
 }
 
 function pick(side, i) {
   if (picked?.side === side && picked?.i === i) return;
   picked = { side, i };
   for (const s of [0, 1]) {
-    [...$("answer-" + s).children].forEach((c, j) => c.setAttribute("aria-pressed", s === side && j === i ? "true" : "false"));
+    for (const c of $("answer-" + s).children) {
+      c.setAttribute("aria-pressed", (forced() || s === side) && +c.dataset.i === i ? "true" : "false");
+    }
   }
   detail();
 }
@@ -133,14 +224,19 @@ function pick(side, i) {
 // detail shows what else there was at the token that is looked at, to both voices.
 function detail() {
   const x = picked && runs[picked.side]?.tokens[picked.i];
+  $("detail-hint").hidden = !!x || !runs[0]?.tokens.length;
   $("detail").hidden = !x;
   if (!x) return;
   const score = runs[picked.side].scores[picked.i];
   const names = [t("base"), voiceName()];
-  $("detail-title").textContent = t("play.detail", { n: picked.i + 1, text: x.closing ? t("play.end") : shown(x.text) });
-  $("detail-bars").replaceChildren(bars(names[picked.side], picked.side, x, x.id),
-    score ? bars(names[1 - picked.side], 1 - picked.side, score, x.id) : "");
+  const both = [{ name: names[picked.side], side: picked.side, choice: x },
+    ...(score ? [{ name: names[1 - picked.side], side: 1 - picked.side, choice: score }] : [])].sort((a, b) => a.side - b.side);
+  const title = () => t("play.detail", { n: picked.i + 1, text: x.closing ? t("play.end") : shown(x.text) });
+  $("detail-title").textContent = title();
+  $("detail-bars").replaceChildren(...both.map((g) => bars(g.name, g.side, g.choice, x.id)));
   $("detail-kl").textContent = score ? t("play.kl", { kl: score.kl.toFixed(3) }) : "";
+  tools($("detail-tools"), "token", title, () => barsDrawing(both, shown),
+    () => [["voice", "token", "probability"], ...both.flatMap((g) => g.choice.top.map((a) => [g.name, a.text, Math.exp(a.logProb)]))]);
 }
 
 // bars draws a distribution's likeliest tokens.

@@ -1,9 +1,11 @@
 // Few-shot: the cross-entropy method looks for the mixture that answers a few examples best.
 
 import { $, h, percent, svg } from "./dom.js";
+import { lines, tools } from "./figure.js";
 import { t } from "./i18n.js";
 import { set } from "./state.js";
-import { app, outcome } from "./app.js";
+import { app, outcome, say } from "./app.js";
+import { at, frame } from "./triangle.js";
 
 let running = null, generations = [], found = null;
 
@@ -31,9 +33,11 @@ function buttons() {
 }
 
 async function run(paused) {
+  const what = own() ?? { task: $("search-task").value, k: +$("search-k").value, held: 40 };
+  if (what.bad) { say(t("search.bad", { line: what.bad }), "warn"); return; }
   generations = [];
   found = null;
-  const request = app.engine.request("search", { task: $("search-task").value, k: +$("search-k").value, held: 40,
+  const request = app.engine.request("search", { ...what,
     seed: +$("search-seed").value, paused, preset: $("search-preset").value },
   { onEvent: (type, g) => { if (type === "generation") { generations.push(g); paint(); } } });
   running = request;
@@ -44,15 +48,21 @@ async function run(paused) {
   paint();
 }
 
-function use() {
-  set({ x: Object.entries(found.alpha).map(([n, a]) => `${n}:${a.toFixed(3)}`).join(","), view: "play" });
+// own reads the visitor's own examples, "question => answer" a line; none gives null.
+function own() {
+  const rows = $("search-shots").value.split("\n").filter((l) => l.trim());
+  if (!rows.length) return null;
+  const shots = [];
+  for (const row of rows) {
+    const cut = row.lastIndexOf("=>");
+    if (cut < 1 || !row.slice(cut + 2).trim()) return { bad: row.slice(0, 60) };
+    shots.push({ prompt: row.slice(0, cut).trim(), answer: row.slice(cut + 2).trim() });
+  }
+  return { shots };
 }
 
-// corner gives the triangle's point for three shares: their sum decides the size of the dot.
-const corners = [[50, 6], [6, 84], [94, 84]];
-function corner(alpha) {
-  const sum = alpha.reduce((a, b) => a + b, 0) || 1;
-  return [0, 1].map((k) => alpha.reduce((a, v, i) => a + v / sum * corners[i][k], 0));
+function use() {
+  set({ x: Object.entries(found.alpha).map(([n, a]) => `${n}:${a.toFixed(3)}`).join(","), view: "play" });
 }
 
 function paint() {
@@ -63,24 +73,22 @@ function paint() {
   $("search-about").textContent = t("search.about", { n: g.index + 1, most: g.most,
     best: g.experts.map((n, i) => `${n} ${g.best[i].toFixed(2)}`).join(", "), value: g.bestValue.toFixed(3),
     held: g.held < 0 ? "–" : percent(g.held) });
+  tools($("search-tools"), "search", () => t("search.map"), () => triangle(g), () => [["generation", "member", ...g.experts, "value", "elite"],
+    ...generations.flatMap((x) => x.members.map((m, i) => [x.index + 1, i, ...m, x.values[i], x.elites.includes(i) ? 1 : 0]))]);
   $("search-done").textContent = found ? t("search.done", { right: percent(found.right), answers: found.answers,
     s: found.seconds.toFixed(1), stopped: t("stopped." + found.stopped) }) : "";
 }
 
 function triangle(g) {
-  const elite = new Set(g.elites);
-  const best = corner(g.best);
-  return svg("svg", { viewBox: "0 0 100 96", class: "triangle", role: "img", "aria-label": t("search.map") },
-    svg("polygon", { points: corners.map((c) => c.join(",")).join(" ") }),
-    g.experts.map((n, i) => svg("text", { x: corners[i][0], y: corners[i][1] + (i ? 8 : -2), "text-anchor": "middle" }, n)),
-    g.members.map((m, i) => { const [x, y] = corner(m); return svg("circle", { cx: x, cy: y, r: 0.8 + 0.7 * m.reduce((a, b) => a + b, 0), class: elite.has(i) ? "elite" : "" }); }),
+  const elite = new Set(g.elites), best = at(g.best);
+  return frame(g.experts, t("search.map"),
+    g.members.map((m, i) => { const [x, y] = at(m); return svg("circle", { cx: x, cy: y, r: 0.8 + 0.7 * m.reduce((a, b) => a + b, 0), class: elite.has(i) ? "elite" : "" }); }),
     svg("path", { class: "best", d: `M${best[0] - 3} ${best[1]}h6M${best[0]} ${best[1] - 3}v6` }));
 }
 
 // curve draws the best value by generation and, dashed, its accuracy on examples it was not shown.
 function curve() {
-  const n = Math.max(generations.length, 2), x = (i) => 4 + 92 * i / (n - 1), y = (v) => 40 - 36 * v;
-  const line = (f, c) => svg("polyline", { class: c, points: generations.map((g, i) => `${x(i)},${y(f(g))}`).join(" ") });
-  return svg("svg", { viewBox: "0 0 100 44", class: "curve", role: "img", "aria-label": t("search.curve") },
-    svg("line", { x1: 4, x2: 96, y1: 40, y2: 40 }), line((g) => g.bestValue, "shots"), line((g) => Math.max(g.held, 0), "held"));
+  const of = (f) => generations.map((g) => [g.index + 1, f(g)]);
+  const held = generations.some((g) => g.held >= 0) ? [{ class: "held", points: of((g) => Math.max(g.held, 0)) }] : [];
+  return lines(t("search.curve"), generations.at(-1).most, [{ class: "shots", points: of((g) => g.bestValue) }, ...held]);
 }

@@ -5,6 +5,7 @@ import { t } from "./i18n.js";
 import { edits, nameOf, set, state, voice, voiceName } from "./state.js";
 import { app, ask } from "./app.js";
 import { bars } from "./play.js";
+import { heatDrawing, tools } from "./figure.js";
 
 const roles = ["q", "k", "v", "o", "gate", "up", "down"];
 const undo = [];
@@ -35,7 +36,11 @@ export function changed(names) {
 
 async function look() {
   const heat = await ask("heat", { voice: voice() });
-  if (heat) $("heat").replaceChildren(heatMap(heat.cells));
+  if (heat) {
+    $("heat").replaceChildren(heatMap(heat.cells));
+    tools($("heat-tools"), "heat", () => t("sigma.heat", { who: voiceName() }), () => heatDrawing(heat.cells, roles),
+      () => [["matrix", "mean |z-1|", "|z-1|", "min", "max"], ...heat.cells.map((c) => [byShort(c.matrix), c.meanAbs, c.l2, c.min, c.max])]);
+  }
   const s = await ask("spectrum", { matrix: nameOf(state.mx), voice: voice() });
   if (!s) return;
   spectrum = s;
@@ -82,6 +87,8 @@ function scales() {
     y: (s) => (H - BOTTOM) * (1 - (Math.log10(Math.max(Math.abs(s), 10 ** low)) - low) / (top - low)), low, top };
 }
 
+const superscript = (e) => String(e).replace(/[-\d]/g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
+
 // paint draws σ, σ·z and the energy that the first values hold.
 function paint() {
   const { n, x, y, low, top } = scales(), { sigma, z } = spectrum, width = (W - LEFT) / n;
@@ -92,12 +99,14 @@ function paint() {
   const energy = sigma.map((s, i) => { sum += s * s; return `${x(i)},${(H - BOTTOM) * (1 - sum / all)}`; });
   $("spectrum").replaceChildren(
     ...ticks.map((e) => svg("g", { class: "tick" }, svg("line", { x1: LEFT, x2: W, y1: y(10 ** e), y2: y(10 ** e) }),
-      svg("text", { x: LEFT - 6, y: y(10 ** e) + 4 }, `1e${e}`))),
+      svg("text", { x: LEFT - 6, y: y(10 ** e) + 4 }, "10" + superscript(e)))),
     svg("path", { class: "sigma", d: sigma.map((s, i) => `M${x(i)} ${H - BOTTOM}V${y(s)}`).join(""), "stroke-width": width * 0.7 }),
     svg("path", { class: "scaled", d: sigma.map((s, i) => `M${x(i) - width * 0.45} ${y(s * z[i])}h${width * 0.9}`).join("") }),
     svg("polyline", { class: "energy", points: energy.join(" ") }),
     svg("line", { class: "chosen", x1: x(chosen), x2: x(chosen), y1: 0, y2: H - BOTTOM }),
-    svg("text", { class: "axis", x: W, y: H - 6 }, t("sigma.index", { n })));
+    svg("text", { class: "axis", x: W - 8, y: H - 7 }, t("sigma.index", { n: n - 1 })));
+  tools($("spectrum-tools"), "spectrum-" + state.mx, () => t("sigma.figure", { matrix: state.mx, who: voiceName() }),
+    () => $("spectrum").cloneNode(true), () => [["index", "sigma", "z"], ...sigma.map((s, i) => [i, s, z[i]])]);
   $("histogram").replaceChildren(histogram(z));
   $("sigma-about").textContent = t("sigma.about", { matrix: state.mx, out: spectrum.matrix.out, in: spectrum.matrix.in,
     r: n, rank: spectrum.effectiveRank.toFixed(1), side: spectrum.left ? "U" : "V" });
@@ -112,8 +121,9 @@ function histogram(z) {
   const bins = 25, lo = Math.min(0, ...z), hi = Math.max(2, ...z), counts = Array(bins).fill(0);
   for (const v of z) counts[Math.min(bins - 1, Math.floor((v - lo) / (hi - lo) * bins))]++;
   const most = Math.max(...counts);
-  return svg("svg", { viewBox: "0 0 100 40", preserveAspectRatio: "none", role: "img", "aria-label": t("sigma.histogram", { lo: lo.toFixed(1), hi: hi.toFixed(1) }) },
-    counts.map((c, i) => svg("rect", { x: i * 4, width: 3.4, y: 40 - 38 * c / most, height: 38 * c / most })));
+  return svg("svg", { viewBox: "0 0 100 50", role: "img", class: "histogram", "aria-label": t("sigma.histogram", { lo: lo.toFixed(1), hi: hi.toFixed(1) }) },
+    counts.map((c, i) => svg("rect", { x: i * 4, width: 3.4, y: 40 - 38 * c / most, height: 38 * c / most })),
+    [lo, 1, hi].map((v) => svg("text", { x: Math.min(97, Math.max(3, (v - lo) / (hi - lo) * 100)), y: 47, "text-anchor": "middle" }, v.toFixed(1))));
 }
 
 function choose(i, silent) {
@@ -181,7 +191,7 @@ async function next() {
   if (asking) { again = true; return; }
   if (!state.p.trim()) return;
   asking = true;
-  const d = await ask("next", { prompt: state.p, voices: [{}, voice()], top: 6 });
+  const d = await ask("next", { prompt: state.p, voices: [{}, voice()], top: 8 });
   asking = false;
   if (d) {
     $("next").replaceChildren(bars(t("base"), 0, d.voices[0]), bars(voiceName(), 1, d.voices[1]));

@@ -2,7 +2,7 @@
 
 export const defaults = {
   view: "play", m: "tako", p: "", x: "math", c: "", z: "", k: "", seed: "1", t: "0", topk: "0",
-  topp: "1", minp: "0", mx: "3.gate", lesson: "", step: "0", lang: "", theme: "auto", hide: "",
+  topp: "1", minp: "0", mx: "3.gate", mode: "free", lesson: "", step: "0", lang: "", theme: "auto", hide: "",
 };
 
 const views = ["play", "experts", "sigma", "passes", "search", "teach", "learn"];
@@ -12,9 +12,9 @@ const number = (lo, hi, whole) => (v) =>
 
 const checks = {
   view: (v) => views.includes(v), seed: number(0, 2 ** 53, true), t: number(0, 5),
-  topk: number(0, 1000, true), topp: number(0, 1), minp: number(0, 1), step: number(0, 99, true),
+  topk: number(0, 1000, true), topp: number(0, 1), minp: number(0, 1), step: number(0, 99, true), hide: (v) => /^[a-z,]*$/.test(v),
   c: (v) => ["", "random", "shuffled"].includes(v), lang: (v) => ["", "en", "zh"].includes(v),
-  theme: (v) => ["auto", "light", "dark", "contrast"].includes(v), mx: (v) => /^\d+\.\w+$/.test(v),
+  mode: (v) => ["free", "forced"].includes(v), theme: (v) => ["auto", "light", "dark", "contrast"].includes(v), mx: (v) => /^\d+\.\w+$/.test(v),
   x: (v) => /^[\p{L}\p{N}_-]+$/u.test(v) || mixOf(v).length > 0,
   z: (v) => v === "" || editsOf(v).length === v.split(",").length,
   k: (v) => v === "" || keepsOf(v).length === v.split(",").length,
@@ -23,7 +23,7 @@ const checks = {
 export const state = { ...defaults };
 const listeners = [];
 
-// watch calls f with the names that changed, at once with all.
+// watch calls f with the names that changed.
 export function watch(f) { listeners.push(f); }
 
 function tell(names) { for (const f of listeners) f(new Set(names)); }

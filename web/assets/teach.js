@@ -1,9 +1,10 @@
 // Teach it: a z-vector trained in the tab by REINFORCE, on a task or on a reward that is chosen.
 
-import { $, h, later, percent, svg } from "./dom.js";
+import { $, h, later, percent, save } from "./dom.js";
+import { lines, tools } from "./figure.js";
 import { t } from "./i18n.js";
 import { set } from "./state.js";
-import { app, outcome, refresh, say } from "./app.js";
+import { app, ask, outcome, refresh, say } from "./app.js";
 
 let running = null, steps = [], samples = [], kept = null;
 
@@ -13,6 +14,7 @@ export function start() {
   $("teach-resume").addEventListener("click", () => control("resume"));
   $("teach-stop").addEventListener("click", () => control("cancel"));
   $("teach-use").addEventListener("click", () => kept && set({ x: kept.name, c: "", view: "play" }));
+  $("teach-save").addEventListener("click", take);
   $("teach-reward").addEventListener("change", () => { $("teach-word-row").hidden = $("teach-reward").value !== "says"; });
 }
 
@@ -38,6 +40,7 @@ function buttons() {
   $("teach-run").disabled = !app.model || !!running;
   for (const id of ["pause", "resume", "stop"]) $("teach-" + id).disabled = !running;
   $("teach-use").disabled = !kept;
+  $("teach-save").disabled = !kept;
 }
 
 async function run() {
@@ -69,16 +72,18 @@ function paint() {
   const plain = steps.filter((s) => !s.eval), evals = steps.filter((s) => s.eval);
   const last = plain.at(-1);
   $("teach-curve").replaceChildren(curve(plain, evals));
+  tools($("teach-tools"), "teaching", () => t("teach.curve"), () => curve(plain, evals), () => [["step", "reward", "kl", "validation"],
+    ...steps.map((s) => [s.step, s.metrics.accuracy ?? "", s.metrics.kl ?? "", s.metrics.validAccuracy ?? ""])]);
   $("teach-about").textContent = last ? t("teach.about", { step: last.step, steps: last.steps, reward: percent(last.metrics.accuracy),
     kl: (last.metrics.kl ?? 0).toFixed(3), s: last.seconds.toFixed(0) }) : t("teach.waiting");
   $("teach-samples").replaceChildren(...samples.map((s) => h("li", { "--p": s.reward.toFixed(2) },
     h("small", {}, s.prompt), h("p", {}, s.text || "∅"), h("span", { class: "value" }, percent(s.reward)))));
 }
 
-function curve(plain, evals) {
-  const most = Math.max(plain.at(-1)?.steps ?? 10, 2), x = (s) => 4 + 92 * s / most, y = (v) => 40 - 36 * v;
-  return svg("svg", { viewBox: "0 0 100 44", class: "curve", role: "img", "aria-label": t("teach.curve") },
-    svg("line", { x1: 4, x2: 96, y1: 40, y2: 40 }),
-    svg("polyline", { class: "shots", points: plain.map((s) => `${x(s.step)},${y(s.metrics.accuracy)}`).join(" ") }),
-    evals.map((s) => svg("circle", { cx: x(s.step), cy: y(s.metrics.validAccuracy), r: 1.2, class: "elite" })));
+const curve = (plain, evals) => lines(t("teach.curve"), plain.at(-1)?.steps ?? +$("teach-steps").value,
+  [{ class: "shots", points: plain.map((s) => [s.step, s.metrics.accuracy]) }], evals.map((s) => [s.step, s.metrics.validAccuracy]));
+
+async function take() {
+  const file = kept && await ask("export", { name: kept.name, voice: { expert: kept.name } });
+  if (file) save(file.name, new Blob([Uint8Array.from(atob(file.data), (c) => c.charCodeAt(0))]));
 }

@@ -21,11 +21,12 @@ onmessage = ({ data }) => {
 // deliver hands a request to the engine once that is there; a load waits for its files first.
 async function deliver(text) {
   const request = JSON.parse(text);
+  const stop = request.type === "control" && request.body.action === "cancel" && fetching.get(request.body.target);
+  if (stop) { stop.abort(); answer(request.id, "result"); return; }
   try {
-    await started;
-    if (request.type === "load") await fetchModel(request);
+    if (request.type === "load") await fetchModel(request); else await started;
   } catch (e) {
-    answer(request.id, "error", { code: "bad-request", message: e.message });
+    answer(request.id, "error", { code: e.code ?? "internal", message: e.message });
     return;
   }
   t2.send(text);
@@ -33,8 +34,11 @@ async function deliver(text) {
 
 function answer(id, type, body) { postMessage(JSON.stringify({ v: 1, id, type, body })); }
 
+// fault is an error that the page has a sentence for.
+const fault = (code, file) => Object.assign(new Error(file.name), { code });
+
 async function start() {
-  const [file] = await bring([manifest.engine]);
+  const file = await bringOne(manifest.engine, () => {});
   const ready = new Promise((resolve) => { globalThis.t2ready = resolve; });
   const go = new Go();
   const { instance } = await WebAssembly.instantiate(file, go.importObject);
@@ -43,29 +47,30 @@ async function start() {
 }
 
 const held = new Set();
+const fetching = new Map(); // a load that is open -> what ends its fetching
 
 // fetchModel brings the files of a model that the engine does not have yet.
 async function fetchModel(request) {
   const name = request.body.model;
   const model = manifest.models[name];
   if (!model || held.has(name)) return; // the engine itself refuses a name that nobody knows
+  const end = new AbortController();
+  fetching.set(request.id, end);
   const total = model.reduce((n, f) => n + f.bytes, 0);
   let done = 0;
-  const files = await bring(model, (n) => {
-    done += n;
-    answer(request.id, "progress", { stage: "fetch", unit: "bytes", done, total });
-  });
-  model.forEach((f, i) => t2.addFile(name + "/" + f.name, new Uint8Array(files[i])));
-  held.add(name);
+  try {
+    const [files] = await Promise.all([Promise.all(model.map((f) => bringOne(f, (n) => {
+      done += n;
+      answer(request.id, "progress", { stage: "fetch", unit: "bytes", done, total });
+    }, end.signal))), started]);
+    model.forEach((f, i) => t2.addFile(name + "/" + f.name, new Uint8Array(files[i])));
+    held.add(name);
+  } finally { fetching.delete(request.id); }
 }
 
-// bring gives files from the cache or from where the page came from, checked by their hash.
-async function bring(files, progress = () => {}) {
+// bringOne gives a file from the cache or from where the page came from, checked by its hash.
+async function bringOne(file, progress, signal) {
   const cache = await caches.open(CACHE).catch(() => null); // storage may be blocked
-  return Promise.all(files.map((f) => bringOne(f, cache, progress)));
-}
-
-async function bringOne(file, cache, progress) {
   const url = new URL(file.path, base).href;
   const kept = await cache?.match(url);
   if (kept) {
@@ -73,14 +78,18 @@ async function bringOne(file, cache, progress) {
     if (await sha256(data) === file.sha256) { progress(file.bytes); return unpack(file, data); }
     await cache.delete(url);
   }
-  let response;
-  try { response = await fetch(url); } catch { throw new Error(`${file.name} could not be fetched: is there a network?`); }
-  if (!response.ok) throw new Error(`${file.name} could not be fetched: the server says ${response.status}`);
-  const data = await read(response, progress);
-  if (await sha256(data) !== file.sha256) {
-    throw new Error(`${file.name} arrived altered or cut off (${data.byteLength} bytes, want ${file.bytes}): reload the page`);
+  let data;
+  try {
+    const response = await fetch(url, { signal });
+    if (!response.ok) throw fault("status", file);
+    data = await read(response, progress);
+  } catch (e) {
+    if (signal?.aborted) throw fault("cancelled", file);
+    throw e.code ? e : fault("offline", file);
   }
-  await cache?.put(url, new Response(data)).catch(() => {}); // storage may be full
+  if (await sha256(data) !== file.sha256) throw fault("altered", file);
+  const stored = await cache?.put(url, new Response(data)).then(() => true, () => false); // it may be full
+  if (!stored) postMessage({ notice: "storage" });
   return unpack(file, data);
 }
 
