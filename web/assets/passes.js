@@ -60,7 +60,7 @@ function first(found, override) {
   $("pass1-system").textContent = found.system;
   $("pass1-text").textContent = found.text;
   $("pass1-about").textContent = t("passes.first", { label: t("label." + found.label), ms: found.ms.toFixed(0) });
-  $("pass1-bars").replaceChildren(h("figure", { class: "bars" }, h("ol", {}, labels.map((l) =>
+  $("pass1-bars").replaceChildren(h("figure", { class: "bars side-1" }, h("ol", {}, labels.map((l) =>
     h("li", { class: l === found.label ? "taken" : "", "--p": (found.probabilities?.[l] ?? 0).toFixed(4) },
       h("code", {}, t("label." + l)), h("span", { class: "bar" }), h("span", { class: "value" }, percent(found.probabilities?.[l] ?? 0)))))));
   $("dispatch").textContent = override === undefined ? t("passes.dispatch", { who: found.expert === "base" ? t("base") : found.expert })
