@@ -63,10 +63,11 @@ function heatMap(cells) {
     h("tbody", {}, Array.from({ length: app.model.layers }, (_, l) => h("tr", {},
       h("th", { scope: "row" }, l), roles.map((r) => {
         const c = at.get(l + "." + r);
+        const text = c.meanAbs ? c.meanAbs.toFixed(3).replace(/^0/, "") : "0";
         return h("td", {}, h("button", { type: "button", "--heat": (c.meanAbs / most).toFixed(3),
           "aria-pressed": state.mx === l + "." + r ? "true" : "false",
-          "aria-label": t("sigma.cell", { matrix: l + "." + r, v: c.meanAbs.toFixed(4) }),
-          onclick: () => set({ mx: l + "." + r }) }, c.meanAbs ? c.meanAbs.toFixed(3).slice(1) : "0"));
+          "aria-label": t("sigma.cell", { matrix: l + "." + r, v: text }),
+          onclick: () => set({ mx: l + "." + r }) }, text));
       })))));
 }
 

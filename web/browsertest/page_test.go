@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 var views = []string{"play", "experts", "sigma", "passes", "search", "teach", "learn"}
@@ -235,8 +236,9 @@ func TestLessons(t *testing.T) {
 	p.until(`document.querySelectorAll("#lessons button").length >= 6`)
 	p.do(`document.querySelector("#lessons button").click()`)
 	p.until(`!document.getElementById("lesson").hidden && location.hash.includes("lesson=")`)
-	if err := chromedp.Do(p.ctx, chromedp.KeyEvent("\u0305")); err == nil {
-		p.do(`document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }))`)
+	p.do(`document.activeElement.blur()`)
+	if err := chromedp.Do(p.ctx, chromedp.KeyEvent(kb.ArrowRight)); err != nil {
+		t.Fatal(err)
 	}
 	p.until(`location.hash.includes("step=1")`)
 	p.click("#share-open")
