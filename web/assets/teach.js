@@ -29,7 +29,7 @@ export function loaded() {
 
 export function translated() {
   if (!app.model) return;
-  const was = $("teach-reward").value || "lower";
+  const was = $("teach-reward").value || "brief";
   $("teach-reward").replaceChildren(h("option", { value: "" }, t("reward.task")),
     ...app.model.rewards.map((r) => h("option", { value: r }, t("reward." + r))), h("option", { value: "says" }, t("reward.says")));
   $("teach-reward").value = was;
