@@ -124,7 +124,7 @@ function histogram(z) {
   const most = Math.max(...counts);
   return svg("svg", { viewBox: "0 0 100 50", role: "img", class: "histogram", "aria-label": t("sigma.histogram", { lo: lo.toFixed(1), hi: hi.toFixed(1) }) },
     counts.map((c, i) => svg("rect", { x: i * 4, width: 3.4, y: 40 - 38 * c / most, height: 38 * c / most })),
-    [lo, 1, hi].map((v) => svg("text", { x: Math.min(97, Math.max(3, (v - lo) / (hi - lo) * 100)), y: 47, "text-anchor": "middle" }, v.toFixed(1))));
+    [lo, 1, hi].map((v) => svg("text", { x: (v - lo) / (hi - lo) * 100, y: 47, "text-anchor": v === lo ? "start" : v === hi ? "end" : "middle" }, v.toFixed(1))));
 }
 
 function choose(i, silent) {
