@@ -244,5 +244,7 @@ func simdForms() []*form {
 	f.dots, f.weighted, f.softmaxGrad = dotsSimd, weightedSimd, softmaxGradSimd
 	f.rope, f.rmsGrad = ropeSimd, rmsGradSimd
 	f.swiglu, f.swigluGrad, f.adamw = swigluSimd, swigluGradSimd, adamwSimd
+	f.tile64, f.tileRow64 = simdTiles64(false), simdTiles64(true)
+	f.dot64, f.axpy64, f.symv8 = dot64Simd, axpy64Simd, symv8Simd
 	return []*form{&f}
 }
