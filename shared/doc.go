@@ -12,7 +12,8 @@
 //	answer/      questions -> answers, and accuracy
 //	train/       pre-training, next-token training and REINFORCE on z
 //	adapt/       the two passes: by prompt, by classifier, by few-shot search
-//	engine/      the use cases that terminal, page and server call
+//	engine/      the use cases that terminal, page and server call; protocol/ has the messages of a
+//	             page, desk/ serves them, enginetest/ is the suite that any engine must pass
 //	zoo/         the models that ship, with the record of how each was made
 //
 // Imports point one way: kernels/* -> shared/compute; shared/* -> shared/* only; native and wasm ->

@@ -146,7 +146,7 @@ func (t *gemmTask) tiles(w *worker, i0, q0, q1 int) {
 		}
 		a, lda := at(a0, k), t.lda
 		if lda%aliasing == 0 && q1-q0 > 1 {
-			a, lda = compact(w, slotA, t.a[i0*t.lda+k:], lda, rows, kc)
+			a, lda = compact(w, t.a[i0*t.lda+k:], lda, rows, kc)
 		}
 		for q := q0; q < q1; q++ {
 			b := at(unsafe.SliceData(t.b), (q*t.ldb+k)*nr)
@@ -163,9 +163,9 @@ func (t *gemmTask) tiles(w *worker, i0, q0, q1 int) {
 const aliasing = 512
 
 // compact copies rows [rows n] to a distance that does not alias.
-func compact(w *worker, slot int, a []float32, lda, rows, n int) (*float32, int) {
+func compact(w *worker, a []float32, lda, rows, n int) (*float32, int) {
 	ld := n + cacheLine/4
-	buf := w.scratch(slot, rows*ld+nr)
+	buf := w.scratch(slotA, rows*ld+nr)
 	for i := range rows {
 		copy(buf[i*ld:i*ld+n], a[i*lda:])
 	}

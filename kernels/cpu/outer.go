@@ -6,8 +6,8 @@ import "unsafe"
 // the tokens of a batch. A product of few outputs is cut along k into chunks whose partial results
 // are added in order; the cut depends on the shapes only.
 //
-// An item is (chunk, row block, column block). It copies its parts of A and B row by row, a block
-// of k at a time, to where rows do not alias; the tiles need them in no other order.
+// An item is (chunk, row block, column block). A is read where it lies. 32 columns of B at a time are
+// copied together, a block of k of them, and stay in the first-level cache for all strips of A.
 type outerTask struct {
 	m, n, k    int
 	a, b, c    []float32

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"transformer2/kernels/cpu"
 	"transformer2/shared/checkpoint"
@@ -92,13 +93,14 @@ type recorded struct {
 	Events  []protocol.Event  `json:"events"`
 }
 
+// pageForm is the form that the page computes by.
+const pageForm = "simd"
+
 // precompute answers a question of each of the shown tasks as the base and as its expert.
 func precompute(ctx context.Context) ([]byte, error) {
-	form := ""
-	for _, f := range cpu.Forms() {
-		if f == "simd" { // the form that the page computes by
-			form = f
-		}
+	form := "" // the best there is
+	if slices.Contains(cpu.Forms(), pageForm) {
+		form = pageForm
 	}
 	dev, err := cpu.New(cpu.Options{Form: form})
 	if err != nil {

@@ -244,3 +244,17 @@ func (p *tab) answered() (base, expert string) {
 	p.until(`document.getElementById("about-1").textContent && document.getElementById("differ").textContent`)
 	return p.text("#answer-0"), p.text("#answer-1")
 }
+
+// fill opens a view and has it show something.
+func (p *tab) fill(view string) {
+	p.Helper()
+	p.click("#tab-" + view)
+	switch view {
+	case "play":
+		p.answered()
+		p.do(`document.querySelector("#answer-1 .token").click()`)
+	case "passes":
+		p.click("#passes-run")
+		p.until(`document.getElementById("pass2-who").textContent`)
+	}
+}

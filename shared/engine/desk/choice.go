@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"transformer2/shared/engine/protocol"
-	"transformer2/shared/sample"
+	"transformer2/shared/llama"
 	"transformer2/shared/tokenizer"
 )
 
@@ -14,7 +14,7 @@ const leastLog = -1e30
 
 // choice describes the distribution that logits [V] give, and the probability of a token in it.
 func choice(tok *tokenizer.Tokenizer, logits []float32, id int32, top int) protocol.Choice {
-	logZ := logSumExp(logits)
+	logZ := llama.LogSumExp(logits)
 	c := protocol.Choice{LogProb: logProb(logits, id, logZ), Top: []protocol.Alternative{}}
 	for _, l := range logits {
 		if lp := float64(l) - logZ; lp > leastLog {
@@ -33,16 +33,6 @@ func logProb(logits []float32, id int32, logZ float64) float64 {
 		return leastLog
 	}
 	return max(float64(logits[id])-logZ, leastLog)
-}
-
-// logSumExp is log Σ exp(logits), in f64.
-func logSumExp(logits []float32) float64 {
-	most := float64(logits[max(sample.ArgMax(logits), 0)])
-	sum := 0.0
-	for _, l := range logits {
-		sum += math.Exp(float64(l) - most)
-	}
-	return most + math.Log(sum)
 }
 
 // likeliest are the ids of the n greatest logits, the greatest first, the least id among equals.
@@ -67,7 +57,7 @@ func likeliest(logits []float32, n int) []int32 {
 // divergence is D(p ‖ q) = Σ p·(log p − log q) of the distributions that two rows of logits
 // give, nats.
 func divergence(p, q []float32) float64 {
-	zp, zq, sum := logSumExp(p), logSumExp(q), 0.0
+	zp, zq, sum := llama.LogSumExp(p), llama.LogSumExp(q), 0.0
 	for i := range p {
 		lp := float64(p[i]) - zp
 		if w := math.Exp(lp); w > 0 {

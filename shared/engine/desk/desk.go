@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 
 	"transformer2/shared/checkpoint"
@@ -44,15 +43,14 @@ type Desk struct {
 	cfg  Config
 	emit sync.Mutex
 
-	mu    sync.Mutex
-	open  map[int64]*job
-	queue chan *job
-	// working is the job that works now; nil between two.
-	working *job
-	closed  bool
-	done    chan struct{}
+	mu     sync.Mutex
+	open   map[int64]*job
+	queue  chan *job
+	closed bool
+	done   chan struct{}
 
 	// What follows belongs to the goroutine that works.
+	working  *job // what is answered now
 	s        *engine.Session
 	adaptive map[string]*engine.Adaptive // by way of the first pass
 }
@@ -226,9 +224,8 @@ func (d *Desk) enqueue(r protocol.Request) error {
 func (d *Desk) work() {
 	defer close(d.done)
 	for j := range d.queue {
-		d.setWorking(j)
+		d.working = j
 		body, err := d.answer(j)
-		d.setWorking(nil)
 		d.mu.Lock()
 		delete(d.open, j.id)
 		d.mu.Unlock()
@@ -249,17 +246,10 @@ func (d *Desk) work() {
 	}
 }
 
-func (d *Desk) setWorking(j *job) {
-	d.mu.Lock()
-	d.working = j
-	d.mu.Unlock()
-}
-
 // fault is a panic while a request was answered.
 type fault struct {
 	kind  string
 	cause any
-	stack []byte
 }
 
 func (f fault) Error() string {
@@ -273,7 +263,7 @@ func (d *Desk) answer(j *job) (body any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			d.shut()
-			body, err = nil, fault{j.kind, r, debug.Stack()}
+			body, err = nil, fault{j.kind, r}
 		}
 	}()
 	if err := j.ctx.Err(); err != nil {

@@ -96,9 +96,11 @@ func (j *job) speak(g protocol.Generate, i int, v engine.Voice, keep bool) (engi
 	for _, t := range g.History {
 		r.History = append(r.History, tokenizer.Message{Role: t.Role, Content: t.Text})
 	}
-	var err error
-	if said.prompt, _, err = j.d.s.PromptTokens(r); err != nil {
-		return engine.Answer{}, said, err
+	if keep {
+		var err error
+		if said.prompt, _, err = j.d.s.PromptTokens(r); err != nil {
+			return engine.Answer{}, said, err
+		}
 	}
 	begin := time.Now()
 	if _, err := j.d.s.As(j.ctx, v); err != nil {

@@ -35,7 +35,7 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 	}
 	s := engine.NewSession(d.cfg.Dev, m, d.cfg.Store)
 	s.Own = map[string]*svf.Expert{}
-	s.Decomposing = func(p svf.Progress) { d.decomposing(p) }
+	s.Decomposing = d.decomposing
 	d.shut()
 	d.s = s
 	return d.loaded()
@@ -43,13 +43,7 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 
 // decomposing tells whoever waits now how far the decomposition is.
 func (d *Desk) decomposing(p svf.Progress) {
-	d.mu.Lock()
-	j := d.working
-	d.mu.Unlock()
-	if j == nil {
-		return
-	}
-	j.tell(protocol.EventProgress, protocol.Progress{Stage: "decompose", Unit: "matrices",
+	d.working.tell(protocol.EventProgress, protocol.Progress{Stage: "decompose", Unit: "matrices",
 		Done: int64(p.Done), Total: int64(p.Total)})
 }
 

@@ -14,7 +14,7 @@
 //	heat      Heat            –                               HeatMap
 //	spectrum  SpectrumOf      –                               Spectrum
 //	classify  Classify        –                               Classified
-//	adapt     Adapt           token, classified               Adapted
+//	adapt     Adapt           classified, token, answer       Adapted
 //	search    Search          generation                      Found
 //	train     Train           step, sample                    Trained
 //	evaluate  Evaluate        progress (answers)              Evaluated
@@ -25,6 +25,7 @@
 //	forget    Forget          –                               –
 //	control   Control         –                               –
 //
+// Whatever needs the singular bases first decomposes the model, with progress (matrices).
 // Numbers are JSON numbers; a logarithm of zero is −1e30, never a word. Texts are UTF-8.
 package protocol
 
@@ -514,7 +515,7 @@ type Question struct {
 	Index int    `json:"index"` // any; taken modulo the split's size
 }
 
-// Asked is that item. Output, where the face has one, is judged by evaluate's rules.
+// Asked is that item.
 type Asked struct {
 	Prompt string `json:"prompt"`
 	Answer string `json:"answer"`
