@@ -2,6 +2,7 @@
 
 import { $, h } from "./dom.js";
 import { Engine, inWorker } from "./engine.js";
+import { Pair } from "./pair.js";
 import { preferred, t, use } from "./i18n.js";
 import { defaults, listen, read, set, state, voiceName, watch } from "./state.js";
 import * as play from "./play.js";
@@ -67,8 +68,14 @@ function honesty() {
   const { hello, model, speed } = app;
   if (!hello || !model) return;
   $("strip").textContent = t("strip", { model: model.model, params: (model.params / 1e6).toFixed(2),
-    weights: model.weights, kernel: hello.kernel, threads: hello.threads, engine: hello.engine,
+    weights: model.weights, kernel: hello.kernel, threads: threads(), engine: hello.engine,
     speed: speed ? Math.round(speed) : "–" });
+}
+
+// threads is what computes, in words: threads of an engine, and how many engines there are.
+function threads() {
+  const n = app.hello.threads, workers = app.engine.workers;
+  return workers > 1 ? t("strip.workers", { n: workers }) : t(n === 1 ? "strip.thread" : "strip.threads", { n });
 }
 
 // measured keeps the speed that the strip shows.
@@ -128,6 +135,13 @@ function wire(manifest) {
   $("model").addEventListener("change", (e) => set({ m: e.target.value, z: "", k: "" }));
 }
 
+// engines are a worker, and a second one where there is a processor and memory for it.
+function engines(manifest) {
+  const one = new Engine(inWorker(manifest, document.baseURI, storageFull));
+  const room = navigator.hardwareConcurrency >= 2 && (navigator.deviceMemory ?? 8) >= 2;
+  return room ? new Pair(one, () => new Engine(inWorker(manifest, document.baseURI, () => {}))) : one;
+}
+
 async function start() {
   const { bad } = read();
   await use(state.lang || preferred());
@@ -146,7 +160,7 @@ async function start() {
   show();
   const lack = missing();
   if (lack) { say(lack); return; }
-  app.engine = new Engine(inWorker(manifest, document.baseURI, storageFull));
+  app.engine = engines(manifest);
   const hello = app.engine.request("hello");
   await load();
   app.hello = await hello.catch(() => null);

@@ -29,6 +29,15 @@ export class Engine {
     return promise;
   }
 
+  // workers is how many of it there are.
+  get workers() { return 1; }
+
+  // close ends it; what is open fails.
+  close() {
+    this.#transport.close?.();
+    this.#transport.onfail("the engine was closed");
+  }
+
   // control pauses, resumes, steps or cancels a request; one that is closed by now needs none.
   control(target, action) {
     if (this.#open.has(target)) this.request("control", { target, action }).catch(() => {});
@@ -49,7 +58,7 @@ export class Engine {
 // onnotice hears what is not about a request.
 export function inWorker(manifest, base, onnotice) {
   const worker = new Worker(new URL("./worker.js", import.meta.url));
-  const transport = { send: (text) => worker.postMessage(text) };
+  const transport = { send: (text) => worker.postMessage(text), close: () => worker.terminate() };
   worker.onmessage = (e) => (typeof e.data === "string" ? transport.onmessage(e.data) : onnotice(e.data.notice));
   worker.onerror = (e) => { e.preventDefault(); transport.onfail(e.message || "the worker stopped"); };
   worker.postMessage({ manifest, base });
