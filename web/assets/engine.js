@@ -7,11 +7,13 @@ export class Engine {
   #transport;
   #open = new Map();
   #last = 0;
+  #failed = ""; // why it is gone
 
   constructor(transport) {
     this.#transport = transport;
     transport.onmessage = (text) => this.#hear(JSON.parse(text));
     transport.onfail = (message) => {
+      this.#failed = message;
       for (const [id] of this.#open) this.#hear({ id, type: "error", body: { code: "internal", message } });
     };
   }
@@ -22,6 +24,7 @@ export class Engine {
     const id = ++this.#last;
     const promise = new Promise((resolve, reject) => {
       this.#open.set(id, { onEvent, resolve, reject });
+      if (this.#failed) { this.#hear({ id, type: "error", body: { code: "internal", message: this.#failed } }); return; }
       this.#transport.send(JSON.stringify({ v: VERSION, id, type, body }));
       signal?.addEventListener("abort", () => this.control(id, "cancel"), { once: true });
     });

@@ -78,8 +78,8 @@ func TestSecondWorkerFails(t *testing.T) {
 		await broken.request("generate", body);
 		if (!await wait(() => broken.workers === 2)) return "no second worker";
 		if (await heard(broken, body) !== want) return "with a worker that ends";
-		if (!await wait(() => broken.workers === 1)) return "a worker that ended is still counted";
 		if (await heard(broken, body) !== want) return "after a worker that ended";
+		if (!await wait(() => broken.workers === 1)) return "a worker that ended is still counted";
 		first.close();
 		return "";
 	})()`)
