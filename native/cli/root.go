@@ -110,7 +110,8 @@ func (a *app) addVerbs(root *cobra.Command) {
 			a.adaptCmd(), a.chatCmd()}},
 		{"make", "Make and measure experts:", []*cobra.Command{a.trainCmd(), a.evalCmd(),
 			a.expertsCmd(), a.pretrainCmd()}},
-		{"show", "Show it to others:", []*cobra.Command{a.siteCmd(), a.serveCmd()}},
+		{"show", "Show it to others:", []*cobra.Command{a.siteCmd(), a.serveCmd(),
+			a.convertCmd()}},
 		{"look", "Look inside:", []*cobra.Command{a.infoCmd(), a.decomposeCmd(), a.benchCmd()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

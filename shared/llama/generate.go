@@ -3,7 +3,6 @@ package llama
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"sync"
 
@@ -261,15 +260,6 @@ func (g *Generator) retire(reqs []Request, results []Result, all Reason) {
 
 // LogProb is log softmax(logits)[id], in f64.
 func LogProb(logits []float32, id int32) float64 {
-	return float64(logits[id]) - LogSumExp(logits)
-}
-
-// LogSumExp is log Σ exp(logits), in f64.
-func LogSumExp(logits []float32) float64 {
-	top := float64(logits[max(sample.ArgMax(logits), 0)])
-	sum := 0.0
-	for _, l := range logits {
-		sum += math.Exp(float64(l) - top)
-	}
-	return top + math.Log(sum)
+	logZ, _ := sample.LogZ(logits)
+	return float64(logits[id]) - logZ
 }

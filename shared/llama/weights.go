@@ -119,18 +119,8 @@ func checkNumbers(spec TensorSpec, data []float32) error {
 
 // Export reads every tensor of m back, in the checkpoint's order.
 func (m *Model) Export(emit func(spec TensorSpec, data []float32) error) error {
-	linears, norms := m.byName()
 	for _, spec := range m.Tensors() {
-		data := make([]float32, spec.Rows*spec.Cols)
-		var err error
-		switch {
-		case spec.Name == embedName:
-			err = m.Dev.Read(data, m.Embed)
-		case norms[spec.Name] != nil:
-			err = m.Dev.Read(data, norms[spec.Name].G)
-		default:
-			err = m.ReadLinear(data, linears[spec.Name])
-		}
+		data, err := m.ReadTensor(spec.Name)
 		if err == nil {
 			err = emit(spec, data)
 		}
@@ -139,6 +129,25 @@ func (m *Model) Export(emit func(spec TensorSpec, data []float32) error) error {
 		}
 	}
 	return nil
+}
+
+// ReadTensor reads a tensor of the checkpoint back from the device, row-major.
+func (m *Model) ReadTensor(name string) ([]float32, error) {
+	linears, norms := m.byName()
+	if name == embedName {
+		data := make([]float32, m.Embed.Len())
+		return data, m.Dev.Read(data, m.Embed)
+	}
+	if n := norms[name]; n != nil {
+		data := make([]float32, n.G.Len())
+		return data, m.Dev.Read(data, n.G)
+	}
+	l := linears[name]
+	if l == nil {
+		return nil, fmt.Errorf("llama: the model has no tensor %q", name)
+	}
+	data := make([]float32, l.Out*l.In)
+	return data, m.ReadLinear(data, l)
 }
 
 // ReadLinear copies the weight of l, as the products see it, to dst [out·in].

@@ -128,10 +128,10 @@ func nucleus(cands []candidate, p float64) int {
 
 // ArgMax is the least index of the largest number, −1 when there is none but NaN.
 func ArgMax(x []float32) int32 {
-	best := int32(-1)
+	best, top := int32(-1), float32(math.Inf(-1))
 	for i, v := range x {
-		if v == v && (best < 0 || v > x[best]) {
-			best = int32(i)
+		if v > top || best < 0 && v == v {
+			best, top = int32(i), v
 		}
 	}
 	return best

@@ -28,8 +28,7 @@ func (t *Tokenizer) Write(w io.Writer) error {
 	fmt.Fprintf(out, "    \"ignore_merges\": %t,\n    \"vocab\": {", t.wholeWords)
 	t.writeVocab(out)
 	out.WriteString("\n    },\n    \"merges\": [")
-	for i, p := range t.merges {
-		both := toChars(t.tokens[p.left]) + " " + toChars(t.tokens[p.right])
+	for i, both := range t.Merges() {
 		out.WriteString(separator(i, 6) + quote(both))
 	}
 	out.WriteString("\n    ]\n  }\n}\n")

@@ -1,11 +1,10 @@
 package desk
 
 import (
-	"math"
 	"slices"
 
 	"transformer2/shared/engine/protocol"
-	"transformer2/shared/llama"
+	"transformer2/shared/sample"
 	"transformer2/shared/tokenizer"
 )
 
@@ -14,13 +13,9 @@ const leastLog = -1e30
 
 // choice describes the distribution that logits [V] give, and the probability of a token in it.
 func choice(tok *tokenizer.Tokenizer, logits []float32, id int32, top int) protocol.Choice {
-	logZ := llama.LogSumExp(logits)
-	c := protocol.Choice{LogProb: logProb(logits, id, logZ), Top: []protocol.Alternative{}}
-	for _, l := range logits {
-		if lp := float64(l) - logZ; lp > leastLog {
-			c.Entropy -= math.Exp(lp) * lp
-		}
-	}
+	logZ, entropy := sample.LogZ(logits)
+	c := protocol.Choice{LogProb: logProb(logits, id, logZ), Entropy: entropy,
+		Top: []protocol.Alternative{}}
 	for _, i := range likeliest(logits, top) {
 		c.Top = append(c.Top, protocol.Alternative{ID: i, Text: tok.DecodeSpecial([]int32{i}),
 			LogProb: logProb(logits, i, logZ)})
@@ -37,9 +32,12 @@ func logProb(logits []float32, id int32, logZ float64) float64 {
 
 // likeliest are the ids of the n greatest logits, the greatest first, the least id among equals.
 func likeliest(logits []float32, n int) []int32 {
+	if n == 0 {
+		return nil
+	}
 	best := make([]int32, 0, n+1)
 	for i, l := range logits {
-		if l != l || len(best) == n && (n == 0 || l <= logits[best[n-1]]) {
+		if l != l || len(best) == n && l <= logits[best[n-1]] {
 			continue
 		}
 		at, _ := slices.BinarySearchFunc(best, l, func(id int32, l float32) int {
@@ -57,11 +55,12 @@ func likeliest(logits []float32, n int) []int32 {
 // divergence is D(p ‖ q) = Σ p·(log p − log q) of the distributions that two rows of logits
 // give, nats.
 func divergence(p, q []float32) float64 {
-	zp, zq, sum := llama.LogSumExp(p), llama.LogSumExp(q), 0.0
+	zp, _ := sample.LogZ(p)
+	zq, _ := sample.LogZ(q)
+	sum := 0.0
 	for i := range p {
-		lp := float64(p[i]) - zp
-		if w := math.Exp(lp); w > 0 {
-			sum += w * (lp - max(float64(q[i])-zq, leastLog))
+		if lp := float64(p[i]) - zp; lp > -700 { // e^−700 is next to the least that there is
+			sum += sample.Exp(min(lp, 0)) * (lp - max(float64(q[i])-zq, leastLog))
 		}
 	}
 	return max(sum, 0) // rounding may leave −1e−17

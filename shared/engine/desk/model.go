@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/protocol"
 	"transformer2/shared/svf"
@@ -29,7 +30,13 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 	if err != nil {
 		return result, fmt.Errorf("model %s: %w", l.Model, err)
 	}
-	m, err := engine.Open(d.cfg.Dev, src, d.cfg.DType)
+	dtype := d.cfg.DType
+	if l.Weights != "" {
+		if dtype, err = compute.ParseDType(l.Weights); err != nil {
+			return result, fmt.Errorf("weights %q: want f32, f16, bf16 or q8", l.Weights)
+		}
+	}
+	m, err := engine.Open(d.cfg.Dev, src, dtype)
 	if err != nil {
 		return result, err
 	}
@@ -53,7 +60,7 @@ func (d *Desk) loaded() (protocol.Loaded, error) {
 	c := m.LM.Config
 	l := protocol.Loaded{Model: m.Name, Fingerprint: m.Fingerprint.String(), Params: c.NumParams(),
 		Layers: c.Layers, Dim: c.Dim, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads,
-		Vocab: c.Vocab, Context: c.Context, Weights: d.cfg.DType.String(),
+		Vocab: c.Vocab, Context: c.Context, Weights: m.LM.Head.W.Type().String(),
 		Rewards: task.RewardNames(), Experts: []protocol.Expert{}}
 	for _, x := range m.Shapes().Matrices {
 		l.Matrices = append(l.Matrices, matrixOf(x))

@@ -36,6 +36,9 @@ var refusedRequests = map[string]struct {
 }{
 	"prompt is empty": {protocol.TypeGenerate,
 		protocol.Generate{Voices: []protocol.Voice{{}}, MaxTokens: 4}},
+	`"q3"`: {protocol.TypeLoad, protocol.Load{Model: Model, Weights: "q3"}},
+	// The tiny model's MLP is no multiple of a block of q8.
+	"blocks of 32": {protocol.TypeLoad, protocol.Load{Model: Model, Weights: "q8"}},
 	"maxTokens is 0": {protocol.TypeGenerate,
 		protocol.Generate{Prompt: "x", Voices: []protocol.Voice{{}}}},
 	"top is 51": {protocol.TypeNext,

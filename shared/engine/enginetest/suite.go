@@ -79,10 +79,15 @@ func malformed(t *testing.T, c *client) {
 }
 
 func load(t *testing.T, c *client) {
+	half, _ := result[protocol.Loaded](c, protocol.TypeLoad,
+		protocol.Load{Model: Model, Weights: "bf16"})
 	l, _ := result[protocol.Loaded](c, protocol.TypeLoad, protocol.Load{Model: Model})
 	if l.Model != Model || l.Layers != Config.Layers || len(l.Matrices) != 7*Config.Layers ||
 		l.Vocab != Config.Vocab || len(l.Fingerprint) != 64 || len(l.Rewards) == 0 {
 		t.Errorf("%+v", l)
+	}
+	if half.Weights != "bf16" || l.Weights == "bf16" || half.Fingerprint != l.Fingerprint {
+		t.Errorf("weights held as %s, then as %s", half.Weights, l.Weights)
 	}
 	var names []string
 	for _, e := range l.Experts {

@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"transformer2/shared/checkpoint"
+	"transformer2/shared/llama"
+	"transformer2/shared/tokenizer"
+)
+
+// WriteGGUF writes the model as a voice has it, z folded into the weights, for programs that read
+// GGUF, such as llama.cpp. Matrices are held as t and gains as f32.
+func (s *Session) WriteGGUF(ctx context.Context, w io.Writer, v Voice, t checkpoint.GGUFType) error {
+	m, err := s.As(ctx, v)
+	if err != nil {
+		return err
+	}
+	meta, err := ggufMeta(s.Model, v, t)
+	if err != nil {
+		return err
+	}
+	return checkpoint.WriteGGUF(w, meta, ggufTensors(m, t))
+}
+
+// ggufFileTypes are llama.cpp's numbers for a file that is mostly of a type.
+var ggufFileTypes = map[checkpoint.GGUFType]uint32{checkpoint.GGUFF32: 0, checkpoint.GGUFF16: 1,
+	checkpoint.GGUFQ8: 7, checkpoint.GGUFBF16: 32}
+
+func ggufMeta(m *Model, v Voice, t checkpoint.GGUFType) ([]checkpoint.GGUFValue, error) {
+	c := m.LM.Config
+	name := m.Name
+	if v.Expert != nil {
+		name += " as " + v.Name
+	}
+	meta := []checkpoint.GGUFValue{
+		{Key: "general.architecture", Value: "llama"},
+		{Key: "general.name", Value: name},
+		{Key: "general.file_type", Value: ggufFileTypes[t]},
+		{Key: "llama.context_length", Value: uint32(c.Context)},
+		{Key: "llama.embedding_length", Value: uint32(c.Dim)},
+		{Key: "llama.feed_forward_length", Value: uint32(c.Hidden)},
+		{Key: "llama.block_count", Value: uint32(c.Layers)},
+		{Key: "llama.attention.head_count", Value: uint32(c.Heads)},
+		{Key: "llama.attention.head_count_kv", Value: uint32(c.KVHeads)},
+		{Key: "llama.attention.key_length", Value: uint32(c.HeadDim)},
+		{Key: "llama.attention.value_length", Value: uint32(c.HeadDim)},
+		{Key: "llama.rope.dimension_count", Value: uint32(c.HeadDim)},
+		{Key: "llama.rope.freq_base", Value: float32(c.RopeTheta)},
+		{Key: "llama.attention.layer_norm_rms_epsilon", Value: c.Eps},
+		{Key: "llama.vocab_size", Value: uint32(c.Vocab)},
+	}
+	vocabulary, err := ggufVocabulary(m.Tok, c.Vocab)
+	return append(meta, vocabulary...), err
+}
+
+// ggufVocabulary is the tokenizer under the names that llama.cpp reads. Rows of the embedding that
+// have no token are named [unused N].
+func ggufVocabulary(tok *tokenizer.Tokenizer, vocab int) ([]checkpoint.GGUFValue, error) {
+	const normal, control, unused = 1, 3, 5
+	tokens, kinds := make([]string, vocab), make([]int32, vocab)
+	for id := range vocab {
+		switch {
+		case tok.Piece(int32(id)) == "":
+			tokens[id], kinds[id] = fmt.Sprintf("[unused %d]", id), unused
+		case tok.IsSpecial(int32(id)):
+			tokens[id], kinds[id] = tok.Piece(int32(id)), control
+		default:
+			tokens[id], kinds[id] = tok.Piece(int32(id)), normal
+		}
+	}
+	pre, ok := map[string]string{tokenizer.PatternLlama3: "llama-bpe",
+		tokenizer.PatternSingleDigit: "qwen2"}[tok.Pattern()]
+	if !ok {
+		return nil, fmt.Errorf("the tokenizer splits by the pattern %q, for which GGUF has no name",
+			tok.Pattern())
+	}
+	values := []checkpoint.GGUFValue{
+		{Key: "tokenizer.ggml.model", Value: "gpt2"},
+		{Key: "tokenizer.ggml.pre", Value: pre},
+		{Key: "tokenizer.ggml.tokens", Value: tokens},
+		{Key: "tokenizer.ggml.token_type", Value: kinds},
+		{Key: "tokenizer.ggml.merges", Value: tok.Merges()},
+		{Key: "tokenizer.ggml.add_bos_token", Value: false}, // a prompt's template brings it
+	}
+	for _, s := range []struct{ key, name string }{{"bos", tokenizer.Begin}, {"eos", tokenizer.End},
+		{"padding", tokenizer.Pad}} {
+		if id, ok := tok.Special(s.name); ok {
+			values = append(values, checkpoint.GGUFValue{
+				Key: "tokenizer.ggml." + s.key + "_token_id", Value: uint32(id)})
+		}
+	}
+	return values, nil
+}
+
+// ggufTensors are the tensors of m, read from the device one at a time as they are written.
+func ggufTensors(m *llama.Model, t checkpoint.GGUFType) []checkpoint.GGUFTensor {
+	var tensors []checkpoint.GGUFTensor
+	for _, spec := range m.Tensors() {
+		g := checkpoint.GGUFTensor{Name: ggufName(spec.Name), Type: t, Rows: spec.Rows, Cols: spec.Cols}
+		if spec.Rows == 1 {
+			g.Type = checkpoint.GGUFF32
+		}
+		heads := 0 // whose rows GGUF has in another order
+		switch {
+		case strings.HasSuffix(spec.Name, "q_proj.weight"):
+			heads = m.Heads
+		case strings.HasSuffix(spec.Name, "k_proj.weight"):
+			heads = m.KVHeads
+		}
+		g.Data = func() ([]float32, error) {
+			data, err := m.ReadTensor(spec.Name)
+			if err == nil && heads > 0 {
+				data = interleave(data, heads, m.HeadDim, spec.Cols)
+			}
+			return data, err
+		}
+		tensors = append(tensors, g)
+	}
+	return tensors
+}
+
+// interleave turns each head's rows from (first halves, second halves) to pairs: GGUF's rotary
+// embedding turns neighbours, Hugging Face's turns i and i+D/2.
+func interleave(w []float32, heads, dim, cols int) []float32 {
+	out := make([]float32, len(w))
+	for h := range heads {
+		for i := range dim {
+			from := h*dim + i/2 + i%2*(dim/2)
+			copy(out[(h*dim+i)*cols:(h*dim+i+1)*cols], w[from*cols:])
+		}
+	}
+	return out
+}
+
+// ggufName is a tensor's name in a GGUF.
+func ggufName(name string) string {
+	return ggufNames.Replace(name)
+}
+
+var ggufNames = strings.NewReplacer("model.embed_tokens", "token_embd", "model.norm", "output_norm",
+	"lm_head", "output", "model.layers.", "blk.", "self_attn.q_proj", "attn_q",
+	"self_attn.k_proj", "attn_k", "self_attn.v_proj", "attn_v", "self_attn.o_proj", "attn_output",
+	"mlp.gate_proj", "ffn_gate", "mlp.up_proj", "ffn_up", "mlp.down_proj", "ffn_down",
+	"input_layernorm", "attn_norm", "post_attention_layernorm", "ffn_norm")
