@@ -33,7 +33,7 @@ import (
 var files = fstest.MapFS{}
 
 func main() {
-	dev, err := cpu.New(cpu.Options{Threads: 1})
+	dev, err := cpu.New(cpu.Options{Threads: 1, Int8: true})
 	if err != nil {
 		panic(err) // the best form of a build is always there
 	}

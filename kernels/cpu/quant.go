@@ -9,26 +9,20 @@ import (
 )
 
 // Q8 weights: w[n,k] = scale·q, q in int8, one scale for each row n and block of 32 inputs. A
-// panel is a row of blocks, each of 32 outputs by 32 inputs, 1152 bytes:
-//
-//	32 scales, f32, one an output
-//	[input/4 8][output 32][input%4 4] of q+128
-//
-// so that one 64-byte load holds four consecutive inputs of 16 outputs: the operand of VPDPBUSD,
-// which multiplies unsigned by signed bytes and leaves sixteen sums.
+// panel is a row of blocks, each of 32 outputs by 32 inputs: 32 scales, then the q of all, in the
+// order that the machine's multipliers want (q8At).
 const (
 	q8Block  = compute.BlockQ8
 	q8Scales = 4 * nr
 	q8Bytes  = q8Scales + nr*q8Block // of one block of a panel
 	q8Width  = q8Bytes / q8Block     // bytes for each input
-	q8Zero   = 128
 )
 
 // With Options.Int8 a row of x is rounded too, in blocks of 40 bytes:
 //
-//	[32]int8 q, f32 scale, int32 −128·Σ q
+//	[32]int8 q, f32 scale, int32 −q8Zero·Σ q
 //
-// where x = scale·q, and the last makes up for the weights' 128.
+// where x = scale·q, and the last makes up for the weights' q8Zero.
 const q8InputBytes = q8Block + 8
 
 // A q8Func multiplies rows of rounded x, ldx bytes apart, with consecutive panels of Q8. For
@@ -37,9 +31,6 @@ const q8InputBytes = q8Block + 8
 //	y[i*ldy+32*q+j] = Σ_b (Σ_{p<32} qx(i,b,p)·qw(q,b,p,j)) · (sx(i,b)·sw(q,b,j))
 type q8Func func(blocks int, x *byte, ldx int, w *byte, panels int, y *float32, ldy int,
 	mask uint32)
-
-// q8At is where input l of output j lies in a block.
-func q8At(l, j int) int { return q8Scales + (l/4*nr+j)*4 + l%4 }
 
 // newQ8 is blocks of zeros.
 func newQ8(blocks int) []byte {
@@ -78,7 +69,7 @@ func widenQ8Loop(dst []float32, src []byte) {
 		for j := range nr {
 			scale := math.Float32frombits(binary.LittleEndian.Uint32(src[4*j:]))
 			for l := range q8Block {
-				dst[l*nr+j] = scale * float32(int(src[q8At(l, j)])-q8Zero)
+				dst[l*nr+j] = scale * float32(q8Raw(src[q8At(l, j)])-q8Zero)
 			}
 		}
 	}
@@ -118,7 +109,7 @@ func q8Loop(blocks int, x *byte, _ int, w *byte, panels int, y *float32, _ int, 
 			for j := range sum {
 				s := int32(binary.LittleEndian.Uint32(xb[q8Block+4:]))
 				for l := range q8Block {
-					s += int32(int8(xb[l])) * int32(wb[q8At(l, j)])
+					s += int32(int8(xb[l])) * q8Raw(wb[q8At(l, j)])
 				}
 				wScale := math.Float32frombits(binary.LittleEndian.Uint32(wb[4*j:]))
 				sum[j] += float32(s) * (xScale * wScale)

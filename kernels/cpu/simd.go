@@ -236,7 +236,7 @@ func simdForms() []*form {
 	f.panelF32 = panelsOf(f.tileRow)
 	f.panelF16 = []panelFunc[uint16]{nil, panelF16Simd}
 	f.panelBF16 = []panelFunc[uint16]{nil, panelBF16Simd}
-	f.widenF16, f.widenBF16, f.widenQ8 = widenF16Simd, widenBF16Simd, widenQ8Simd
+	f.widenF16, f.widenBF16 = widenF16Simd, widenBF16Simd
 	f.dot, f.dot3, f.add, f.axpy = dotSimd, dot3Simd, addSimd, axpySimd
 	f.scale, f.mulScale, f.mulAcc = scaleSimd, mulScaleSimd, mulAccSimd
 	f.max, f.expSum, f.sumExp = maxSimd, expSumSimd, sumExpSimd
@@ -246,5 +246,6 @@ func simdForms() []*form {
 	f.swiglu, f.swigluGrad, f.adamw = swigluSimd, swigluGradSimd, adamwSimd
 	f.tile64, f.tileRow64 = simdTiles64(false), simdTiles64(true)
 	f.dot64, f.axpy64, f.symv8 = dot64Simd, axpy64Simd, symv8Simd
+	tune(&f)
 	return []*form{&f}
 }
