@@ -4,7 +4,9 @@ import { $, h } from "./dom.js";
 import { Engine, inWorker } from "./engine.js";
 import { Pair } from "./pair.js";
 import { preferred, t, use } from "./i18n.js";
-import { defaults, listen, read, set, state, voiceName, watch } from "./state.js";
+import { defaults, listen, named, read, set, state, voiceName, watch } from "./state.js";
+import * as heat from "./heat.js";
+import * as measure from "./measure.js";
 import * as play from "./play.js";
 import * as experts from "./experts.js";
 import * as sigma from "./sigma.js";
@@ -15,13 +17,16 @@ import * as learn from "./learn.js";
 import * as share from "./share.js";
 
 const views = { play, experts, sigma, passes, search, teach, learn };
+const parts = [...Object.values(views), heat, measure]; // what hears of changes
 
 // app is what the views share.
 export const app = { engine: null, model: null, hello: null, speed: null, experts: [] };
 
-// say shows a sentence to the visitor: what went wrong, and what to do.
-export function say(text, kind = "error") {
-  const note = h("p", { class: "notice " + kind, role: kind === "error" ? "alert" : "status" }, text,
+// say shows a sentence to the visitor: what went wrong, and what to do. detail is the engine's own
+// sentence, which is English.
+export function say(text, kind = "error", detail = "") {
+  const note = h("p", { class: "notice " + kind, role: kind === "error" ? "alert" : "status" },
+    h("span", {}, text, detail && h("small", { lang: "en" }, detail)),
     h("button", { class: "quiet", type: "button", "aria-label": t("close"), onclick: () => note.remove() }, "×"));
   $("notices").append(note);
   if ($("notices").childElementCount > 3) $("notices").firstChild.remove();
@@ -35,19 +40,27 @@ export async function outcome(request) {
   try {
     return await request;
   } catch (e) {
-    if (e.code !== "cancelled") say(sentence(e));
+    if (e.code !== "cancelled") complain(e);
     return null;
   }
 }
 
-// sentence is what the page has to say to a failure, in the visitor's language where it has words.
-const known = ["offline", "status", "altered"];
-const sentence = (e) => (known.includes(e.code) ? t("error." + e.code, { file: e.message }) : e.message);
+const files = ["offline", "status", "altered"]; // their message is a file's name
+const refusals = ["bad-request", "no-model", "version"];
+
+// complain says what went wrong in the visitor's language.
+function complain(e) {
+  if (files.includes(e.code)) say(t("error." + e.code, { file: e.message }));
+  else say(t("error." + (refusals.includes(e.code) ? e.code : "internal")), "error", e.message);
+}
 
 // refresh lists the experts anew, the visitor's own among them.
 export function refresh(own) {
-  if (own) app.experts = [...app.experts.filter((e) => e.name !== own.name), own];
-  for (const v of Object.values(views)) v.expertsChanged?.();
+  if (own) {
+    app.experts = [...app.experts.filter((e) => e.name !== own.name), own];
+    heat.forget(own.name);
+  }
+  for (const v of parts) v.expertsChanged?.();
 }
 
 function show() {
@@ -56,6 +69,9 @@ function show() {
     const tab = $("tab-" + name);
     tab.setAttribute("aria-current", name === state.view ? "page" : "false");
   }
+  const tab = $("tab-" + state.view), bar = tab.parentElement; // on a narrow screen the tabs scroll
+  bar.scrollLeft = tab.offsetLeft - bar.offsetLeft - (bar.clientWidth - tab.offsetWidth) / 2;
+  document.body.dataset.view = state.view;
   const hidden = new Set(state.hide.split(","));
   for (const e of document.querySelectorAll("[data-hide]")) e.classList.toggle("left-out", hidden.has(e.dataset.hide));
   document.documentElement.dataset.theme = state.theme;
@@ -121,11 +137,20 @@ async function load() {
   app.experts = loaded.experts;
   document.documentElement.dataset.ready = loaded.model;
   honesty();
-  for (const v of Object.values(views)) v.loaded?.();
+  heat.forget();
+  const strangers = named().filter((n) => !app.experts.some((e) => e.name === n));
+  if (strangers.length) { // a link may speak of another visitor's own expert
+    say(t("stranger", { names: strangers.join(", ") }), "warn");
+    set({ x: "base", c: "" }, { replace: true });
+  }
+  for (const v of parts) v.loaded?.();
 }
 
 function wire(manifest) {
   for (const name of Object.keys(views)) $("tab-" + name).addEventListener("click", (e) => { e.preventDefault(); set({ view: name }); });
+  const wide = matchMedia("(min-width: 40rem)"), fold = () => { $("settings").open = wide.matches; };
+  wide.addEventListener("change", fold);
+  fold();
   $("theme").addEventListener("change", (e) => set({ theme: e.target.value }));
   $("lang").addEventListener("click", () => set({ lang: (state.lang || preferred()) === "zh" ? "en" : "zh" }));
   share.start();
@@ -133,6 +158,14 @@ function wire(manifest) {
   $("model").replaceChildren(...models.map((m) => h("option", { value: m }, m)));
   $("model").value = models.includes(state.m) ? state.m : defaults.m;
   $("model").addEventListener("change", (e) => set({ m: e.target.value, z: "", k: "" }));
+}
+
+// change ends what runs with the model that goes, and loads the one that comes.
+async function change() {
+  for (const v of parts) v.leave?.();
+  app.model = null;
+  $("model").value = state.m;
+  await load();
 }
 
 // engines are a worker, and a second one where there is a processor and memory for it.
@@ -150,12 +183,12 @@ async function start() {
   if (bad.length) say(t("badLink", { names: bad.join(", ") }), "warn");
   listen((names) => say(t("badLink", { names: names.join(", ") }), "warn"));
   wire(manifest);
-  for (const v of Object.values(views)) v.start?.();
+  for (const v of parts) v.start?.();
   watch(async (names) => {
-    if (names.has("lang")) { await use(state.lang || preferred()); for (const v of Object.values(views)) v.translated?.(); honesty(); }
+    if (names.has("lang")) { await use(state.lang || preferred()); for (const v of parts) v.translated?.(); honesty(); }
     show();
-    if (names.has("m") && app.engine) { app.model = null; await load(); }
-    for (const v of Object.values(views)) v.changed?.(names);
+    if (names.has("m") && app.engine) await change();
+    for (const v of parts) v.changed?.(names);
   });
   show();
   const lack = missing();

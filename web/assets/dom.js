@@ -35,6 +35,12 @@ export function later(f) {
   };
 }
 
+// refocus moves the focus from a button of a row that is gone to one that is there.
+export function refocus(row) {
+  const lost = row.contains(document.activeElement) && document.activeElement.hidden;
+  if (lost) row.querySelector("button:not([hidden], :disabled)")?.focus();
+}
+
 // percent writes a probability: 0.1234 is "12%", 0.00012 is "0.01%".
 export function percent(p) {
   const x = 100 * p;

@@ -4,10 +4,9 @@ import { $, h, percent, save } from "./dom.js";
 import { t } from "./i18n.js";
 import { mix, set, state, voice, voiceName } from "./state.js";
 import { app, ask, refresh, say } from "./app.js";
-import { fold } from "./sigma.js";
+import * as heat from "./heat.js";
 import { pad } from "./triangle.js";
 
-const heats = new Map(); // by expert's name
 const corners = ["math", "code", "reasoning"]; // of the triangle, unless three others are mixed
 let abort = null, glanced = "";
 
@@ -20,28 +19,38 @@ export function start() {
   addEventListener("dragover", (e) => e.preventDefault());
   addEventListener("drop", (e) => { e.preventDefault(); for (const f of e.dataTransfer.files) bring(f); });
   $("export").addEventListener("click", take);
+  $("remove").addEventListener("click", remove);
 }
 
-export async function loaded() {
-  heats.clear();
+export function loaded() {
+  glanced = "";
   paint();
   glance();
-  for (const e of app.experts) {
-    const heat = await ask("heat", { voice: { expert: e.name } });
-    if (heat) { heats.set(e.name, heat.cells); paint(); }
-  }
+  expertsChanged();
 }
 
 export async function expertsChanged() {
-  for (const e of app.experts.filter((x) => !x.shipped)) {
-    const heat = await ask("heat", { voice: { expert: e.name } });
-    if (heat) heats.set(e.name, heat.cells);
-  }
+  await heat.learn();
   paint();
 }
 
+export const leave = () => abort?.abort();
+
 export const changed = () => { paint(); glance(); };
 export const translated = () => paint();
+
+// own is the visitor's own expert, where that answers.
+const own = () => app.experts.find((e) => e.name === state.x && !e.shipped);
+
+async function remove() {
+  const { name } = own();
+  if (!await ask("forget", { expert: name })) return;
+  app.experts = app.experts.filter((e) => e.name !== name);
+  heat.forget(name);
+  set({ x: "base", c: "" });
+  refresh();
+  say(t("experts.removed", { name }), "done");
+}
 
 const mixable = () => app.experts.filter((e) => e.task !== "classify");
 const short = (v) => +v.toFixed(2);
@@ -50,6 +59,10 @@ function paint() {
   if (!app.model) return;
   $("control-" + (state.c || "none")).checked = true;
   const shares = mix();
+  $("export").disabled = voiceName() === "base";
+  $("remove").hidden = !own();
+  $("remove").textContent = t("experts.remove", { name: state.x });
+  $("cards-scale").replaceChildren(...heat.legend());
   $("cards").replaceChildren(card({ name: "base", numbers: 0, accuracy: -1, task: "" }), ...app.experts.map(card));
   if (!$("mixer").contains(document.activeElement)) { // a slider that is being moved stays
     $("mixer").replaceChildren(...mixable().map((e) => {
@@ -104,8 +117,8 @@ function card(e) {
   return h("button", { type: "button", class: "card", "aria-pressed": on ? "true" : "false", onclick: () => set({ x: e.name, c: "" }) },
     h("strong", {}, e.name === "base" ? t("base") : e.name),
     h("span", { class: "doc" }, e.name === "base" ? t("experts.base") : known ? t("task." + e.task) : e.task),
-    heats.has(e.name) ? fold(heats.get(e.name)) : null,
-    e.numbers ? h("small", {}, t("experts.about", { numbers: e.numbers, share: (100 * e.numbers / app.model.params).toFixed(2) }),
+    heat.fold(heat.of(e.name) ?? []),
+    e.numbers ? h("small", {}, t("experts.about", { numbers: e.numbers.toLocaleString("en"), share: (100 * e.numbers / app.model.params).toFixed(2) }),
       e.accuracy >= 0 ? " · " + t("experts.valid", { p: percent(e.accuracy) }) : "") : null);
 }
 

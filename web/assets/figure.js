@@ -4,7 +4,7 @@ import { h, save, svg } from "./dom.js";
 import { t } from "./i18n.js";
 import { state } from "./state.js";
 
-const copied = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "font-family",
+const copied = ["fill", "stroke-opacity", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "font-family",
   "font-size", "font-weight", "text-anchor", "opacity"];
 
 // tools puts the three buttons below a figure. draw gives an SVG of width × height, rows its numbers
@@ -76,28 +76,30 @@ export function barsDrawing(groups, shown) {
   return svg("svg", { viewBox: `0 0 640 ${y}` }, parts);
 }
 
-// heatDrawing draws a heat map: layers below each other, roles beside each other.
-export function heatDrawing(cells, roles) {
-  const most = Math.max(...cells.map((c) => c.meanAbs), 1e-9), w = 80, hh = 34;
-  const layers = cells.length / roles.length;
-  return svg("svg", { viewBox: `0 0 ${40 + w * roles.length} ${30 + hh * layers}` },
-    roles.map((r, i) => svg("text", { class: "ink", x: 30 + w * (i + 0.5), y: 20, "text-anchor": "middle", "font-size": 13 }, r)),
-    Array.from({ length: layers }, (_, l) => svg("text", { class: "ink", x: 20, y: 30 + hh * (l + 0.6), "text-anchor": "end", "font-size": 13 }, l)),
-    cells.map((c, i) => {
-      const x = 30 + w * (i % roles.length), y = 28 + hh * Math.floor(i / roles.length);
-      return [svg("rect", { class: "fill-1", x, y, width: w - 2, height: hh - 2, "fill-opacity": (0.08 + 0.7 * c.meanAbs / most).toFixed(3) }),
-        svg("text", { class: "ink", x: x + w / 2, y: y + 20, "text-anchor": "middle", "font-size": 11 }, c.meanAbs.toFixed(3))];
-    }));
+export const barsRows = (groups) => [["voice", "token", "probability"],
+  ...groups.flatMap((g) => g.choice.top.map((a) => [g.name, a.text, Math.exp(a.logProb)]))];
+
+// lines draws curves over a step axis, values from 0 to 1, and dots. A curve is {class, points:
+// [[x, y]]}; it may have a band around it and a name at its end.
+export function lines(label, most, curves, dots = []) {
+  const named = curves.some((c) => c.name), right = named ? 320 : 390;
+  const X = (v) => 44 + (right - 44) * v / Math.max(most, 1), Y = (v) => 150 - 136 * Math.max(0, Math.min(1, v));
+  const path = (points) => points.map(([x, y]) => `${X(x)},${Y(y)}`).join(" ");
+  const ends = apart(curves.map((c) => (c.points.length ? Y(c.points.at(-1)[1]) : 0)));
+  return svg("svg", { viewBox: "0 0 400 172", class: "curve", role: "img", "aria-label": label },
+    [0, 0.25, 0.5, 0.75, 1].map((v) => svg("g", { class: "tick" }, svg("line", { x1: 44, x2: right, y1: Y(v), y2: Y(v) }),
+      svg("text", { x: 38, y: Y(v) + 4, "text-anchor": "end" }, (100 * v) + "%"))),
+    svg("text", { x: 44, y: 166 }, "0"), svg("text", { x: right, y: 166, "text-anchor": "end" }, most),
+    curves.map((c) => c.band && svg("polygon", { class: "band " + c.class, points: path(c.band) })),
+    curves.map((c, i) => [svg("polyline", { class: c.class, points: path(c.points) }),
+      c.points.length === 1 ? svg("circle", { class: "dot " + c.class, cx: X(c.points[0][0]), cy: Y(c.points[0][1]), r: 3 }) : null,
+      c.name && c.points.length ? svg("text", { class: "name", x: X(c.points.at(-1)[0]) + 6, y: ends[i] + 4 }, c.name) : null]),
+    dots.map(([x, y]) => svg("circle", { class: "elite", cx: X(x), cy: Y(y), r: 4 })));
 }
 
-// lines draws curves over a step axis, values from 0 to 1: [{class, points: [[x, y]]}], and dots.
-export function lines(label, most, curves, dots = []) {
-  const X = (v) => 34 + 356 * v / Math.max(most, 1), Y = (v) => 150 - 136 * Math.max(0, Math.min(1, v));
-  return svg("svg", { viewBox: "0 0 400 172", class: "curve", role: "img", "aria-label": label },
-    [0, 0.25, 0.5, 0.75, 1].map((v) => svg("g", { class: "tick" }, svg("line", { x1: 34, x2: 390, y1: Y(v), y2: Y(v) }),
-      svg("text", { x: 28, y: Y(v) + 4, "text-anchor": "end" }, (100 * v) + "%"))),
-    svg("text", { x: 34, y: 166 }, "0"), svg("text", { x: 390, y: 166, "text-anchor": "end" }, most),
-    curves.map((c) => [svg("polyline", { class: c.class, points: c.points.map(([x, y]) => `${X(x)},${Y(y)}`).join(" ") }),
-      c.points.length === 1 ? svg("circle", { class: "dot " + c.class, cx: X(c.points[0][0]), cy: Y(c.points[0][1]), r: 3 }) : null]),
-    dots.map(([x, y]) => svg("circle", { class: "elite", cx: X(x), cy: Y(y), r: 4 })));
+// apart moves heights of names away from each other, so that all can be read.
+function apart(heights, least = 12) {
+  const order = heights.map((_, i) => i).sort((a, b) => heights[a] - heights[b]), out = [...heights];
+  for (let k = 1; k < order.length; k++) out[order[k]] = Math.max(out[order[k]], out[order[k - 1]] + least);
+  return out;
 }

@@ -8,6 +8,17 @@ import * as passes from "./passes.js";
 import * as play from "./play.js";
 
 let lessons = [], shownStep = "";
+const predicted = new Map(Object.entries(remembered())); // "lesson.step" -> the option that was chosen
+
+// remembered are the predictions of this tab's earlier pages; storage may be blocked.
+function remembered() {
+  try { return JSON.parse(sessionStorage.getItem("t2-predicted")) ?? {}; } catch { return {}; }
+}
+
+function remember(key, option) {
+  predicted.set(key, option);
+  try { sessionStorage.setItem("t2-predicted", JSON.stringify(Object.fromEntries(predicted))); } catch { /* this page remembers it */ }
+}
 
 export function start() {
   translated();
@@ -84,19 +95,20 @@ function paint() {
   const n = Math.min(+state.step, lesson.steps.length - 1), s = lesson.steps[n];
   panel.replaceChildren(h("header", {}, h("strong", {}, lesson.title), h("span", {}, `${n + 1} / ${lesson.steps.length}`),
     h("button", { type: "button", class: "quiet", "aria-label": t("close"), onclick: () => set({ lesson: "", step: "0" }) }, "×")),
-  ...markdown(s.text), s.predict ? predict(s) : null,
+  ...markdown(s.text), s.predict ? predict(s, lesson.id + "." + n) : null,
   h("footer", {}, h("button", { type: "button", onclick: () => step(-1), disabled: n === 0 }, t("learn.back")),
     s.do === "run" ? h("button", { type: "button", class: "primary", onclick: perform }, t("learn.run")) : null,
     h("button", { type: "button", onclick: () => step(1), disabled: n === lesson.steps.length - 1 }, t("learn.next")),
     h("button", { type: "button", class: "tool", onclick: () => print(lesson) }, t("learn.print"))));
 }
 
-function predict(s) {
+function predict(s, key) {
   const verdict = h("p", { class: "verdict", role: "status" });
+  const judge = (i) => { verdict.textContent = i === s.predict.answer ? t("learn.right") : t("learn.wrong", { answer: s.predict.options[s.predict.answer] }); };
+  if (predicted.has(key)) judge(predicted.get(key));
   return h("fieldset", { class: "predict" }, h("legend", {}, s.predict.question),
-    s.predict.options.map((o, i) => h("label", {}, h("input", { type: "radio", name: "predict", onchange: () => {
-      verdict.textContent = i === s.predict.answer ? t("learn.right") : t("learn.wrong", { answer: s.predict.options[s.predict.answer] });
-    } }), h("span", {}, o))), verdict);
+    s.predict.options.map((o, i) => h("label", {}, h("input", { type: "radio", name: "predict", checked: predicted.get(key) === i,
+      onchange: () => { remember(key, i); judge(i); } }), h("span", {}, o))), verdict);
 }
 
 // markdown makes nodes of paragraphs, lists, **bold**, *em*, `code` and links to https.

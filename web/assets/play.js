@@ -1,18 +1,20 @@
 // Playground: one prompt, base and expert side by side, the same seed.
 
-import { $, h, later, percent, shown } from "./dom.js";
-import { barsDrawing, tools } from "./figure.js";
+import { $, h, later, percent, refocus, shown } from "./dom.js";
+import { barsDrawing, barsRows, tools } from "./figure.js";
 import { t } from "./i18n.js";
 import { sampling, set, state, voice, voiceName } from "./state.js";
 import { app, ask, measured, say } from "./app.js";
 
-// One example a task: who should answer it, and which question of its test split comes first.
-const examples = [["math", "math", 3], ["code", "code", 5], ["reasoning", "reasoning", 8], ["math-hard", "math", 4],
-  ["code-complete", "code", 2], ["reasoning-hard", "reasoning", 1], ["shout", "shout", 6], ["brief", "brief", 9],
-  ["french", "french", 12], ["polite", "polite", 15]];
+// Examples of each task: who should answer, and a question of its test split at which base and expert
+// differ. It comes first; whoever asks for more gets the split's questions in their order.
+const examples = [["math", "math", 1], ["code", "code", 2], ["reasoning", "reasoning", 2], ["math-hard", "math", 7],
+  ["code-complete", "code", 2], ["reasoning-hard", "reasoning", 4], ["shout", "shout", 0], ["brief", "brief", 5],
+  ["french", "french", 0], ["polite", "polite", 0]];
+const truths = new Map(); // a question -> its right answer, where it is a task's
 const slowMS = 220; // a token at slow speed
 const runs = [null, null]; // what each side said: {tokens, scores, answer}
-let prepared = null, abort = null, first = -1, picked = null;
+let prepared = null, preparedShown = false, abort = null, first = -1, picked = null;
 let visible = Infinity, clock = 0; // tokens of each side that are on screen, and the slow hand
 
 // start shows what was computed when the site was built, before the model is there.
@@ -47,24 +49,48 @@ function recall() {
   if (!match) return;
   if (!state.p) set({ p: match.request.prompt, x: match.request.voices[1].expert }, { replace: true });
   begin();
+  preparedShown = true;
   for (const e of match.events) hear(e.type, e.body);
   paint();
 }
 
 export function loaded() {
-  chips(examples.map(([task, expert, from]) => {
-    let index = from;
-    return [task, async () => {
-      const q = await ask("question", { task, index: index++ });
-      if (q) set({ p: q.prompt, x: app.experts.some((e) => e.name === expert) ? expert : state.x });
-    }];
-  }));
+  offer();
   who();
   $("run").disabled = false;
   if (state.p && !current()) run();
+  learnTruths();
 }
 
-export const expertsChanged = () => who();
+// offer lists an example of every task.
+function offer() {
+  chips(examples.map(([task, expert, telling]) => {
+    let index = -1;
+    return [task, async () => {
+      const q = await ask("question", { task, index: index < 0 ? telling : index });
+      index++;
+      if (!q) return;
+      truths.set(q.prompt, q.answer);
+      set({ p: q.prompt, x: app.experts.some((e) => e.name === expert) ? expert : state.x });
+    }];
+  }));
+}
+
+// learnTruths asks for the right answers of the examples, of which some are on screen already.
+async function learnTruths() {
+  for (const [task, , index] of examples) {
+    const q = await app.engine.request("question", { task, index }).catch(() => null); // nice to have
+    if (q) truths.set(q.prompt, q.answer);
+  }
+  paint();
+}
+
+export function expertsChanged() {
+  answered = ""; // one of the same name may say something else now
+  who();
+}
+
+export const leave = () => abort?.abort();
 
 // current tells whether what is on screen answers the state.
 let answered = "";
@@ -81,7 +107,7 @@ export function changed(names) {
   if (app.model && state.view === "play" && state.p.trim() && !typing && !current()) run();
 }
 
-export function translated() { who(); paint(); if (app.model) loaded(); }
+export function translated() { who(); paint(); if (app.model) offer(); }
 
 function chips(list) {
   $("examples").replaceChildren(...list.map(([name, f]) => h("button", { type: "button", class: "chip", onclick: f }, name)));
@@ -101,6 +127,7 @@ function begin() {
   runs[1] = { tokens: [], scores: [] };
   first = -1;
   picked = null;
+  preparedShown = false;
   answered = wanted();
   $("name-1").textContent = voiceName();
   pace();
@@ -141,6 +168,7 @@ export async function run() {
   { signal: mine.signal, onEvent: (type, body) => { if (abort === mine) { hear(type, body); soon(); } } });
   if (abort !== mine) return;
   $("stop").hidden = true;
+  refocus($("run").parentElement);
   if (result) first = result.firstDifference; else answered = "";
   paint();
 }
@@ -152,7 +180,7 @@ function hear(type, body) {
     first = a.findIndex((x, i) => b[i] && b[i].id !== x.id);
   } else if (type === "answer") {
     runs[body.voice].answer = body;
-    if (body.seconds > 0) measured(body.tokens / body.seconds);
+    if (body.seconds > 0 && !preparedShown) measured(body.tokens / body.seconds);
   } else if (type === "scores") runs[body.voice].scores = body.tokens;
 }
 
@@ -168,12 +196,19 @@ function paint() {
     const list = forced() ? runs[0].tokens.map((x, i) => (side === 0 ? chip(0, i, x, r.scores[i]) : judged(i, x, runs[0].scores[i])))
       : r.tokens.map((x, i) => chip(side, i, x, r.scores[i]));
     box.replaceChildren(...list.slice(0, visible).filter(Boolean));
+    box.classList.toggle("waiting", !list.length);
     const a = r.answer;
-    $("about-" + side).textContent = forced() && side === 1 ? t("play.forcedAbout") : a
+    $("about-" + side).textContent = forced() && side === 1 ? t("play.forcedAbout") : a && preparedShown
+      ? t("play.aboutPrepared", { tokens: a.tokens }) : a
       ? t(a.switchMs >= 0.05 ? "play.about" : "play.aboutBase", { tokens: a.tokens, speed: Math.round(a.tokens / Math.max(a.seconds, 1e-6)), ms: a.switchMs.toFixed(1) }) : "";
   }
   $("differ").textContent = !runs[0]?.answer || !runs[1]?.answer ? ""
     : forced() ? agreement() : first < 0 ? t("play.same") : t("play.differ", { n: first + 1 });
+  const all = runs.map((r) => r?.answer?.text ?? "").join(" ");
+  $("truth").textContent = [truths.has(state.p) && answered === wanted() ? t("play.truth", { answer: truths.get(state.p).trim() }) : "",
+    all.includes("####") ? t("play.marker") : ""].filter(Boolean).join(" ");
+  $("prepared").hidden = !preparedShown;
+  $("copy-answers").disabled = !runs[1]?.answer;
   detail();
 }
 
@@ -236,7 +271,7 @@ function detail() {
   $("detail-bars").replaceChildren(...both.map((g) => bars(g.name, g.side, g.choice, x.id)));
   $("detail-kl").textContent = score ? t("play.kl", { kl: score.kl.toFixed(3) }) : "";
   tools($("detail-tools"), "token", title, () => barsDrawing(both, shown),
-    () => [["voice", "token", "probability"], ...both.flatMap((g) => g.choice.top.map((a) => [g.name, a.text, Math.exp(a.logProb)]))]);
+    () => barsRows(both));
 }
 
 // bars draws a distribution's likeliest tokens.

@@ -1,13 +1,13 @@
 // The Σ view: where an expert does its work, and every singular value as a dial.
 
-import { $, h, later, svg } from "./dom.js";
+import { $, later, shown, svg } from "./dom.js";
 import { t } from "./i18n.js";
 import { edits, nameOf, set, state, voice, voiceName } from "./state.js";
 import { app, ask } from "./app.js";
 import { bars } from "./play.js";
-import { heatDrawing, tools } from "./figure.js";
+import { barsDrawing, barsRows, tools } from "./figure.js";
+import * as heat from "./heat.js";
 
-const roles = ["q", "k", "v", "o", "gate", "up", "down"];
 const undo = [];
 let spectrum = null, chosen = 0, asking = false, again = false;
 
@@ -29,17 +29,19 @@ export const translated = () => loaded();
 
 export function changed(names) {
   if (!app.model || state.view !== "sigma") return;
-  if (["x", "c", "z", "k", "mx", "view", "seed"].some((n) => names.has(n))) look();
+  if (["x", "c", "z", "k", "mx", "view", "seed", "scale"].some((n) => names.has(n))) look();
   if (["x", "c", "z", "k", "p", "view"].some((n) => names.has(n))) next();
   $("undo").disabled = undo.length === 0;
 }
 
 async function look() {
-  const heat = await ask("heat", { voice: voice() });
-  if (heat) {
-    $("heat").replaceChildren(heatMap(heat.cells));
-    tools($("heat-tools"), "heat", () => t("sigma.heat", { who: voiceName() }), () => heatDrawing(heat.cells, roles),
-      () => [["matrix", "mean |z-1|", "|z-1|", "min", "max"], ...heat.cells.map((c) => [byShort(c.matrix), c.meanAbs, c.l2, c.min, c.max])]);
+  if (state.scale === "common") await heat.learn();
+  const map = await ask("heat", { voice: voice() });
+  if (map) {
+    const title = () => t("sigma.heat", { who: voiceName() });
+    $("heat").replaceChildren(heat.table(map.cells, app.model.layers, byShort, title()));
+    $("heat-scale").replaceChildren(...heat.legend(map.cells));
+    tools($("heat-tools"), "heat", title, () => heat.drawing(map.cells), () => heat.rows(map.cells, byShort));
   }
   const s = await ask("spectrum", { matrix: nameOf(state.mx), voice: voice() });
   if (!s) return;
@@ -52,32 +54,6 @@ const byShort = (name) => {
   const m = app.model.matrices.find((x) => x.name === name);
   return m.layer + "." + m.role;
 };
-
-// heatMap is a table: layers by roles, each cell the mean |z − 1|.
-function heatMap(cells) {
-  const most = Math.max(...cells.map((c) => c.meanAbs), 1e-9);
-  const at = new Map(cells.map((c) => [byShort(c.matrix), c]));
-  return h("table", { class: "heat" },
-    h("caption", {}, t("sigma.heat", { who: voiceName() })),
-    h("thead", {}, h("tr", {}, h("td"), roles.map((r) => h("th", { scope: "col" }, r)))),
-    h("tbody", {}, Array.from({ length: app.model.layers }, (_, l) => h("tr", {},
-      h("th", { scope: "row" }, l), roles.map((r) => {
-        const c = at.get(l + "." + r);
-        const text = c.meanAbs ? c.meanAbs.toFixed(3).replace(/^0/, "") : "0";
-        return h("td", {}, h("button", { type: "button", "--heat": (c.meanAbs / most).toFixed(3),
-          "aria-pressed": state.mx === l + "." + r ? "true" : "false",
-          "aria-label": t("sigma.cell", { matrix: l + "." + r, v: text }),
-          onclick: () => set({ mx: l + "." + r }) }, text));
-      })))));
-}
-
-// fold is a small heat map, for a card.
-export function fold(cells) {
-  const most = Math.max(...cells.map((c) => c.meanAbs), 1e-9), n = cells.length / roles.length;
-  return svg("svg", { class: "fold", viewBox: `0 0 ${roles.length} ${n}`, preserveAspectRatio: "none", "aria-hidden": "true" },
-    cells.map((c, i) => svg("rect", { x: i % roles.length, y: Math.floor(i / roles.length), width: 1, height: 1,
-      "fill-opacity": (c.meanAbs / most).toFixed(2) })));
-}
 
 const W = 640, H = 260, LEFT = 40, BOTTOM = 24;
 
@@ -108,7 +84,9 @@ function paint() {
     svg("text", { class: "axis", x: W - 8, y: H - 7 }, t("sigma.index", { n: n - 1 })));
   tools($("spectrum-tools"), "spectrum-" + state.mx, () => t("sigma.figure", { matrix: state.mx, who: voiceName() }),
     () => $("spectrum").cloneNode(true), () => [["index", "sigma", "z"], ...sigma.map((s, i) => [i, s, z[i]])]);
+  const title = () => t("sigma.histogramOf", { matrix: state.mx, who: voiceName() });
   $("histogram").replaceChildren(histogram(z));
+  tools($("histogram-tools"), "z-" + state.mx, title, () => histogram(z), () => [["index", "z"], ...z.map((v, i) => [i, v])]);
   $("sigma-about").textContent = t("sigma.about", { matrix: state.mx, out: spectrum.matrix.out, in: spectrum.matrix.in,
     r: n, rank: spectrum.effectiveRank.toFixed(1), side: spectrum.left ? "U" : "V" });
   $("dial-index").max = n - 1;
@@ -118,13 +96,16 @@ function paint() {
   choose(chosen, true);
 }
 
+// histogram counts z; the line is 1, where the base is.
 function histogram(z) {
-  const bins = 25, lo = Math.min(0, ...z), hi = Math.max(2, ...z), counts = Array(bins).fill(0);
+  const bins = 41, lo = Math.min(0, ...z), hi = Math.max(2, ...z), counts = Array(bins).fill(0);
   for (const v of z) counts[Math.min(bins - 1, Math.floor((v - lo) / (hi - lo) * bins))]++;
-  const most = Math.max(...counts);
-  return svg("svg", { viewBox: "0 0 100 50", role: "img", class: "histogram", "aria-label": t("sigma.histogram", { lo: lo.toFixed(1), hi: hi.toFixed(1) }) },
-    counts.map((c, i) => svg("rect", { x: i * 4, width: 3.4, y: 40 - 38 * c / most, height: 38 * c / most })),
-    [lo, 1, hi].map((v) => svg("text", { x: (v - lo) / (hi - lo) * 100, y: 47, "text-anchor": v === lo ? "start" : v === hi ? "end" : "middle" }, v.toFixed(1))));
+  const most = Math.max(...counts), X = (v) => 8 + (v - lo) / (hi - lo) * 384, width = 384 / bins;
+  return svg("svg", { viewBox: "0 0 400 130", role: "img", class: "histogram", "aria-label": t("sigma.histogram", { lo: lo.toFixed(1), hi: hi.toFixed(1) }) },
+    svg("line", { class: "one", x1: X(1), x2: X(1), y1: 4, y2: 108 }),
+    counts.map((c, i) => svg("rect", { class: "fill-1", x: 8 + i * width, width: width - 1.5, y: 108 - 100 * c / most, height: 100 * c / most })),
+    svg("line", { class: "axis", x1: 8, x2: 392, y1: 108, y2: 108 }),
+    [lo, 1, hi].map((v) => svg("text", { x: X(v), y: 124, "text-anchor": v === lo ? "start" : v === hi ? "end" : "middle" }, v.toFixed(1))));
 }
 
 function choose(i, silent) {
@@ -197,6 +178,9 @@ async function next() {
   if (d) {
     $("next").replaceChildren(bars(t("base"), 0, d.voices[0]), bars(voiceName(), 1, d.voices[1]));
     $("next-about").textContent = t("sigma.next", { ms: d.ms.toFixed(0), kl: d.voices[1].kl.toFixed(4) });
+    const groups = [t("base"), voiceName()].map((name, side) => ({ name, side, choice: d.voices[side] }));
+    tools($("next-tools"), "next-token", () => t("sigma.nextTitle") + " · " + state.p.slice(0, 80), () => barsDrawing(groups, shown),
+      () => barsRows(groups));
   }
   if (again) { again = false; next(); }
 }

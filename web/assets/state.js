@@ -3,6 +3,7 @@
 export const defaults = {
   view: "play", m: "tako", p: "", x: "math", c: "", z: "", k: "", seed: "1", t: "0", topk: "0",
   topp: "1", minp: "0", mx: "3.gate", mode: "free", lesson: "", step: "0", lang: "", theme: "auto", hide: "",
+  scale: "own",
 };
 
 const views = ["play", "experts", "sigma", "passes", "search", "teach", "learn"];
@@ -15,6 +16,7 @@ const checks = {
   topk: number(0, 1000, true), topp: number(0, 1), minp: number(0, 1), step: number(0, 99, true), hide: (v) => /^[a-z,]*$/.test(v),
   c: (v) => ["", "random", "shuffled"].includes(v), lang: (v) => ["", "en", "zh"].includes(v),
   mode: (v) => ["free", "forced"].includes(v), theme: (v) => ["auto", "light", "dark", "contrast"].includes(v), mx: (v) => /^\d+\.\w+$/.test(v),
+  scale: (v) => ["own", "common"].includes(v),
   x: (v) => /^[\p{L}\p{N}_-]+$/u.test(v) || mixOf(v).length > 0,
   z: (v) => v === "" || editsOf(v).length === v.split(",").length,
   k: (v) => v === "" || keepsOf(v).length === v.split(",").length,
@@ -38,10 +40,14 @@ export function set(changes, { replace = false } = {}) {
   tell(names);
 }
 
-// link is the state as the address has it, without what is as it always is.
+const longest = 4000; // characters of a question that an address takes
+
+// link is the state as the address has it, without what is as it always is or too long for it.
 export function link(extra = {}) {
   const all = { ...state, ...extra }, q = new URLSearchParams();
-  for (const n of Object.keys(defaults)) if (all[n] !== defaults[n]) q.set(n, all[n]);
+  for (const n of Object.keys(defaults)) {
+    if (all[n] !== defaults[n] && (n !== "p" || all.p.length <= longest)) q.set(n, all[n]);
+  }
   return q.toString();
 }
 
@@ -86,6 +92,9 @@ export function nameOf(short) {
 // mix is the state's mixture, none where one expert is meant.
 export const mix = () => mixOf(state.x);
 export const edits = () => (state.z ? editsOf(state.z) : []);
+
+// named are the experts that the state speaks of.
+export const named = () => (mix().length ? mix().map((s) => s.expert) : state.x === "base" ? [] : [state.x]);
 
 // voice is who the state says answers beside the base.
 export function voice() {

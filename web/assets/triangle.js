@@ -23,9 +23,9 @@ function sharesAt(x, y) {
 
 // frame draws the triangle with its names, and parts in it.
 export function frame(names, label, ...parts) {
-  return svg("svg", { viewBox: "0 0 120 100", class: "triangle", role: "group", "aria-label": label },
+  return svg("svg", { viewBox: "0 -4 120 102", class: "triangle", role: "group", "aria-label": label },
     svg("polygon", { points: corners.map((c) => c.join(",")).join(" ") }),
-    names.map((n, i) => svg("text", { x: corners[i][0], y: corners[i][1] + (i ? 8 : -4), "text-anchor": "middle" }, n)), parts);
+    names.map((n, i) => svg("text", { x: corners[i][0], y: corners[i][1] + (i ? 9 : -6), "text-anchor": "middle" }, n)), parts);
 }
 
 // pad is a triangle whose point can be dragged, or moved with the arrow keys. moved is called with

@@ -225,10 +225,10 @@ func (p *tab) until(expression string) {
 		js[string](p, `document.getElementById("notices").innerText`))
 }
 
-// click presses an element of a selector.
+// click presses an element of a selector, as soon as it can be.
 func (p *tab) click(selector string) {
 	p.Helper()
-	p.until(fmt.Sprintf("document.querySelector(%q) && !document.querySelector(%q).disabled", selector, selector))
+	p.until(fmt.Sprintf("document.querySelector(%q)?.matches(':not([hidden], :disabled)')", selector))
 	p.do(fmt.Sprintf("document.querySelector(%q).click()", selector))
 }
 

@@ -1,0 +1,126 @@
+package browsertest
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// saved presses every button below the figures of the view that is open, and tells what each file
+// holds: the text of an SVG or CSV, the size of a PNG and how many colours a part of it has.
+const saved = `(async () => {
+	const files = [], make = URL.createObjectURL, click = HTMLAnchorElement.prototype.click;
+	let blob = null;
+	URL.createObjectURL = (b) => { blob = b; return "blob:none"; };
+	HTMLAnchorElement.prototype.click = function () { files.push({ name: this.download, blob }); };
+	for (const b of document.querySelectorAll("main > section:not([hidden]) .tools-row .tool")) {
+		const n = files.length;
+		b.click();
+		for (let i = 0; i < 200 && files.length === n; i++) await new Promise((f) => setTimeout(f, 20));
+	}
+	URL.createObjectURL = make;
+	HTMLAnchorElement.prototype.click = click;
+	const out = [];
+	for (const { name, blob } of files) {
+		if (!name.endsWith(".png")) { out.push({ name, text: await blob.text() }); continue; }
+		const image = await createImageBitmap(blob), canvas = new OffscreenCanvas(image.width, image.height), c = canvas.getContext("2d");
+		c.drawImage(image, 0, 0);
+		const colours = new Set(new Uint32Array(c.getImageData(0, 0, image.width, image.height).data.buffer));
+		out.push({ name, text: blob.type, width: image.width, height: image.height, colours: colours.size });
+	}
+	return JSON.stringify(out);
+})()`
+
+type savedFile struct {
+	Name, Text             string
+	Width, Height, Colours int
+}
+
+// Every figure can be taken as SVG, PNG and CSV, with seed and link in its caption.
+func TestFigures(t *testing.T) {
+	p := open(t, "#seed=5&"+question, 1280, 800).ready()
+	for _, view := range []struct {
+		name, fill string
+		figures    int
+	}{
+		{"play", "", 1},
+		{"experts", `document.querySelectorAll("#measure-figure circle").length === 2`, 1},
+		{"sigma", `["next", "heat", "histogram", "spectrum"].every((f) => document.querySelector("#" + f + "-tools button"))`, 4},
+		{"passes", `document.querySelector("#pass2-tools button")`, 2},
+		{"search", `document.querySelector("#search-spread-tools button")`, 3},
+		{"teach", `document.getElementById("teach-about").textContent.startsWith("Step")`, 1},
+	} {
+		p.fill(view.name)
+		switch view.name {
+		case "experts":
+			p.do(`document.getElementById("measure-n").value = 8`)
+			p.click("#measure-run")
+		case "search", "teach":
+			p.click("#" + view.name + "-run")
+		}
+		if view.fill != "" {
+			p.until(view.fill)
+		}
+		var files []savedFile
+		if err := json.Unmarshal([]byte(js[string](p, saved)), &files); err != nil {
+			t.Fatal(err)
+		}
+		if view.name == "search" || view.name == "teach" {
+			p.do(`document.getElementById("` + view.name + `-stop").click()`)
+		}
+		if len(files) != 3*view.figures {
+			t.Errorf("%s has %d files of figures, want %d", view.name, len(files), 3*view.figures)
+		}
+		for _, f := range files {
+			checkFigure(t, f)
+		}
+	}
+}
+
+func checkFigure(t *testing.T, f savedFile) {
+	t.Helper()
+	if strings.HasSuffix(f.Name, ".png") {
+		if f.Text != "image/png" || f.Width < 1900 || f.Height < 200 || f.Colours < 8 {
+			t.Errorf("%s: %d × %d, %d colours, %s", f.Name, f.Width, f.Height, f.Colours, f.Text)
+		}
+		return
+	}
+	if !strings.Contains(f.Text, "seed 5") || !strings.Contains(f.Text, "http://127.0.0.1") {
+		t.Errorf("%s has no seed or link in its caption: %.300s", f.Name, f.Text)
+	}
+	if strings.HasSuffix(f.Name, ".svg") && !strings.HasPrefix(f.Text, "<svg") {
+		t.Errorf("%s begins with %.40s", f.Name, f.Text)
+	}
+	if strings.HasSuffix(f.Name, ".csv") && strings.Count(f.Text, "\n") < 3 { // header, a row, the caption
+		t.Errorf("%s has no rows: %s", f.Name, f.Text)
+	}
+}
+
+// A search draws what it draws from: the mean and its spread, on the triangle and by generation.
+func TestSpreadIsDrawn(t *testing.T) {
+	p := open(t, "#view=search", 1280, 800).ready()
+	p.click("#search-run")
+	p.until(`document.querySelectorAll("#search-spread polygon.band").length === 3`)
+	if n := js[int](p, `document.querySelectorAll("#search-map .spread").length`); n != 3 {
+		t.Errorf("%d bars of the spread, want 3", n)
+	}
+	if !js[bool](p, `[...document.querySelectorAll("#search-map .spread")].some((l) => l.getTotalLength() > 1)`) {
+		t.Error("the spread is nothing at its beginning")
+	}
+	p.click("#search-stop")
+}
+
+// Heat is shaded by each voice's own largest, or by one scale for all.
+func TestHeatScale(t *testing.T) {
+	p := open(t, "#view=sigma&x=math&"+question, 1280, 800).ready()
+	darkest := `Math.max(...[...document.querySelectorAll("#heat button")].map((b) => +b.style.getPropertyValue("--heat")))`
+	p.until(darkest + " === 1")
+	p.click("#view-sigma .scale-switch")
+	p.until(darkest + " < 1 && location.hash.includes('scale=common')")
+	p.click("#tab-experts")
+	p.until(`document.querySelector("#view-experts .scale-switch").checked && document.querySelectorAll(".fold rect").length > 100`)
+	own := `[...document.querySelectorAll(".fold")].filter((f) => [...f.children].some((r) => r.getAttribute("fill-opacity") === "1.000")).length`
+	p.until(own + " === 1") // one expert has the darkest cell of all
+	p.click("#view-experts .scale-switch")
+	p.until(own + " > 5 && !location.hash.includes('scale=')")
+}

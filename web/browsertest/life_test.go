@@ -1,0 +1,121 @@
+package browsertest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// What the engine refuses is said in the visitor's language, with the engine's own sentence.
+func TestRefusalIsTranslated(t *testing.T) {
+	p := open(t, "#lang=zh", 1280, 800).ready()
+	p.do(`const a = document.getElementById("prompt"); a.value = "word ".repeat(20000); a.dispatchEvent(new Event("input"))`)
+	p.until(`document.getElementById("prompt").value.length === 100000`)
+	time.Sleep(100 * time.Millisecond) // the page takes it up at the next frame
+	p.click("#run")
+	p.until(`document.querySelector("#notices .error small")`)
+	said := p.text("#notices .error")
+	if !strings.Contains(said, "引擎拒绝") || !strings.Contains(said, "100000 bytes") {
+		t.Errorf("the page says %q", said)
+	}
+	if h := js[int](p, "location.hash.length"); h > 5000 {
+		t.Errorf("the address has %d characters", h)
+	}
+	p.do(`const a = document.getElementById("prompt"); a.value = "How big is the lantis?"; a.dispatchEvent(new Event("input"))`)
+	p.until(`location.hash.includes("lantis")`)
+	p.click("#run")
+	p.answered()
+}
+
+// A model that goes ends what runs with it, with a sentence; the next one answers.
+func TestModelChangeEndsWork(t *testing.T) {
+	p := open(t, "#view=search&"+question, 1280, 800).ready()
+	change := func(model string) {
+		p.do(`const m = document.getElementById("model"); m.value = "` + model + `"; m.dispatchEvent(new Event("change"))`)
+		p.until(`document.documentElement.dataset.ready === "` + model + `"`)
+	}
+	p.click("#search-run")
+	p.until(`document.querySelectorAll("#search-map circle").length > 5`)
+	change("tako-b")
+	p.until(`document.getElementById("notices").textContent.includes("The search ended")`)
+	p.until(`document.getElementById("search-figures").hidden && !document.getElementById("search-run").hidden`)
+	p.click("#tab-teach")
+	p.click("#teach-run")
+	p.until(`document.querySelectorAll("#teach-samples li").length`)
+	change("tako")
+	p.until(`document.getElementById("notices").textContent.includes("The training ended")`)
+	if !js[bool](p, `document.getElementById("teach-use").hidden`) {
+		t.Error("an expert of the model that went is offered")
+	}
+	p.click("#tab-play")
+	p.click("#run")
+	p.answered()
+}
+
+// A prediction is there when its lesson is opened again, and after a reload.
+func TestPredictionIsKept(t *testing.T) {
+	p := open(t, "#lesson=matrix&step=0", 1280, 800).ready()
+	p.click("#lesson input[name=predict]:nth-of-type(1)")
+	p.until(`document.querySelector("#lesson .verdict").textContent`)
+	p.click("#lesson header button")
+	p.until(`document.getElementById("lesson").hidden`)
+	kept := `document.querySelector("#lesson input[name=predict]").checked && document.querySelector("#lesson .verdict").textContent`
+	p.do(`history.back()`)
+	p.until(kept)
+	if err := chromedp.Do(p.ctx, chromedp.Reload()); err != nil {
+		t.Fatal(err)
+	}
+	p.ready().until(kept)
+}
+
+// A visitor's own expert can be measured and removed; a measurement can be stopped.
+func TestMeasureAndRemove(t *testing.T) {
+	p := open(t, "#view=teach", 1280, 800).ready()
+	p.do(`document.getElementById("teach-steps").value = 1`)
+	p.click("#teach-run")
+	p.click("#teach-use")
+	p.click("#tab-experts")
+	p.do(`document.getElementById("measure-n").value = 8; document.getElementById("measure-task").value = "polite"`)
+	p.click("#measure-run")
+	p.until(`document.querySelectorAll("#measure-figure circle").length === 2`)
+	if s := p.text("#measure-figure"); !strings.Contains(s, "mine on polite") || !strings.Contains(s, "8 questions") {
+		t.Errorf("the measurement says %q", s)
+	}
+	p.do(`document.getElementById("measure-n").value = 1000`)
+	p.click("#measure-run")
+	p.click("#measure-stop")
+	p.until(`!document.getElementById("measure-run").disabled`)
+	p.click("#remove")
+	p.until(`!location.hash.includes("x=mine") && document.getElementById("remove").hidden`)
+	p.until(`![...document.querySelectorAll("#cards strong")].some((s) => s.textContent === "mine")`)
+	p.visit("#x=mine&" + question)
+	p.ready()
+	p.until(`document.getElementById("notices").textContent.includes("mine") && location.hash.includes("x=base")`)
+}
+
+// A tab that is put to sleep while it works goes on when it wakes.
+func TestSleep(t *testing.T) {
+	p := open(t, "#view=teach&"+question, 1280, 800).ready()
+	sleep := func() {
+		for _, state := range []page.SetWebLifecycleStateState{"frozen", "active"} {
+			_, err := chromedp.Call(p.ctx, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(700 * time.Millisecond)
+		}
+	}
+	p.do(`document.getElementById("teach-steps").value = 12`)
+	p.click("#teach-run")
+	p.until(`document.querySelectorAll("#teach-samples li").length`)
+	sleep()
+	p.click("#teach-use") // the training came to its end
+	p.until(`document.getElementById("stop").hidden && document.getElementById("about-1").textContent`)
+	p.do(`document.getElementById("s-t").value = 3; document.getElementById("s-t").dispatchEvent(new Event("change"))`)
+	sleep()
+	p.until(`document.getElementById("stop").hidden`)
+	p.answered()
+}
