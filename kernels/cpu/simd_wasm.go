@@ -18,6 +18,7 @@ func tune(f *form) {
 	f.panelF32 = panelsOf(f.tileRow)
 	f.q8, f.quantize = []q8Func{nil, q8Row}, quantizeSimd
 	f.widenQ8 = widenQ8Wasm
+	f.dot, f.dots, f.weighted = dot128, dots128, weighted128
 }
 
 type f32x4 = archsimd.Float32x4
@@ -79,4 +80,57 @@ func tileRow128(k int, a *float32, lda int, b *float32, ldb int, c *float32, acc
 // splatAt is the number at b, o bytes on, in all lanes.
 func splatAt(b unsafe.Pointer, o uintptr) f32x4 {
 	return archsimd.BroadcastFloat32x4(*(*float32)(unsafe.Add(b, o)))
+}
+
+// dot128 is dotSimd: four sums, added in the same order.
+func dot128(a, b []float32) float32 {
+	var s0, s1, s2, s3 f32x4
+	n, ap, bp := len(a), unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b))
+	o, end := uintptr(0), 4*uintptr(n&^3)
+	for ; o+64 <= end; o += 64 {
+		pa, pb := unsafe.Add(ap, o), unsafe.Add(bp, o)
+		s0 = s0.Add(loadAt(pa, 0).Mul(loadAt(pb, 0)))
+		s1 = s1.Add(loadAt(pa, 16).Mul(loadAt(pb, 16)))
+		s2 = s2.Add(loadAt(pa, 32).Mul(loadAt(pb, 32)))
+		s3 = s3.Add(loadAt(pa, 48).Mul(loadAt(pb, 48)))
+	}
+	for ; o < end; o += 16 {
+		s0 = s0.Add(loadAt(ap, o).Mul(loadAt(bp, o)))
+	}
+	s := s0.Add(s1).Add(s2.Add(s3))
+	sum := s.GetElem(0) + s.GetElem(1) + s.GetElem(2) + s.GetElem(3)
+	for i := n &^ 3; i < n; i++ {
+		sum += a[i] * b[i]
+	}
+	return sum
+}
+
+func dots128(y, q, k []float32, stride int) {
+	for j := range y {
+		y[j] = dot128(q, k[j*stride:])
+	}
+}
+
+// weighted128 keeps 16 numbers of o in registers while the rows pass.
+func weighted128(o, p, v []float32, stride int) {
+	op, vp := unsafe.Pointer(unsafe.SliceData(o)), unsafe.Pointer(unsafe.SliceData(v))
+	i := 0
+	for ; i+16 <= len(o); i += 16 {
+		var s0, s1, s2, s3 f32x4
+		at := 4 * uintptr(i)
+		for _, x := range p {
+			xv, row := archsimd.BroadcastFloat32x4(x), unsafe.Add(vp, at)
+			s0, s1 = s0.Add(loadAt(row, 0).Mul(xv)), s1.Add(loadAt(row, 16).Mul(xv))
+			s2, s3 = s2.Add(loadAt(row, 32).Mul(xv)), s3.Add(loadAt(row, 48).Mul(xv))
+			at += 4 * uintptr(stride)
+		}
+		to := unsafe.Add(op, 4*i)
+		storeAt(to, 0, s0)
+		storeAt(to, 16, s1)
+		storeAt(to, 32, s2)
+		storeAt(to, 48, s3)
+	}
+	if i < len(o) {
+		weightedSimd(o[i:], p, v[min(i, len(v)):], stride)
+	}
 }
