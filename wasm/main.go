@@ -29,6 +29,9 @@ import (
 	"transformer2/shared/engine/protocol"
 )
 
+// batchRows holds the thread for some 50 ms in a training of a model of a million parameters.
+const batchRows = 256
+
 // files are the models' files by path.
 var files = fstest.MapFS{}
 
@@ -40,7 +43,7 @@ func main() {
 	breath := newBreather()
 	d := desk.New(desk.Config{Engine: "wasm", Dev: dev, Kernel: dev.Form(), Reason: dev.Reason(),
 		Threads: 1, Open: open, DType: compute.F32, Store: &checkpoint.Memory{},
-		Wrap: breath.wrap, Emit: emit, Models: models})
+		Wrap: breath.wrap, Emit: emit, Models: models, Ahead: true, BatchRows: batchRows})
 	js.Global().Set("t2", js.ValueOf(map[string]any{
 		"addFile": js.FuncOf(func(_ js.Value, args []js.Value) any {
 			data := make([]byte, args[1].Length())

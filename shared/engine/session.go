@@ -58,6 +58,9 @@ func (s *Session) Bases(ctx context.Context) (*svf.Decomposition, error) {
 	return d, nil
 }
 
+// Decomposed reports whether Bases has them already.
+func (s *Session) Decomposed() bool { return s.bases != nil }
+
 // As is the model as a voice has it, at full speed: an expert's z is folded into the weights,
 // W' = U diag(σ∘z) Vᵀ. The model is good until the next call.
 func (s *Session) As(ctx context.Context, v Voice) (*llama.Model, error) {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,6 +23,10 @@ type Base struct {
 	Model         *llama.Model
 	Tok           *tokenizer.Tokenizer
 	Decomposition *svf.Decomposition
+	// Rows of answers go through policy and reference at once, and between two such batches a
+	// training can be cancelled; 0 is policyRows. Sums are rounded in another order with another
+	// number.
+	Rows int
 }
 
 // Policy says which z are trained, and as what.
@@ -197,15 +202,14 @@ type zTrainer struct {
 	rows     int // of a batch
 }
 
-// policyRows is how many rows of answers go through policy and reference at once; the activations
-// of both take about 50 KB a row in a model of a million parameters.
+// policyRows is a Base's Rows unless it says otherwise; the activations of both models take about 50 KB a row in a model of a million parameters.
 const policyRows = 2048
 
 // maxSlots bounds how many answers are generated at once.
 const maxSlots = 256
 
 func (t *zTrainer) init(b Base, cfg Policy, seed uint64, adamw AdamW, parallel int) error {
-	t.base, t.rows = b, max(policyRows, b.Model.Context)
+	t.base, t.rows = b, max(cmp.Or(b.Rows, policyRows), b.Model.Context)
 	var err error
 	if t.policy, err = newPolicy(b, cfg, seed); err != nil {
 		return err

@@ -30,6 +30,12 @@ type Config struct {
 	DType compute.DType
 	// Store keeps decompositions.
 	Store checkpoint.Store
+	// Ahead decomposes the model while nothing is asked, so that the first expert need not wait. A
+	// request interrupts it; what Store has by then need not be done again.
+	Ahead bool
+	// BatchRows is how many rows of answers a training takes through the model at once; between two
+	// such batches it can be cancelled. 0 leaves it to package train.
+	BatchRows int
 	// Wrap, if set, is laid around the context of every request. Long work asks its context at each
 	// step whether to go on: a transport that shares its only thread with the work, as a Web Worker
 	// does, lets messages in there.
@@ -46,6 +52,7 @@ type Desk struct {
 	mu     sync.Mutex
 	open   map[int64]*job
 	queue  chan *job
+	ahead  context.CancelFunc // ends what is done ahead; nil while nothing is
 	closed bool
 	done   chan struct{}
 
@@ -217,13 +224,19 @@ func (d *Desk) enqueue(r protocol.Request) error {
 	}
 	d.open[r.ID] = j
 	d.queue <- j // has room for all that may be open
+	d.interrupt()
 	return nil
 }
 
-// work answers requests until Close.
+// work answers requests until Close, and decomposes ahead in between.
 func (d *Desk) work() {
 	defer close(d.done)
-	for j := range d.queue {
+	for {
+		d.lookAhead()
+		j, ok := <-d.queue
+		if !ok {
+			return
+		}
 		d.working = j
 		body, err := d.answer(j)
 		d.mu.Lock()
@@ -290,6 +303,7 @@ func (d *Desk) Close() {
 	if !d.closed {
 		d.closed = true
 		close(d.queue)
+		d.interrupt()
 	}
 	for _, j := range d.open {
 		j.cancel()

@@ -50,6 +50,9 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 
 // decomposing tells whoever waits now how far the decomposition is.
 func (d *Desk) decomposing(p svf.Progress) {
+	if d.working == nil {
+		return // ahead: nobody waits
+	}
 	d.working.tell(protocol.EventProgress, protocol.Progress{Stage: "decompose", Unit: "matrices",
 		Done: int64(p.Done), Total: int64(p.Total)})
 }

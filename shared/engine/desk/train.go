@@ -94,7 +94,7 @@ func (j *job) reinforcer(q protocol.Train) (*train.Reinforcer, error) {
 	}
 	m := j.d.s.Model
 	r, err := train.NewReinforcer(cfg, train.Base{Name: m.Name, Model: m.LM, Tok: m.Tok,
-		Decomposition: bases})
+		Decomposition: bases, Rows: j.d.cfg.BatchRows})
 	if err != nil || q.Reward == "" {
 		return r, err
 	}

@@ -290,8 +290,14 @@ func evaluate(t *testing.T, c *client) {
 	ask := protocol.Evaluate{Task: "math", Split: "valid", N: 20, Seed: 1,
 		Voice: protocol.Voice{Expert: "math"}}
 	e, events := result[protocol.Evaluated](c, protocol.TypeEvaluate, ask)
-	if e.N != 20 || e.Accuracy < e.CI95[0] || e.Accuracy > e.CI95[1] || len(events) != 20 {
-		t.Errorf("%+v after %d events", e, len(events))
+	answers := 0 // the first test that needs the bases hears of them too
+	for _, e := range events {
+		if read[protocol.Progress](t, e).Stage == "answers" {
+			answers++
+		}
+	}
+	if e.N != 20 || e.Accuracy < e.CI95[0] || e.Accuracy > e.CI95[1] || answers != 20 {
+		t.Errorf("%+v after %d answers", e, answers)
 	}
 	ask.N = 1000
 	o := c.ask(protocol.TypeEvaluate, ask)
