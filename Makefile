@@ -8,24 +8,24 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WASM_EXEC = $$(go env GOROOT)/lib/wasm/go_js_wasm_exec
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo site serve test test-go test-wasm deps bench zoo check generate
+.PHONY: help build demo tour site test test-go test-wasm deps bench bench-browser zoo check generate
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/t2
 	go build -o bin/t2 ./native
 
-demo: build ## two minutes with the embedded model: base, expert, and the choice between them
+tour: build ## two minutes in the terminal: base, expert, and the choice between them
 	./bin/t2 demo
+
+demo: site ## open the page: an embedded model, its base and its experts side by side
+	./bin/t2 serve site --open
 
 # The engine for the browser is built first; wasm_exec.js comes with the toolchain that built it.
 site: build ## write the page as a static folder, site/
 	GOOS=js GOARCH=wasm go build -trimpath -ldflags='-s -w' -o bin/engine.wasm ./wasm
 	./bin/t2 site --out site --wasm bin/engine.wasm --wasm-exec "$$(go env GOROOT)/lib/wasm/wasm_exec.js"
-
-serve: site ## write the page and serve it to this machine
-	./bin/t2 serve site --open
 
 test: deps check test-go test-wasm ## everything that must hold, as CI runs it
 
@@ -47,6 +47,12 @@ deps: ## install what the tests need (Debian; as root)
 # Peers, where they are wanted: apt-get install libopenblas0-pthread python3-scipy python3-torch
 bench: build ## speed and memory, as ratios against peers in the same run
 	./bin/t2 bench
+
+# Headless Chromium; the peer comes from npm, pinned in package.json, and nothing that ships uses it.
+BROWSER_BENCH = native/bench/browser
+bench-browser: site ## the page's speed, and its engine's against llama.cpp in WebAssembly (wllama)
+	@test -d $(BROWSER_BENCH)/node_modules || npm --prefix $(BROWSER_BENCH) install --silent --ignore-scripts --no-audit --no-fund
+	go run ./$(BROWSER_BENCH) --wasm-exec "$$(go env GOROOT)/lib/wasm/wasm_exec.js"
 
 zoo: build ## retrain every model and expert that ships (hours)
 	./shared/zoo/make.sh bin/t2
