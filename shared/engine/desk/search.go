@@ -23,7 +23,7 @@ func (j *job) search(q protocol.Search) (protocol.Found, error) {
 		return result, err
 	}
 	if q.Paused {
-		j.gate.set(true, 1)
+		j.gate.set(true, 0) // it holds after the first generation
 	}
 	var names []string
 	a, err := j.d.s.FewShot(j.ctx, engine.FewShot{Shots: shots, Held: held, Experts: q.Experts,
