@@ -25,6 +25,7 @@ export const app = { engine: null, model: null, hello: null, speed: null, expert
 // say shows a sentence to the visitor: what went wrong, and what to do. detail is the engine's own
 // sentence, which is English.
 export function say(text, kind = "error", detail = "") {
+  for (const n of $("notices").children) if (n.textContent.startsWith(text + detail)) n.remove();
   const note = h("p", { class: "notice " + kind, role: kind === "error" ? "alert" : "status" },
     h("span", {}, text, detail && h("small", { lang: "en" }, detail)),
     h("button", { class: "quiet", type: "button", "aria-label": t("close"), onclick: () => note.remove() }, "×"));

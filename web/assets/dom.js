@@ -35,10 +35,12 @@ export function later(f) {
   };
 }
 
-// refocus moves the focus from a button of a row that is gone to one that is there.
-export function refocus(row) {
-  const lost = row.contains(document.activeElement) && document.activeElement.hidden;
-  if (lost) row.querySelector("button:not([hidden], :disabled)")?.focus();
+// within has f show and hide buttons of a row. If it hides the one with the focus, that goes to the
+// first that is there.
+export function within(row, f) {
+  const had = row.contains(document.activeElement) ? document.activeElement : null;
+  f();
+  if (had?.hidden) row.querySelector("button:not([hidden], :disabled)")?.focus();
 }
 
 // percent writes a probability: 0.1234 is "12%", 0.00012 is "0.01%".

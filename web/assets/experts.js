@@ -2,7 +2,7 @@
 
 import { $, h, percent, save } from "./dom.js";
 import { t } from "./i18n.js";
-import { mix, set, state, voice, voiceName } from "./state.js";
+import { isBase, mix, set, state, voice, voiceName } from "./state.js";
 import { app, ask, refresh, say } from "./app.js";
 import * as heat from "./heat.js";
 import { pad } from "./triangle.js";
@@ -59,7 +59,7 @@ function paint() {
   if (!app.model) return;
   $("control-" + (state.c || "none")).checked = true;
   const shares = mix();
-  $("export").disabled = voiceName() === "base";
+  $("export").disabled = isBase();
   $("remove").hidden = !own();
   $("remove").textContent = t("experts.remove", { name: state.x });
   $("cards-scale").replaceChildren(...heat.legend());

@@ -1,9 +1,9 @@
 // Measure: how many of a task's questions a voice gets right, with its 95 % interval.
 
-import { $, h, percent, refocus, svg } from "./dom.js";
+import { $, h, percent, svg, within } from "./dom.js";
 import { tools } from "./figure.js";
 import { t } from "./i18n.js";
-import { state, voice, voiceName } from "./state.js";
+import { isBase, state, voice, voiceName } from "./state.js";
 import { app, ask } from "./app.js";
 
 const most = 6; // results that stay on screen
@@ -27,18 +27,18 @@ export const translated = () => paint();
 
 export function leave() { abort?.abort(); }
 
-function buttons() {
-  $("measure-run").disabled = !app.model || !!abort;
+const buttons = () => within($("measure-run").parentElement, () => {
+  $("measure-run").disabled = !app.model;
+  $("measure-run").hidden = !!abort;
   $("measure-stop").hidden = !abort;
-  refocus($("measure-run").parentElement);
-}
+});
 
 // run measures the base and, on the same questions, the voice of the state.
 async function run() {
   const task = $("measure-task").value, n = +$("measure-n").value, model = app.model;
   const mine = abort = new AbortController();
   buttons();
-  const voices = [[t("base"), {}], ...(voiceName() === "base" ? [] : [[voiceName(), voice()]])];
+  const voices = [[t("base"), {}], ...(isBase() ? [] : [[voiceName(), voice()]])];
   for (const [side, [name, v]] of voices.entries()) {
     const r = await ask("evaluate", { task, split: "test", n, seed: +state.seed, voice: v },
       { signal: mine.signal, onEvent: (type, p) => { if (type === "progress" && p.unit === "answers") about(name, p.done, p.total); } });
@@ -72,7 +72,7 @@ function drawing() {
       svg("text", { x: X(v), y: bottom + 15, "text-anchor": v === 0 ? "start" : v === 1 ? "end" : "middle" }, 100 * v + "%"))),
     results.map((r, i) => {
       const y = 20 + row * i;
-      return [svg("text", { class: "ink", x: 12, y, "font-size": 12 }, words(r)),
+      return [svg("text", { class: "ink", x: 12, y, "font-size": 13 }, words(r)),
         svg("line", { class: "interval stroke-" + r.side, x1: X(r.ci95[0]), x2: X(r.ci95[1]), y1: y + 14, y2: y + 14 }),
         svg("circle", { class: "fill-" + r.side, cx: X(r.accuracy), cy: y + 14, r: 5 })];
     }));

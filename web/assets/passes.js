@@ -25,6 +25,8 @@ export const loaded = () => { changed(new Set(["p"])); $("passes-run").disabled 
 
 export const leave = () => abort?.abort();
 
+const called = (name) => (name === "base" ? t("base") : name);
+
 // wrong is an expert that the first pass did not choose.
 function wrong() {
   const names = labels.slice(0, 3).filter((l) => l !== last?.expert && app.experts.some((e) => e.name === l));
@@ -50,7 +52,7 @@ export async function run(override) {
       if (type === "token" && !body.closing) $("pass2-answer").append(body.text);
     } });
   if (!done || abort !== mine) return;
-  $("pass2-who").textContent = t("passes.second", { who: done.expert === "base" ? t("base") : done.expert, ms: done.pass2Ms.toFixed(0) });
+  $("pass2-who").textContent = t("passes.second", { who: called(done.expert), ms: done.pass2Ms.toFixed(0) });
   const map = await ask("heat", { voice: done.expert === "base" ? {} : { expert: done.expert } });
   if (map && abort === mine) apply(map.cells, done.expert);
 }
@@ -62,7 +64,7 @@ function apply(cells, who) {
   const to = rects.map((r) => r.getAttribute("fill-opacity"));
   rects.forEach((r, i) => { r.style.setProperty("--layer", Math.floor(i / heat.roles.length)); r.setAttribute("fill-opacity", 0.04); });
   $("pass2-heat").replaceChildren(drawing);
-  tools($("pass2-tools"), "second-pass", () => t("sigma.heat", { who }), () => heat.drawing(cells), () => heat.rows(cells, (name) => name));
+  tools($("pass2-tools"), "second-pass", () => t("sigma.heat", { who: called(who) }), () => heat.drawing(cells), () => heat.rows(cells, (name) => name));
   requestAnimationFrame(() => requestAnimationFrame(() => rects.forEach((r, i) => r.setAttribute("fill-opacity", to[i]))));
 }
 
@@ -75,8 +77,8 @@ function first(found, override) {
       h("code", {}, t("label." + l)), h("span", { class: "bar" }), h("span", { class: "value" }, percent(found.probabilities?.[l] ?? 0)))))));
   tools($("pass1-tools"), "first-pass", () => t("passes.one") + " · " + state.p.slice(0, 80), () => probabilities(found),
     () => [["label", "probability"], ...labels.map((l) => [l, found.probabilities?.[l] ?? 0])]);
-  $("dispatch").textContent = override === undefined ? t("passes.dispatch", { who: found.expert === "base" ? t("base") : found.expert })
-    : t("passes.override", { who: override === "base" ? t("base") : override, right: found.expert });
+  $("dispatch").textContent = override === undefined ? t("passes.dispatch", { who: called(found.expert) })
+    : t("passes.override", { who: called(override), right: called(found.expert) });
 }
 
 // probabilities draws what the first pass found as a figure.

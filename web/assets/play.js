@@ -1,6 +1,6 @@
 // Playground: one prompt, base and expert side by side, the same seed.
 
-import { $, h, later, percent, refocus, shown } from "./dom.js";
+import { $, h, later, percent, shown, within } from "./dom.js";
 import { barsDrawing, barsRows, tools } from "./figure.js";
 import { t } from "./i18n.js";
 import { sampling, set, state, voice, voiceName } from "./state.js";
@@ -45,9 +45,9 @@ export async function start() {
 function recall() {
   if (app.model || !prepared) return;
   const same = (r) => r.request.prompt === state.p && r.request.voices[1].expert === state.x && !state.c && !state.z && !state.k && +state.t === 0;
-  const match = prepared.runs.find(same) || (state.p ? null : prepared.runs[0]);
+  if (!state.p) set({ p: prepared.runs[0].request.prompt }, { replace: true });
+  const match = prepared.runs.find(same);
   if (!match) return;
-  if (!state.p) set({ p: match.request.prompt, x: match.request.voices[1].expert }, { replace: true });
   begin();
   preparedShown = true;
   for (const e of match.events) hear(e.type, e.body);
@@ -167,8 +167,7 @@ export async function run() {
     sampling: sampling(), seed: +state.seed, score: true },
   { signal: mine.signal, onEvent: (type, body) => { if (abort === mine) { hear(type, body); soon(); } } });
   if (abort !== mine) return;
-  $("stop").hidden = true;
-  refocus($("run").parentElement);
+  within($("run").parentElement, () => { $("stop").hidden = true; });
   if (result) first = result.firstDifference; else answered = "";
   paint();
 }
@@ -206,7 +205,7 @@ function paint() {
     : forced() ? agreement() : first < 0 ? t("play.same") : t("play.differ", { n: first + 1 });
   const all = runs.map((r) => r?.answer?.text ?? "").join(" ");
   $("truth").textContent = [truths.has(state.p) && answered === wanted() ? t("play.truth", { answer: truths.get(state.p).trim() }) : "",
-    all.includes("####") ? t("play.marker") : ""].filter(Boolean).join(" ");
+    all.includes("####") ? t("play.marker") : ""].filter(Boolean).join(" · ");
   $("prepared").hidden = !preparedShown;
   $("copy-answers").disabled = !runs[1]?.answer;
   detail();

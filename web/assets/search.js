@@ -1,6 +1,6 @@
 // Few-shot: the cross-entropy method looks for the mixture that answers a few examples best.
 
-import { $, h, percent, refocus, svg } from "./dom.js";
+import { $, h, percent, svg, within } from "./dom.js";
 import { lines, tools } from "./figure.js";
 import { t } from "./i18n.js";
 import { set, state } from "./state.js";
@@ -51,8 +51,8 @@ function control(action) {
   buttons();
 }
 
-function buttons() {
-  $("search-run").disabled = !app.model || !!running;
+const buttons = () => within($("search-run").parentElement, () => {
+  $("search-run").disabled = !app.model;
   $("search-run").hidden = !!running;
   $("search-step").disabled = !app.model;
   $("search-step").hidden = !!running && !paused;
@@ -60,8 +60,7 @@ function buttons() {
   $("search-resume").hidden = !running || !paused;
   $("search-stop").hidden = !running;
   $("search-use").hidden = !found;
-  refocus($("search-run").parentElement);
-}
+});
 
 async function run(stepwise) {
   const what = own() ?? { task: $("search-task").value, k: +$("search-k").value, held: 40 };

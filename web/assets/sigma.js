@@ -22,6 +22,7 @@ export function start() {
   $("undo").addEventListener("click", () => { if (undo.length) set(undo.pop()); });
   $("reset").addEventListener("click", () => remember({ z: "", k: "" }));
   $("spectrum").addEventListener("pointerdown", drag);
+  narrow.addEventListener("change", () => spectrum && paint());
 }
 
 export const loaded = () => changed(new Set(["x", "mx", "view"]));
@@ -55,12 +56,15 @@ const byShort = (name) => {
   return m.layer + "." + m.role;
 };
 
-const W = 640, H = 260, LEFT = 40, BOTTOM = 24;
+// The figure has its own units; on a narrow screen fewer of them, so that it stays high enough.
+const narrow = matchMedia("(max-width: 40rem)");
+const LEFT = 40, H = 260, BOTTOM = 24;
+const width = () => (narrow.matches ? 380 : 640);
 
 function scales() {
-  const n = spectrum.sigma.length, top = Math.log10(Math.max(...spectrum.sigma) * 2);
+  const W = width(), n = spectrum.sigma.length, top = Math.log10(Math.max(...spectrum.sigma) * 2);
   const low = Math.log10(Math.max(Math.min(...spectrum.sigma.filter((s) => s > 0)), 1e-6) / 4);
-  return { n, x: (i) => LEFT + (i + 0.5) * (W - LEFT) / n,
+  return { W, n, x: (i) => LEFT + (i + 0.5) * (W - LEFT) / n,
     y: (s) => (H - BOTTOM) * (1 - (Math.log10(Math.max(Math.abs(s), 10 ** low)) - low) / (top - low)), low, top };
 }
 
@@ -68,17 +72,18 @@ const superscript = (e) => String(e).replace(/[-\d]/g, (c) => "⁻⁰¹²³⁴�
 
 // paint draws σ, σ·z and the energy that the first values hold.
 function paint() {
-  const { n, x, y, low, top } = scales(), { sigma, z } = spectrum, width = (W - LEFT) / n;
+  const { W, n, x, y, low, top } = scales(), { sigma, z } = spectrum, bar = (W - LEFT) / n;
   const ticks = [];
   for (let e = Math.ceil(low); e <= top; e++) ticks.push(e);
   const all = sigma.reduce((a, s) => a + s * s, 0);
   let sum = 0;
   const energy = sigma.map((s, i) => { sum += s * s; return `${x(i)},${(H - BOTTOM) * (1 - sum / all)}`; });
+  $("spectrum").setAttribute("viewBox", `0 0 ${W} ${H}`);
   $("spectrum").replaceChildren(
     ...ticks.map((e) => svg("g", { class: "tick" }, svg("line", { x1: LEFT, x2: W, y1: y(10 ** e), y2: y(10 ** e) }),
       svg("text", { x: LEFT - 6, y: y(10 ** e) + 4 }, "10" + superscript(e)))),
-    svg("path", { class: "sigma", d: sigma.map((s, i) => `M${x(i)} ${H - BOTTOM}V${y(s)}`).join(""), "stroke-width": width * 0.7 }),
-    svg("path", { class: "scaled", d: sigma.map((s, i) => `M${x(i) - width * 0.45} ${y(s * z[i])}h${width * 0.9}`).join("") }),
+    svg("path", { class: "sigma", d: sigma.map((s, i) => `M${x(i)} ${H - BOTTOM}V${y(s)}`).join(""), "stroke-width": bar * 0.7 }),
+    svg("path", { class: "scaled", d: sigma.map((s, i) => `M${x(i) - bar * 0.45} ${y(s * z[i])}h${bar * 0.9}`).join("") }),
     svg("polyline", { class: "energy", points: energy.join(" ") }),
     svg("line", { class: "chosen", x1: x(chosen), x2: x(chosen), y1: 0, y2: H - BOTTOM }),
     svg("text", { class: "axis", x: W - 8, y: H - 7 }, t("sigma.index", { n: n - 1 })));
@@ -151,7 +156,7 @@ function keep(top) {
 // drag moves a dial by its bar: up is louder.
 function drag(e) {
   if (!spectrum) return;
-  const box = $("spectrum").getBoundingClientRect(), { n } = scales();
+  const box = $("spectrum").getBoundingClientRect(), { W, n } = scales();
   const at = ((e.clientX - box.left) / box.width * W - LEFT) / (W - LEFT) * n;
   if (at < 0) return;
   choose(Math.floor(at));

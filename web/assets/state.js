@@ -1,5 +1,7 @@
 // What the page shows, in one object and in the address: a link restores it, back and forward work.
 
+import { t } from "./i18n.js";
+
 export const defaults = {
   view: "play", m: "tako", p: "", x: "math", c: "", z: "", k: "", seed: "1", t: "0", topk: "0",
   topp: "1", minp: "0", mx: "3.gate", mode: "free", lesson: "", step: "0", lang: "", theme: "auto", hide: "",
@@ -30,9 +32,12 @@ export function watch(f) { listeners.push(f); }
 
 function tell(names) { for (const f of listeners) f(new Set(names)); }
 
-// set changes the state and the address; replace leaves no entry in the history.
+// set changes the state and the address; replace leaves no entry in the history. What no link may
+// say is not taken, and whoever shows it hears of it.
 export function set(changes, { replace = false } = {}) {
-  const names = Object.keys(changes).filter((n) => state[n] !== String(changes[n]));
+  const differ = Object.keys(changes).filter((n) => state[n] !== String(changes[n]));
+  const names = differ.filter((n) => !checks[n] || checks[n](String(changes[n])));
+  if (differ.length > names.length) tell(differ.filter((n) => !names.includes(n)));
   if (names.length === 0) return;
   for (const n of names) state[n] = String(changes[n]);
   const url = "#" + link();
@@ -106,13 +111,16 @@ export function voice() {
   return v;
 }
 
+// isBase tells whether the voice is the base itself.
+export const isBase = () => Object.keys(voice()).length === 0;
+
 export const sampling = () =>
   ({ temperature: +state.t, topK: +state.topk, topP: +state.topp, minP: +state.minp });
 
 // voiceName is the voice in words.
 export function voiceName() {
   const shares = mix();
-  let name = shares.length ? shares.map((s) => `${s.expert} ${s.alpha}`).join(" + ") : state.x;
+  let name = shares.length ? shares.map((s) => `${s.expert} ${s.alpha}`).join(" + ") : state.x === "base" ? t("base") : state.x;
   if (state.c) name += ` (${state.c})`;
   if (state.z || state.k) name += " ✎";
   return name;

@@ -1,6 +1,6 @@
 // Teach it: a z-vector trained in the tab by REINFORCE, on a task or on a reward that is chosen.
 
-import { $, h, later, percent, refocus, save } from "./dom.js";
+import { $, h, later, percent, save, within } from "./dom.js";
 import { lines, tools } from "./figure.js";
 import { t } from "./i18n.js";
 import { set, state } from "./state.js";
@@ -60,16 +60,15 @@ export function translated() {
   paint();
 }
 
-function buttons() {
-  $("teach-run").disabled = !app.model || !!running;
+const buttons = () => within($("teach-run").parentElement, () => {
+  $("teach-run").disabled = !app.model;
   $("teach-run").hidden = !!running;
   $("teach-pause").hidden = !running || paused;
   $("teach-resume").hidden = !running || !paused;
   $("teach-stop").hidden = !running;
   $("teach-use").hidden = !kept;
   $("teach-save").hidden = !kept;
-  refocus($("teach-run").parentElement);
-}
+});
 
 async function run() {
   const reward = $("teach-reward").value, word = $("teach-word").value.trim();

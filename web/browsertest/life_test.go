@@ -7,6 +7,7 @@ import (
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // What the engine refuses is said in the visitor's language, with the engine's own sentence.
@@ -87,7 +88,7 @@ func TestMeasureAndRemove(t *testing.T) {
 	p.do(`document.getElementById("measure-n").value = 1000`)
 	p.click("#measure-run")
 	p.click("#measure-stop")
-	p.until(`!document.getElementById("measure-run").disabled`)
+	p.until(`!document.getElementById("measure-run").hidden`)
 	p.click("#remove")
 	p.until(`!location.hash.includes("x=mine") && document.getElementById("remove").hidden`)
 	p.until(`![...document.querySelectorAll("#cards strong")].some((s) => s.textContent === "mine")`)
@@ -118,4 +119,61 @@ func TestSleep(t *testing.T) {
 	sleep()
 	p.until(`document.getElementById("stop").hidden`)
 	p.answered()
+}
+
+// A link with a voice but no question asks the first prepared one of that voice.
+func TestLinkWithoutQuestion(t *testing.T) {
+	p := open(t, "#x=french&z=3.gate.0:0", 1280, 800).ready()
+	p.answered()
+	if h := js[string](p, "location.hash"); !strings.Contains(h, "x=french") || !strings.Contains(h, "z=3.gate") {
+		t.Errorf("the address became %s", h)
+	}
+	if s := p.text("#name-1"); s != "french ✎" {
+		t.Errorf("%s answers", s)
+	}
+}
+
+// A stranger sees two answers, what they mean and the right one, before doing anything.
+func TestFirstRun(t *testing.T) {
+	p := open(t, "", 1280, 800).ready()
+	p.until(`document.getElementById("truth").textContent.includes("right answer: 12")`)
+	if below := js[float64](p, `document.getElementById("about-1").getBoundingClientRect().bottom`); below > 800 {
+		t.Errorf("the answers end %.0f px down, below the first screen", below)
+	}
+	if s := p.text("#prepared"); !strings.Contains(s, "Prepared") {
+		t.Errorf("prepared answers are not called so: %q", s)
+	}
+	if s := p.text("#strip"); !strings.Contains(s, "– tokens/s") {
+		t.Errorf("the strip has a speed that was not measured here: %s", s)
+	}
+	p.click("#run")
+	p.until(`document.getElementById("prepared").hidden && /\d tokens\/s/.test(document.getElementById("about-1").textContent)`)
+}
+
+// A lesson can be gone through with the keys alone, and the focus is never lost in it.
+func TestLessonByKeyboard(t *testing.T) {
+	p := open(t, "#lesson=matrix&step=0", 1280, 800).ready()
+	press := func(keys ...string) {
+		for _, k := range keys {
+			if err := chromedp.Do(p.ctx, chromedp.KeyEvent(k)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p.do(`document.querySelector("#lesson input[name=predict]").focus()`)
+	press(kb.ArrowDown)
+	p.until(`document.querySelectorAll("#lesson input[name=predict]")[1].checked`)
+	p.do(`document.querySelector("#lesson footer .primary").focus()`)
+	press(kb.Enter)
+	p.until(`document.getElementById("stop").hidden && document.getElementById("about-1").textContent`)
+	p.do(`document.activeElement.blur()`)
+	press(kb.ArrowRight, kb.ArrowRight)
+	p.until(`location.hash.includes("step=2") && !document.getElementById("view-sigma").hidden`)
+	p.click("#tab-search")
+	p.do(`document.getElementById("search-run").focus()`)
+	press(kb.Enter)
+	p.until(`document.activeElement.id === "search-pause"`)
+	press(kb.Enter)
+	p.until(`document.activeElement.id === "search-resume"`)
+	p.do(`document.getElementById("search-stop").click()`)
 }

@@ -113,7 +113,7 @@ func TestSearchAndCancel(t *testing.T) {
 	p.click("#search-run")
 	p.until(`document.querySelectorAll("#search-map circle").length > 5`)
 	p.click("#search-stop")
-	p.until(`!document.getElementById("search-run").disabled`)
+	p.until(`!document.getElementById("search-run").hidden`)
 }
 
 func TestTeachTwoSteps(t *testing.T) {
