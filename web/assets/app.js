@@ -179,7 +179,8 @@ function engines(manifest) {
 async function start() {
   const { bad } = read();
   await use(state.lang || preferred());
-  const manifest = await (await fetch("manifest.json", { cache: "no-cache" })).json();
+  const manifest = await fetch("manifest.json", { cache: "no-cache" }).then((r) => r.json()).catch(() => null);
+  if (!manifest) { say(t("error.offline", { file: "manifest.json" })); return; }
   if (!(state.m in manifest.models)) { bad.push("m"); state.m = defaults.m; }
   if (bad.length) say(t("badLink", { names: bad.join(", ") }), "warn");
   listen((names) => say(t("badLink", { names: names.join(", ") }), "warn"));

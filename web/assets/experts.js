@@ -1,7 +1,7 @@
 // Experts: cards, mixtures, honest controls, files in and out.
 
 import { $, h, percent, save } from "./dom.js";
-import { t } from "./i18n.js";
+import { described, t } from "./i18n.js";
 import { isBase, mix, set, state, voice, voiceName } from "./state.js";
 import { app, ask, refresh, say } from "./app.js";
 import * as heat from "./heat.js";
@@ -113,10 +113,9 @@ function mixed() {
 
 function card(e) {
   const on = state.x === e.name;
-  const known = t("task." + e.task) !== "task." + e.task;
   return h("button", { type: "button", class: "card", "aria-pressed": on ? "true" : "false", onclick: () => set({ x: e.name, c: "" }) },
     h("strong", {}, e.name === "base" ? t("base") : e.name),
-    h("span", { class: "doc" }, e.name === "base" ? t("experts.base") : known ? t("task." + e.task) : e.task),
+    h("span", { class: "doc" }, e.name === "base" ? t("experts.base") : described(e.task)),
     heat.fold(heat.of(e.name) ?? []),
     e.numbers ? h("small", {}, t("experts.about", { numbers: e.numbers.toLocaleString("en"), share: (100 * e.numbers / app.model.params).toFixed(2) }),
       e.accuracy >= 0 ? " · " + t("experts.valid", { p: percent(e.accuracy) }) : "") : null);

@@ -18,5 +18,11 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, n) => values[n] ?? "");
 }
 
+// described says what a task is; of one without words there is only its name.
+export function described(task) {
+  const text = t("task." + task);
+  return text === "task." + task ? task : text;
+}
+
 // preferred is the visitor's language, as far as there is one here.
 export const preferred = () => (navigator.language.startsWith("zh") ? "zh" : "en");

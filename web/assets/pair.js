@@ -1,8 +1,11 @@
-// Two engines as one. The first does everything; in a comparison the second runs ahead with the
-// first voice, so that both answers appear at once. An answer is the same whoever gives it, so each
-// token is taken from whichever engine has it first, and when the second fails nothing is missing:
-// the first comes to that voice too, because judging the answers takes both voices' numbers in one
-// place.
+// Two engines as one. In a comparison the second runs ahead with the first voice, so that both
+// answers appear at once. An answer is the same whoever gives it, so each token is taken from
+// whichever engine has it first, and when the second fails nothing is missing: the first comes to
+// that voice too, because judging the answers takes both voices' numbers in one place. While the
+// first is at long work, the second answers what is asked meanwhile.
+
+const long = ["train", "search", "evaluate"];
+const brief = ["generate", "next", "heat", "spectrum", "classify", "question", "tokenize"];
 
 export class Pair {
   #first;
@@ -13,6 +16,7 @@ export class Pair {
   #load = null; // the model's request and what it has: {body, shipped}
   #lent = new Set(); // own experts that the second was given
   #twins = new Map(); // a comparison's id -> the second's request, for control
+  #working = 0; // long requests of the first
 
   constructor(first, make) {
     this.#first = first;
@@ -24,10 +28,12 @@ export class Pair {
 
   request(type, body, options) {
     if (type === "load") this.#ready = false; // it has another model until it has this one
+    if (this.#ready && this.#working && brief.includes(type) && this.#knows(body)) return this.#instead(type, body, options);
     const both = type === "generate" && body.voices.length > 1 && this.#ready;
     const promise = both ? this.#both(body, options) : this.#first.request(type, body, options);
     promise.then((result) => this.#learn(type, body, result),
       () => { if (type === "load" && this.#second) this.#prepare(); });
+    if (long.includes(type)) this.#work(promise);
     return promise;
   }
 
@@ -37,6 +43,7 @@ export class Pair {
   }
 
   control(target, action) {
+    if (target < 0) { this.#second?.control(-target, action); return; }
     this.#first.control(target, action);
     const twin = this.#twins.get(target);
     if (twin) this.#second?.control(twin.id, action);
@@ -92,6 +99,34 @@ export class Pair {
       this.#twins.delete(promise.id);
     };
     promise.then(end, end);
+    return promise;
+  }
+
+  // work counts long requests of the first engine, for which it is worth to have a second one.
+  #work(promise) {
+    this.#working++;
+    const end = () => { this.#working--; };
+    promise.then(end, end);
+    if (!this.#second && !this.#failed && this.#load) this.#prepare();
+  }
+
+  // knows tells whether the second engine has every expert that a request speaks of.
+  #knows({ voices = [], voice }) {
+    const has = (name) => !name || name === "base" || this.#load.shipped.has(name) || this.#lent.has(name);
+    return [...voices, voice ?? {}].every((v) => has(v.expert) && (v.mix ?? []).every((m) => has(m.expert)));
+  }
+
+  // instead has the second engine answer; its ids are negative here. Should it fail, the first answers
+  // in its turn.
+  #instead(type, body, { onEvent = () => {}, signal } = {}) {
+    const hear = type === "generate" ? merged(body.voices.length, onEvent)(body.voices.map((_, i) => i)) : onEvent;
+    const asked = this.#second.request(type, body, { onEvent: hear, signal });
+    const promise = asked.catch((e) => {
+      if (e.code !== "internal") throw e;
+      this.#drop();
+      return this.#first.request(type, body, { onEvent: hear, signal });
+    });
+    promise.id = -asked.id;
     return promise;
   }
 

@@ -2,7 +2,7 @@
 
 import { $, h, later, percent, shown, within } from "./dom.js";
 import { barsDrawing, barsRows, tools } from "./figure.js";
-import { t } from "./i18n.js";
+import { described, t } from "./i18n.js";
 import { sampling, set, state, voice, voiceName } from "./state.js";
 import { app, ask, measured, say } from "./app.js";
 
@@ -117,8 +117,9 @@ function chips(list) {
 function who() {
   if (!app.model) return;
   const mixed = state.x.includes(":") ? [state.x] : [];
+  const about = (name) => described(app.experts.find((e) => e.name === name)?.task);
   $("voices").replaceChildren(...["base", ...app.experts.map((e) => e.name), ...mixed].map((name) =>
-    h("button", { type: "button", class: "chip", "aria-pressed": state.x === name ? "true" : "false",
+    h("button", { type: "button", class: "chip", title: about(name), "aria-pressed": state.x === name ? "true" : "false",
       onclick: () => set({ x: name, c: "" }) }, name === "base" ? t("base") : name.includes(":") ? voiceName() : name)));
 }
 

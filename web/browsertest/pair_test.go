@@ -128,3 +128,34 @@ func TestStripCountsWorkers(t *testing.T) {
 		time.Sleep(time.Second)
 	}
 }
+
+// While the first worker trains, the second answers; should it end, the first answers after its work.
+func TestAnswersWhileTraining(t *testing.T) {
+	p := open(t, "", 1280, 800).ready()
+	wrong := js[string](p, `(async () => {`+engines+`
+		const body = { ...ask, voices: [{}, { expert: "math" }] };
+		const train = { name: "mine", task: "polite", reward: "brief", steps: 400, prompts: 4, samples: 4, rate: 0.02, kl: 0.02,
+			temperature: 1, scope: "all", seed: 1, evalEvery: 400, evalItems: 2 };
+		let second = null;
+		const pair = new Pair(make(), () => { second = inWorker(manifest, document.baseURI, () => {}); return new Engine(second); });
+		await pair.request("load", { model: "tako" });
+		const want = await heard(pair, body);
+		let trained = false;
+		const training = pair.request("train", train);
+		training.then(() => { trained = true; });
+		if (!await wait(() => pair.workers === 2)) return "no second worker";
+		const got = await heard(pair, body);
+		if (trained) return "the answer waited for the training";
+		if (got !== want) return got + "\n" + want;
+		const asked = heard(pair, body);
+		second.close();
+		second.onfail("it crashed");
+		pair.control(training.id, "cancel");
+		if (await asked !== want) return "after a worker that ended";
+		pair.close();
+		return "";
+	})()`)
+	if wrong != "" {
+		t.Error(wrong)
+	}
+}
