@@ -313,7 +313,7 @@ func page(w words, assets string) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "</div><main id=\"main\"><section id=\"lesson\" class=\"lesson\" hidden data-label=\"lesson\"></section>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "</div><main id=\"main\"><section id=\"lesson\" class=\"lesson\" hidden tabindex=\"-1\" data-label=\"lesson\"></section>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

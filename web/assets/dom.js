@@ -35,6 +35,15 @@ export function later(f) {
   };
 }
 
+const focusable = "button, input, a";
+
+// renew replaces what is in a box; the focus stays at the place where it was.
+export function renew(box, ...nodes) {
+  const at = [...box.querySelectorAll(focusable)].indexOf(document.activeElement);
+  box.replaceChildren(...nodes);
+  if (at >= 0) box.querySelectorAll(focusable)[at]?.focus({ preventScroll: true });
+}
+
 // within has f show and hide buttons of a row. If it hides the one with the focus, that goes to the
 // first that is there.
 export function within(row, f) {

@@ -1,6 +1,6 @@
 // Experts: cards, mixtures, honest controls, files in and out.
 
-import { $, h, percent, save } from "./dom.js";
+import { $, h, percent, renew, save } from "./dom.js";
 import { described, t } from "./i18n.js";
 import { isBase, mix, set, state, voice, voiceName } from "./state.js";
 import { app, ask, refresh, say } from "./app.js";
@@ -30,8 +30,7 @@ export function loaded() {
 }
 
 export async function expertsChanged() {
-  await heat.learn();
-  paint();
+  await heat.learn(paint);
 }
 
 export const leave = () => abort?.abort();
@@ -63,7 +62,7 @@ function paint() {
   $("remove").hidden = !own();
   $("remove").textContent = t("experts.remove", { name: state.x });
   $("cards-scale").replaceChildren(...heat.legend());
-  $("cards").replaceChildren(card({ name: "base", numbers: 0, accuracy: -1, task: "" }), ...app.experts.map(card));
+  renew($("cards"), card({ name: "base", numbers: 0, accuracy: -1, task: "" }), ...app.experts.map(card));
   if (!$("mixer").contains(document.activeElement)) { // a slider that is being moved stays
     $("mixer").replaceChildren(...mixable().map((e) => {
       const share = shares.find((s) => s.expert === e.name);

@@ -9,14 +9,15 @@ import { app, ask } from "./app.js";
 export const roles = ["q", "k", "v", "o", "gate", "up", "down"];
 const known = new Map(); // an expert's name -> its cells
 
-// learn fills in the heat of all experts that it is not known of yet.
-export async function learn() {
+// learn fills in the heat of all experts that it is not known of yet, and calls each after each.
+export async function learn(each = () => {}) {
   const model = app.model;
   for (const e of app.experts) {
     if (known.has(e.name)) continue;
     const heat = await ask("heat", { voice: { expert: e.name } });
     if (app.model !== model) return;
     if (heat) known.set(e.name, heat.cells);
+    each();
   }
 }
 

@@ -1,6 +1,6 @@
 // Learn: lessons whose steps set the page's state, to be predicted first and run then.
 
-import { $, h } from "./dom.js";
+import { $, h, renew } from "./dom.js";
 import { preferred, t } from "./i18n.js";
 import { defaults, set, state } from "./state.js";
 import { say } from "./app.js";
@@ -82,10 +82,11 @@ function print(lesson) {
 
 function paint() {
   const lesson = lessons.find((l) => l.id === state.lesson);
-  $("lessons").replaceChildren(...lessons.map((l, i) => h("li", {}, h("button", { type: "button", class: "card",
+  renew($("lessons"), ...lessons.map((l, i) => h("li", {}, h("button", { type: "button", class: "card",
     "aria-pressed": l.id === state.lesson ? "true" : "false", onclick: () => go(l, 0) },
   h("small", {}, i + 1), h("strong", {}, l.title), h("small", {}, t("learn.about", { minutes: l.minutes, steps: l.steps.length }))))));
   const panel = $("lesson"), open = !!lesson && state.view !== "learn";
+  const opened = open && panel.hidden, pressed = panel.contains(document.activeElement) && document.activeElement.dataset.does;
   panel.hidden = !open;
   document.body.classList.toggle("teaching", open);
   if (!open) { shownStep = ""; return; }
@@ -96,10 +97,12 @@ function paint() {
   panel.replaceChildren(h("header", {}, h("strong", {}, lesson.title), h("span", {}, `${n + 1} / ${lesson.steps.length}`),
     h("button", { type: "button", class: "quiet", "aria-label": t("close"), onclick: () => set({ lesson: "", step: "0" }) }, "×")),
   ...markdown(s.text), s.predict ? predict(s, lesson.id + "." + n) : null,
-  h("footer", {}, h("button", { type: "button", onclick: () => step(-1), disabled: n === 0 }, t("learn.back")),
-    s.do === "run" ? h("button", { type: "button", class: "primary", onclick: perform }, t("learn.run")) : null,
-    h("button", { type: "button", onclick: () => step(1), disabled: n === lesson.steps.length - 1 }, t("learn.next")),
+  h("footer", {}, h("button", { type: "button", "data-does": "back", onclick: () => step(-1), disabled: n === 0 }, t("learn.back")),
+    s.do === "run" ? h("button", { type: "button", "data-does": "run", class: "primary", onclick: perform }, t("learn.run")) : null,
+    h("button", { type: "button", "data-does": "next", onclick: () => step(1), disabled: n === lesson.steps.length - 1 }, t("learn.next")),
     h("button", { type: "button", class: "tool", onclick: () => print(lesson) }, t("learn.print"))));
+  if (opened) panel.focus({ preventScroll: true });
+  else if (pressed) (panel.querySelector(`[data-does="${pressed}"]:not(:disabled)`) ?? panel).focus({ preventScroll: true });
 }
 
 function predict(s, key) {

@@ -1,6 +1,6 @@
 // Playground: one prompt, base and expert side by side, the same seed.
 
-import { $, h, later, percent, shown, within } from "./dom.js";
+import { $, h, later, percent, renew, shown, within } from "./dom.js";
 import { barsDrawing, barsRows, tools } from "./figure.js";
 import { described, t } from "./i18n.js";
 import { sampling, set, state, voice, voiceName } from "./state.js";
@@ -118,7 +118,7 @@ function who() {
   if (!app.model) return;
   const mixed = state.x.includes(":") ? [state.x] : [];
   const about = (name) => described(app.experts.find((e) => e.name === name)?.task);
-  $("voices").replaceChildren(...["base", ...app.experts.map((e) => e.name), ...mixed].map((name) =>
+  renew($("voices"), ...["base", ...app.experts.map((e) => e.name), ...mixed].map((name) =>
     h("button", { type: "button", class: "chip", title: about(name), "aria-pressed": state.x === name ? "true" : "false",
       onclick: () => set({ x: name, c: "" }) }, name === "base" ? t("base") : name.includes(":") ? voiceName() : name)));
 }
@@ -180,7 +180,8 @@ function hear(type, body) {
     first = a.findIndex((x, i) => b[i] && b[i].id !== x.id);
   } else if (type === "answer") {
     runs[body.voice].answer = body;
-    if (body.seconds > 0 && !preparedShown) measured(body.tokens / body.seconds);
+    const longer = body.tokens >= (runs[1 - body.voice].answer?.tokens ?? 0); // its speed is less that of the question
+    if (longer && body.seconds > 0 && !preparedShown) measured(body.tokens / body.seconds);
   } else if (type === "scores") runs[body.voice].scores = body.tokens;
 }
 
@@ -195,7 +196,7 @@ function paint() {
     if (!r) continue;
     const list = forced() ? runs[0].tokens.map((x, i) => (side === 0 ? chip(0, i, x, r.scores[i]) : judged(i, x, runs[0].scores[i])))
       : r.tokens.map((x, i) => chip(side, i, x, r.scores[i]));
-    box.replaceChildren(...list.slice(0, visible).filter(Boolean));
+    renew(box, ...list.slice(0, visible).filter(Boolean));
     box.classList.toggle("waiting", !list.length);
     const a = r.answer;
     $("about-" + side).textContent = forced() && side === 1 ? t("play.forcedAbout") : a && preparedShown

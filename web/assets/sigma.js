@@ -1,6 +1,6 @@
 // The Σ view: where an expert does its work, and every singular value as a dial.
 
-import { $, later, shown, svg } from "./dom.js";
+import { $, later, renew, shown, svg } from "./dom.js";
 import { t } from "./i18n.js";
 import { edits, nameOf, set, state, voice, voiceName } from "./state.js";
 import { app, ask } from "./app.js";
@@ -40,7 +40,7 @@ async function look() {
   const map = await ask("heat", { voice: voice() });
   if (map) {
     const title = () => t("sigma.heat", { who: voiceName() });
-    $("heat").replaceChildren(heat.table(map.cells, app.model.layers, byShort, title()));
+    renew($("heat"), heat.table(map.cells, app.model.layers, byShort, title()));
     $("heat-scale").replaceChildren(...heat.legend(map.cells));
     tools($("heat-tools"), "heat", title, () => heat.drawing(map.cells), () => heat.rows(map.cells, byShort));
   }
