@@ -62,7 +62,8 @@ const LEFT = 40, H = 260, BOTTOM = 24;
 const width = () => (narrow.matches ? 380 : 640);
 
 function scales() {
-  const W = width(), n = spectrum.sigma.length, top = Math.log10(Math.max(...spectrum.sigma) * 2);
+  const W = width(), n = spectrum.sigma.length, scaled = spectrum.sigma.map((s, i) => Math.abs(s * spectrum.z[i]));
+  const top = Math.log10(Math.max(2 * Math.max(...spectrum.sigma), 1.2 * Math.max(...scaled)));
   const low = Math.log10(Math.max(Math.min(...spectrum.sigma.filter((s) => s > 0)), 1e-6) / 4);
   return { W, n, x: (i) => LEFT + (i + 0.5) * (W - LEFT) / n,
     y: (s) => (H - BOTTOM) * (1 - (Math.log10(Math.max(Math.abs(s), 10 ** low)) - low) / (top - low)), low, top };

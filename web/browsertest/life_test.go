@@ -109,7 +109,7 @@ func TestSleep(t *testing.T) {
 			time.Sleep(700 * time.Millisecond)
 		}
 	}
-	p.do(`document.getElementById("teach-steps").value = 12`)
+	p.do(`document.getElementById("teach-steps").value = 6`)
 	p.click("#teach-run")
 	p.until(`document.querySelectorAll("#teach-samples li").length`)
 	sleep()
