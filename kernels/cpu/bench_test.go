@@ -64,7 +64,7 @@ func benchGemm(b *testing.B, d *Device, o compute.Orientation, m, n, k int) {
 
 func BenchmarkMatvec(b *testing.B) {
 	for _, s := range [][2]int{{768, 768}, {32000, 768}, {32768, 4096}} {
-		for t := range compute.Q8 + 1 {
+		for t := range compute.Q4 + 1 {
 			b.Run(fmt.Sprintf("%v_%dx%d", t, s[0], s[1]), func(b *testing.B) {
 				eachBench(b, func(b *testing.B, d *Device) { benchMatvec(b, d, t, s[0], s[1]) })
 			})

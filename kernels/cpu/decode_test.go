@@ -28,7 +28,7 @@ func weightOf(t testing.TB, d *Device, rng *rand.Rand, dt compute.DType, out, in
 func TestRowsStandAlone(t *testing.T) {
 	eachForm(t, 2, func(t *testing.T, d *Device) {
 		rng := rand.New(rand.NewPCG(3, 1))
-		for dt := range compute.Q8 + 1 {
+		for dt := range compute.Q4 + 1 {
 			for _, i8 := range []bool{false, true} {
 				d.int8 = i8
 				w, _ := weightOf(t, d, rng, dt, 150, 416)
@@ -123,7 +123,7 @@ func decodeStep(t testing.TB, d *Device, dt compute.DType) func() {
 func TestDecodeAllocatesNothing(t *testing.T) {
 	for _, threads := range []int{1, 2} {
 		eachForm(t, threads, func(t *testing.T, d *Device) {
-			for dt := range compute.Q8 + 1 {
+			for dt := range compute.Q4 + 1 {
 				d.int8 = dt == compute.Q8
 				step := decodeStep(t, d, dt)
 				if n := testing.AllocsPerRun(5, step); n != 0 {
@@ -135,7 +135,7 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkDecodeStep(b *testing.B) {
-	for dt := range compute.Q8 + 1 {
+	for dt := range compute.Q4 + 1 {
 		b.Run(fmt.Sprint(dt), func(b *testing.B) {
 			eachBench(b, func(b *testing.B, d *Device) {
 				step := decodeStep(b, d, dt)

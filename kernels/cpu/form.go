@@ -60,6 +60,9 @@ type form struct {
 	// packQ8 rounds a panel src [blocks*32][nr] to Q8, widenQ8 is its inverse (see quant.go).
 	packQ8  func(dst []byte, src []float32)
 	widenQ8 func(dst []float32, src []byte)
+	// packQ4 and widenQ4 are the same for Q4 (see quant4.go).
+	packQ4  func(dst []byte, src []float32)
+	widenQ4 func(dst []float32, src []byte)
 
 	narrowF16, narrowBF16 func(dst []uint16, src []float32)
 	// q8[i] multiplies i rows of rounded x with panels of Q8 (see q8Func); quantize rounds a row.
@@ -140,7 +143,15 @@ func (f *form) mr() int { return len(f.tile) - 1 }
 type adamScalars [10]float32
 
 // candidates are the forms of this build that run here, best first; the loops are always last.
-func candidates() []*form { return slices.Concat(fastForms(), simdForms(), []*form{&loops}) }
+func candidates() []*form {
+	fast, portable := fastForms(), simdForms()
+	for _, f := range fast {
+		for _, p := range portable { // what was not written in assembly
+			f.widenQ4 = p.widenQ4
+		}
+	}
+	return slices.Concat(fast, portable, []*form{&loops})
+}
 
 // Forms names the forms that this build can run on this machine, best first.
 func Forms() []string {

@@ -18,6 +18,8 @@ var loops = form{
 	widenBF16:   widenBF16Loop,
 	packQ8:      packQ8Loop,
 	widenQ8:     widenQ8Loop,
+	packQ4:      packQ4Loop,
+	widenQ4:     widenQ4Loop,
 	narrowF16:   narrowF16Loop,
 	narrowBF16:  narrowBF16Loop,
 	q8:          []q8Func{nil, q8Loop},

@@ -120,3 +120,26 @@ func bf16Row(sums *[nr]float32, w []uint16, x []float32) {
 		store(sp, j+nr/2, s1)
 	}
 }
+
+// widenQ4Simd: a word is inputs 8g … 8g+7 of a column.
+func widenQ4Simd(dst []float32, src []byte) {
+	lanes := simd.Float32s{}.Len()
+	low, zero := simd.BroadcastUint32s(15), simd.BroadcastInt32s(q4Zero)
+	dp := unsafe.SliceData(dst)
+	for o := 0; o < len(dst); o += q8Block * nr {
+		block := unsafe.Slice((*uint32)(unsafe.Pointer(&src[o/(q8Block*nr)*q4Bytes])), q4Bytes/4)
+		scales := (*float32)(unsafe.Pointer(&block[0]))
+		for j := 0; j < nr; j += lanes {
+			s := load(scales, j)
+			for g := range q8Block / 8 {
+				v, at := simd.LoadUint32s(block[nr+g*nr+j:]), o+8*g*nr+j
+				store(dp, at, v.And(low).BitsToInt32().Sub(zero).ConvertToFloat32().Mul(s))
+				for r := 1; r < 8; r++ {
+					v = v.ShiftAllRight(4)
+					q := v.And(low).BitsToInt32().Sub(zero)
+					store(dp, at+r*nr, q.ConvertToFloat32().Mul(s))
+				}
+			}
+		}
+	}
+}

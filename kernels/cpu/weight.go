@@ -14,7 +14,7 @@ type weight struct {
 	out, in int
 	f       []float32 // F32
 	h       []uint16  // F16, BF16 (a row of BF16 holds columns 0,16,1,17,…)
-	q       []byte    // Q8 (quant.go)
+	q       []byte    // Q8 (quant.go), Q4 (quant4.go)
 }
 
 func (w *weight) Dims() (out, in int) { return w.out, w.in }
@@ -32,17 +32,19 @@ func (d *Device) NewWeight(t compute.DType, out, in int) (compute.Weight, error)
 		return nil, err
 	}
 	w := &weight{d: d, t: t, out: out, in: in}
+	if t.Blocked() && in%q8Block != 0 {
+		return nil, fmt.Errorf("cpu: %v weight [%d %d]: want inputs in blocks of %d", t, out, in,
+			q8Block)
+	}
 	switch t {
 	case compute.F32:
 		w.f = aligned(w.panels() * in * nr)
 	case compute.F16, compute.BF16:
 		w.h = make([]uint16, w.panels()*in*nr)
 	case compute.Q8:
-		if in%q8Block != 0 {
-			return nil, fmt.Errorf("cpu: q8 weight [%d %d]: want inputs in blocks of %d",
-				out, in, q8Block)
-		}
 		w.q = newQ8(w.panels() * in / q8Block)
+	case compute.Q4:
+		w.q = newQ4(w.panels() * in / q8Block)
 	default:
 		return nil, fmt.Errorf("cpu: weight [%d %d]: unknown type %v", out, in, t)
 	}
@@ -59,7 +61,7 @@ func (d *Device) weight(op string, w compute.Weight) *weight {
 }
 
 // panel is panel p of a weight as f32, inputs [lo, hi): the stored numbers, or widened into buf.
-// With Q8, lo and hi are multiples of 32.
+// With Q8 and Q4, lo and hi are multiples of 32.
 func (w *weight) panel(p, lo, hi int, buf []float32) []float32 {
 	at, n := (p*w.in+lo)*nr, (hi-lo)*nr
 	switch w.t {
@@ -69,8 +71,10 @@ func (w *weight) panel(p, lo, hi int, buf []float32) []float32 {
 		w.d.f.widenF16(buf[:n], w.h[at:at+n])
 	case compute.BF16:
 		w.d.f.widenBF16(buf[:n], w.h[at:at+n])
-	default:
+	case compute.Q8:
 		w.d.f.widenQ8(buf[:n], w.q[at/(nr*q8Block)*q8Bytes:])
+	default:
+		w.d.f.widenQ4(buf[:n], w.q[at/(nr*q8Block)*q4Bytes:])
 	}
 	return buf[:n]
 }
@@ -118,17 +122,17 @@ func (t *weightTask) packPanel(w *worker, p int) {
 	}
 	f32 := w.scratch(slotA, m.in*nr)
 	w.d.f.packT(f32, 1, src, m.in, rows, m.in)
-	if m.t == compute.Q8 {
-		bytes := m.in / q8Block * q8Bytes
-		w.d.f.packQ8(m.q[p*bytes:(p+1)*bytes], f32)
-		return
+	at, n := p*m.in*nr, m.in*nr
+	switch blocks := m.in / q8Block; m.t {
+	case compute.Q8:
+		w.d.f.packQ8(m.q[p*blocks*q8Bytes:(p+1)*blocks*q8Bytes], f32)
+	case compute.Q4:
+		w.d.f.packQ4(m.q[p*blocks*q4Bytes:(p+1)*blocks*q4Bytes], f32)
+	case compute.F16:
+		w.d.f.narrowF16(m.h[at:at+n], f32)
+	default:
+		w.d.f.narrowBF16(m.h[at:at+n], f32)
 	}
-	dst := m.h[p*m.in*nr : (p+1)*m.in*nr]
-	if m.t == compute.F16 {
-		w.d.f.narrowF16(dst, f32)
-		return
-	}
-	w.d.f.narrowBF16(dst, f32)
 }
 
 func (t *weightTask) unpackPanel(w *worker, p int) {

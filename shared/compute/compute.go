@@ -20,12 +20,16 @@ const (
 	F16        // IEEE half
 	BF16       // the upper 16 bits of an f32
 	Q8         // int8 in blocks of 32 along the inputs, one f32 scale a block: w = scale·q
+	Q4         // the same with 4 bits: −8 ≤ q ≤ 7
 )
 
-// BlockQ8 is the number of consecutive inputs that share a scale in Q8.
+// BlockQ8 is the number of consecutive inputs that share a scale in Q8 and in Q4.
 const BlockQ8 = 32
 
-var dtypeNames = [...]string{"f32", "f16", "bf16", "q8"}
+var dtypeNames = [...]string{"f32", "f16", "bf16", "q8", "q4"}
+
+// Blocked reports whether t holds its inputs in blocks of BlockQ8.
+func (t DType) Blocked() bool { return t == Q8 || t == Q4 }
 
 func (t DType) String() string {
 	if int(t) < len(dtypeNames) {

@@ -19,7 +19,8 @@ type Memory interface {
 	NewTensor(rows, cols int) (Tensor, error)
 	// NewInts is n zeroed int32.
 	NewInts(n int) (Ints, error)
-	// NewWeight is a zeroed weight [out, in]. For Q8, in is a multiple of BlockQ8.
+	// NewWeight is a zeroed weight [out, in]. For Q8 and Q4, in is a multiple of
+	// BlockQ8.
 	NewWeight(t DType, out, in int) (Weight, error)
 	// Free gives a buffer back; every view of it dies with it.
 	Free(b Buffer)
@@ -35,6 +36,8 @@ type Memory interface {
 
 	// Pack rounds src [out, in] into w; Unpack is its inverse on the rounded numbers.
 	// Q8: scale = max|w|/127 of the block, q = round half to even(w/scale).
+	// Q4: scale = −m/8, m the first of the block's numbers of the greatest magnitude, and the same q,
+	// but 7 where that would be 8: the greatest number keeps its value.
 	Pack(w Weight, src Tensor)
 	Unpack(dst Tensor, w Weight)
 

@@ -127,6 +127,17 @@ func (d *broken) Pack(w compute.Weight, src compute.Tensor) {
 			packBlock(r.v[i*r.in:(i+1)*r.in], data(src.Slice(i, i+1)), math.RoundToEven)
 		}
 		return
+	case d.bug == "q4 ties away" && r.t == compute.Q4:
+		for b := 0; b < len(r.v); b += compute.BlockQ8 {
+			packBlock4(r.v[b:b+compute.BlockQ8], data(src)[b:b+compute.BlockQ8], math.Round)
+		}
+		return
+	case d.bug == "q4 symmetric" && r.t == compute.Q4:
+		for b := 0; b < len(r.v); b += compute.BlockQ8 {
+			packBlock4(r.v[b:b+compute.BlockQ8], data(src)[b:b+compute.BlockQ8],
+				func(q float64) float64 { return max(-7, math.RoundToEven(q)) })
+		}
+		return
 	}
 	d.reference.Pack(w, src)
 }

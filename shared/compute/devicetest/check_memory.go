@@ -53,7 +53,8 @@ func checkMemory(e *env) {
 
 // checkWeights: a new weight says what it is, and is zero.
 func checkWeights(e *env) {
-	bits := map[compute.DType]int{compute.F32: 32, compute.F16: 16, compute.BF16: 16, compute.Q8: 9}
+	bits := map[compute.DType]int{compute.F32: 32, compute.F16: 16, compute.BF16: 16, compute.Q8: 9,
+		compute.Q4: 5}
 	for _, t := range dtypes {
 		c := e.begin("new %v weight [33 64]", t)
 		w, err := e.dev.NewWeight(t, 33, 64)

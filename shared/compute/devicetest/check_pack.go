@@ -85,8 +85,9 @@ const (
 	tieTol = 127 * 4 * divide
 )
 
-// checkPackQ8 checks each block against scale = max|w|/127, q = round half to even(w/scale).
-func checkPackQ8(e *env) {
+// checkPackBlocks checks each block of Q8 or Q4 against its scale, and q = round half to
+// even(w/scale) within the type's range.
+func checkPackBlocks(e *env, t compute.DType) {
 	for _, s := range keep(e, [][2]int{{1, 32}, {1, 64}, {7, 32}, {31, 96}, {32, 128}, {33, 384},
 		{100, 160}, {65, 64}}) {
 		c := e.begin("%v", s)
@@ -96,9 +97,9 @@ func checkPackQ8(e *env) {
 			fillBlock(e, v[b:b+compute.BlockQ8], b/compute.BlockQ8)
 		}
 		src, d, again := c.in(s[0], s[1], v), c.out(s[0], s[1]), c.out(s[0], s[1])
-		w, err := e.dev.NewWeight(compute.Q8, s[0], s[1])
+		w, err := e.dev.NewWeight(t, s[0], s[1])
 		e.must(err)
-		w2, err := e.dev.NewWeight(compute.Q8, s[0], s[1])
+		w2, err := e.dev.NewWeight(t, s[0], s[1])
 		e.must(err)
 		c.run(func() {
 			e.dev.Pack(w, src.Tensor)
@@ -107,7 +108,7 @@ func checkPackQ8(e *env) {
 			e.dev.Unpack(again.Tensor, w2)
 		})
 		for b := 0; b < n; b += compute.BlockQ8 {
-			checkBlock(e, b/compute.BlockQ8, v[b:b+compute.BlockQ8], d.got()[b:b+compute.BlockQ8])
+			checkBlock(e, t, b/compute.BlockQ8, v[b:b+compute.BlockQ8], d.got()[b:b+compute.BlockQ8])
 		}
 		want := answer{wide(d.got()), make([]float64, n)}
 		for i, x := range want.v { // the same q; the scale may round once more
@@ -120,7 +121,7 @@ func checkPackQ8(e *env) {
 
 // fillBlock makes blocks of many kinds by turns.
 func fillBlock(e *env, x []float32, kind int) {
-	switch kind % 6 {
+	switch kind % 7 {
 	case 1: // all zero: a scale of 0 must not give NaN
 		copy(x, make([]float32, len(x)))
 	case 2: // a scale of 2^-3 exactly, and ties: q + ½ for every parity and sign
@@ -135,16 +136,31 @@ func fillBlock(e *env, x []float32, kind int) {
 	case 5: // one large number hides the others
 		scaled(x, 1e-4)
 		x[e.rng.IntN(len(x))] = -1
+	case 6: // the same for 4 bits: a scale of −¼, the first of two greatest, ties, and a q of 8
+		for i := range x {
+			x[i] = (float32(i%15-7) + 0.5) / 4
+		}
+		x[9], x[20] = 2, -2
 	}
 }
 
-func checkBlock(e *env, block int, src, got []float32) {
-	e.r.Helper()
-	top := 0.0
+// blockScale is the scale of a block and the least and greatest q.
+func blockScale(t compute.DType, src []float32) (scale, lo, hi float64) {
+	m := 0.0
 	for _, v := range src {
-		top = max(top, math.Abs(float64(v)))
+		if math.Abs(float64(v)) > math.Abs(m) {
+			m = float64(v)
+		}
 	}
-	scale := top / 127
+	if t == compute.Q4 {
+		return -m / 8, -8, 7
+	}
+	return math.Abs(m) / 127, -127, 127
+}
+
+func checkBlock(e *env, t compute.DType, block int, src, got []float32) {
+	e.r.Helper()
+	scale, lo, hi := blockScale(t, src)
 	for i, v := range src {
 		g := float64(got[i])
 		if scale == 0 {
@@ -155,15 +171,16 @@ func checkBlock(e *env, block int, src, got []float32) {
 			continue
 		}
 		ratio := float64(v) / scale
-		q := math.RoundToEven(ratio)
-		d := math.Abs(g - q*scale)
+		value := func(q float64) float64 { return max(lo, min(hi, q)) * scale }
+		want := value(math.RoundToEven(ratio))
+		d := math.Abs(g - want)
 		lower := math.Floor(ratio)
 		if near := math.Abs(ratio - lower - 0.5); near > 0 && near < tieTol {
-			d = min(math.Abs(g-lower*scale), math.Abs(g-(lower+1)*scale))
+			d = min(math.Abs(g-value(lower)), math.Abs(g-value(lower+1)))
 		}
-		if tol := math.Abs(q)*scale*scaleTol + scale*scaleTol; !(d <= tol) {
+		if tol := (math.Abs(want) + math.Abs(scale)) * scaleTol; !(d <= tol) {
 			e.errorf("block %d [%d]: %v is %v scales of %v: got %v, want %v", block, i, v, ratio,
-				scale, g, q*scale)
+				scale, g, want)
 			return
 		}
 	}

@@ -6,11 +6,11 @@ import (
 	"transformer2/shared/compute"
 )
 
-var dtypes = []compute.DType{compute.F32, compute.F16, compute.BF16, compute.Q8}
+var dtypes = []compute.DType{compute.F32, compute.F16, compute.BF16, compute.Q8, compute.Q4}
 
 // inputsOf rounds k up to whole blocks where t needs them.
 func inputsOf(t compute.DType, k int) int {
-	if t == compute.Q8 {
+	if t.Blocked() {
 		return inBlocks(k, compute.BlockQ8)
 	}
 	return k

@@ -58,6 +58,8 @@ var mutants = []struct{ bug, checks string }{
 	{"q8 ties away", "PackQ8"},
 	{"q8 zero block", "PackQ8"},
 	{"q8 one scale a row", "PackQ8"},
+	{"q4 ties away", "PackQ4"},
+	{"q4 symmetric", "PackQ4"},
 	{"copy via zero", "Copy"},
 	{"fill in eights", "Fill"},
 	{"bf16 activations", "MatMul"},

@@ -113,11 +113,31 @@ func (d *reference) Pack(w compute.Weight, src compute.Tensor) {
 			r.v[i] = roundBF16(v)
 		}
 	}
-	if r.t != compute.Q8 {
+	if !r.t.Blocked() {
 		return
 	}
+	pack := packBlock
+	if r.t == compute.Q4 {
+		pack = packBlock4
+	}
 	for b := 0; b < len(r.v); b += compute.BlockQ8 {
-		packBlock(r.v[b:b+compute.BlockQ8], data(src)[b:b+compute.BlockQ8], math.RoundToEven)
+		pack(r.v[b:b+compute.BlockQ8], data(src)[b:b+compute.BlockQ8], math.RoundToEven)
+	}
+}
+
+func packBlock4(dst, src []float32, round func(float64) float64) {
+	m := src[0]
+	for _, v := range src {
+		if max(v, -v) > max(m, -m) {
+			m = v
+		}
+	}
+	scale := m / -8
+	for i, v := range src {
+		dst[i] = 0
+		if scale != 0 {
+			dst[i] = scale * float32(max(-8, min(7, round(float64(v/scale)))))
+		}
 	}
 }
 

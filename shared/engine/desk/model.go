@@ -33,7 +33,7 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 	dtype := d.cfg.DType
 	if l.Weights != "" {
 		if dtype, err = compute.ParseDType(l.Weights); err != nil {
-			return result, fmt.Errorf("weights %q: want f32, f16, bf16 or q8", l.Weights)
+			return result, fmt.Errorf("weights %q: want f32, f16, bf16, q8 or q4", l.Weights)
 		}
 	}
 	m, err := engine.Open(d.cfg.Dev, src, dtype)

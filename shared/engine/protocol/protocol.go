@@ -123,7 +123,7 @@ type Hello struct {
 // Load makes a model the one that all later requests speak of.
 type Load struct {
 	Model   string `json:"model"`
-	Weights string `json:"weights,omitempty"` // how to hold them: f32, f16, bf16, q8; "": the engine's way
+	Weights string `json:"weights,omitempty"` // f32, f16, bf16, q8 or q4; "": the engine chooses
 }
 
 // Progress of something that takes time. Total is 0 where it is not known.
