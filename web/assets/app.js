@@ -149,7 +149,7 @@ async function load() {
 
 function wire(manifest) {
   for (const name of Object.keys(views)) $("tab-" + name).addEventListener("click", (e) => { e.preventDefault(); set({ view: name }); });
-  const wide = matchMedia("(min-width: 40rem)"), fold = () => { $("settings").open = wide.matches; };
+  const wide = matchMedia("(min-width: 52rem)"), fold = () => { $("settings").open = wide.matches; };
   wide.addEventListener("change", fold);
   fold();
   $("theme").addEventListener("change", (e) => set({ theme: e.target.value }));
