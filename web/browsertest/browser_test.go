@@ -232,6 +232,14 @@ func (p *tab) click(selector string) {
 	p.do(fmt.Sprintf("document.querySelector(%q).click()", selector))
 }
 
+// enter gives a field a value, as a visitor's event of that kind does.
+func (p *tab) enter(id, value, event string) {
+	p.Helper()
+	p.do(fmt.Sprintf(`const field = document.getElementById(%q);
+		field.value = %q;
+		field.dispatchEvent(new Event(%q))`, id, value, event))
+}
+
 // text is what an element shows.
 func (p *tab) text(selector string) string {
 	p.Helper()

@@ -23,10 +23,11 @@ const saved = `(async () => {
 	const out = [];
 	for (const { name, blob } of files) {
 		if (!name.endsWith(".png")) { out.push({ name, text: await blob.text() }); continue; }
-		const image = await createImageBitmap(blob), canvas = new OffscreenCanvas(image.width, image.height), c = canvas.getContext("2d");
+		const image = await createImageBitmap(blob), { width, height } = image;
+		const c = new OffscreenCanvas(width, height).getContext("2d");
 		c.drawImage(image, 0, 0);
-		const colours = new Set(new Uint32Array(c.getImageData(0, 0, image.width, image.height).data.buffer));
-		out.push({ name, text: blob.type, width: image.width, height: image.height, colours: colours.size });
+		const pixels = new Uint32Array(c.getImageData(0, 0, width, height).data.buffer);
+		out.push({ name, text: blob.type, width, height, colours: new Set(pixels).size });
 	}
 	return JSON.stringify(out);
 })()`
@@ -45,7 +46,8 @@ func TestFigures(t *testing.T) {
 	}{
 		{"play", "", 1},
 		{"experts", `document.querySelectorAll("#measure-figure circle").length === 2`, 1},
-		{"sigma", `["next", "heat", "histogram", "spectrum"].every((f) => document.querySelector("#" + f + "-tools button"))`, 4},
+		{"sigma", `["next", "heat", "histogram", "spectrum"]
+			.every((f) => document.querySelector("#" + f + "-tools button"))`, 4},
 		{"passes", `document.querySelector("#pass2-tools button")`, 2},
 		{"search", `document.querySelector("#search-spread-tools button")`, 3},
 		{"teach", `document.getElementById("teach-about").textContent.startsWith("Step")`, 1},
@@ -91,7 +93,8 @@ func checkFigure(t *testing.T, f savedFile) {
 	if strings.HasSuffix(f.Name, ".svg") && !strings.HasPrefix(f.Text, "<svg") {
 		t.Errorf("%s begins with %.40s", f.Name, f.Text)
 	}
-	if strings.HasSuffix(f.Name, ".csv") && strings.Count(f.Text, "\n") < 3 { // header, a row, the caption
+	// A header, a row and the caption at least.
+	if strings.HasSuffix(f.Name, ".csv") && strings.Count(f.Text, "\n") < 3 {
 		t.Errorf("%s has no rows: %s", f.Name, f.Text)
 	}
 }
@@ -104,7 +107,8 @@ func TestSpreadIsDrawn(t *testing.T) {
 	if n := js[int](p, `document.querySelectorAll("#search-map .spread").length`); n != 3 {
 		t.Errorf("%d bars of the spread, want 3", n)
 	}
-	if !js[bool](p, `[...document.querySelectorAll("#search-map .spread")].some((l) => l.getTotalLength() > 1)`) {
+	if !js[bool](p, `[...document.querySelectorAll("#search-map .spread")]
+		.some((l) => l.getTotalLength() > 1)`) {
 		t.Error("the spread is nothing at its beginning")
 	}
 	p.click("#search-stop")
@@ -113,13 +117,16 @@ func TestSpreadIsDrawn(t *testing.T) {
 // Heat is shaded by each voice's own largest, or by one scale for all.
 func TestHeatScale(t *testing.T) {
 	p := open(t, "#view=sigma&x=math&"+question, 1280, 800).ready()
-	darkest := `Math.max(...[...document.querySelectorAll("#heat button")].map((b) => +b.style.getPropertyValue("--heat")))`
+	darkest := `Math.max(...[...document.querySelectorAll("#heat button")]
+		.map((b) => +b.style.getPropertyValue("--heat")))`
 	p.until(darkest + " === 1")
 	p.click("#view-sigma .scale-switch")
 	p.until(darkest + " < 1 && location.hash.includes('scale=common')")
 	p.click("#tab-experts")
-	p.until(`document.querySelector("#view-experts .scale-switch").checked && document.querySelectorAll(".fold rect").length > 100`)
-	own := `[...document.querySelectorAll(".fold")].filter((f) => [...f.children].some((r) => r.getAttribute("fill-opacity") === "1.000")).length`
+	p.until(`document.querySelector("#view-experts .scale-switch").checked`)
+	p.until(`document.querySelectorAll(".fold rect").length > 100`)
+	own := `[...document.querySelectorAll(".fold")].filter((f) => [...f.children]
+		.some((r) => r.getAttribute("fill-opacity") === "1.000")).length`
 	p.until(own + " === 1") // one expert has the darkest cell of all
 	p.click("#view-experts .scale-switch")
 	p.until(own + " > 5 && !location.hash.includes('scale=')")

@@ -14,7 +14,8 @@ const engines = `
 	const { Pair } = await import(new URL("pair.js", from));
 	const manifest = await (await fetch("manifest.json")).json();
 	const make = () => new Engine(inWorker(manifest, document.baseURI, () => {}));
-	const ask = { prompt: "Mia has 34 nuts. Eve has 11 more. How many nuts is that for Eve?", maxTokens: 48, top: 3,
+	const ask = { maxTokens: 48, top: 3,
+		prompt: "Mia has 34 nuts. Eve has 11 more. How many nuts is that for Eve?",
 		sampling: { temperature: 0.9, topK: 0, topP: 1, minP: 0 }, seed: 7, score: true };
 	const heard = async (engine, body) => {
 		const said = { events: {} };
@@ -24,7 +25,10 @@ const engines = `
 		} });
 		return JSON.stringify([Object.entries(said.events).sort(), said.result]);
 	};
-	const wait = async (ok) => { for (let i = 0; i < 600 && !ok(); i++) await new Promise((f) => setTimeout(f, 50)); return ok(); };
+	const wait = async (ok) => {
+		for (let i = 0; i < 600 && !ok(); i++) await new Promise((f) => setTimeout(f, 50));
+		return ok();
+	};
 `
 
 // Two workers say what one says, the visitor's own experts and both orders of voices included.
@@ -36,14 +40,17 @@ func TestTwoWorkersSayWhatOneSays(t *testing.T) {
 		if (pair.workers !== 1) return "a second worker before the first has answered";
 		await pair.request("generate", { ...ask, voices: [{}, { expert: "math" }] });
 		if (!await wait(() => pair.workers === 2)) return "no second worker";
-		const train = { name: "mine", task: "polite", reward: "brief", steps: 1, prompts: 2, samples: 2, rate: 0.02, kl: 0.02,
+		const train = { name: "mine", task: "polite", reward: "brief", steps: 1, prompts: 2, samples: 2,
+			rate: 0.02, kl: 0.02,
 			temperature: 1, scope: "all", seed: 1, evalEvery: 10, evalItems: 2 };
 		for (const e of [one, pair]) await e.request("train", train);
 		const mine = { expert: "mine" };
-		for (const voices of [[{}, { expert: "math" }], [{}, mine], [mine, {}], [{ mix: [{ expert: "mine", alpha: 0.5 }] }, { expert: "code" }],
+		for (const voices of [[{}, { expert: "math" }], [{}, mine], [mine, {}],
+			[{ mix: [{ expert: "mine", alpha: 0.5 }] }, { expert: "code" }],
 			[{}, { expert: "math" }, { expert: "code" }]]) {
 			for (const score of [true, false]) {
-				const [a, b] = [await heard(one, { ...ask, voices, score }), await heard(pair, { ...ask, voices, score })];
+				const body = { ...ask, voices, score };
+				const a = await heard(one, body), b = await heard(pair, body);
 				if (a !== b) return JSON.stringify(voices) + ":\n" + a + "\n" + b;
 			}
 		}
@@ -66,12 +73,15 @@ func TestSecondWorkerFails(t *testing.T) {
 		const want = await heard(first, body);
 		const none = new Pair(first, () => { throw new Error("no memory"); });
 		await none.request("load", { model: "tako" });
-		for (let i = 0; i < 2; i++) if (await heard(none, body) !== want) return "without a second worker";
+		for (let i = 0; i < 2; i++) {
+			if (await heard(none, body) !== want) return "without a second worker";
+		}
 		if (none.workers !== 1) return "a worker that is none";
 		const broken = new Pair(first, () => {
 			const t = inWorker(manifest, document.baseURI, () => {});
 			const send = t.send;
-			t.send = (text) => { send(text); if (text.includes("generate")) setTimeout(() => { t.close(); t.onfail("it crashed"); }, 40); };
+			const crash = () => { t.close(); t.onfail("it crashed"); };
+			t.send = (text) => { send(text); if (text.includes("generate")) setTimeout(crash, 40); };
 			return new Engine(t);
 		});
 		await broken.request("load", { model: "tako" });
@@ -99,8 +109,11 @@ func TestCancelEndsBoth(t *testing.T) {
 		if (!await wait(() => pair.workers === 2)) return "no second worker";
 		const end = new AbortController();
 		const voices = new Set();
-		const code = await pair.request("generate", { ...body, maxTokens: 400, sampling: { ...ask.sampling, temperature: 4 } }, { signal: end.signal,
-			onEvent: (type, e) => { voices.add(e.voice); if (voices.size === 2) end.abort(); } }).then(() => "none", (e) => e.code);
+		const endless = { ...body, maxTokens: 400, sampling: { ...ask.sampling, temperature: 4 } };
+		const code = await pair.request("generate", endless, { signal: end.signal, onEvent: (type, e) => {
+			voices.add(e.voice);
+			if (voices.size === 2) end.abort();
+		} }).then(() => "none", (e) => e.code);
 		if (code !== "cancelled") return "it ended with " + code;
 		const begin = performance.now();
 		await pair.request("generate", { ...body, maxTokens: 4 });
@@ -129,15 +142,19 @@ func TestStripCountsWorkers(t *testing.T) {
 	}
 }
 
-// While the first worker trains, the second answers; should it end, the first answers after its work.
+// While the first worker trains, the second answers; should it end, the first answers in its turn.
 func TestAnswersWhileTraining(t *testing.T) {
 	p := open(t, "", 1280, 800).ready()
 	wrong := js[string](p, `(async () => {`+engines+`
 		const body = { ...ask, voices: [{}, { expert: "math" }] };
-		const train = { name: "mine", task: "polite", reward: "brief", steps: 400, prompts: 4, samples: 4, rate: 0.02, kl: 0.02,
+		const train = { name: "mine", task: "polite", reward: "brief", steps: 400, prompts: 4, samples: 4,
+			rate: 0.02, kl: 0.02,
 			temperature: 1, scope: "all", seed: 1, evalEvery: 400, evalItems: 2 };
 		let second = null;
-		const pair = new Pair(make(), () => { second = inWorker(manifest, document.baseURI, () => {}); return new Engine(second); });
+		const pair = new Pair(make(), () => {
+			second = inWorker(manifest, document.baseURI, () => {});
+			return new Engine(second);
+		});
 		await pair.request("load", { model: "tako" });
 		const want = await heard(pair, body);
 		let trained = false;

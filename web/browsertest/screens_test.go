@@ -47,13 +47,17 @@ func TestScreens(t *testing.T) {
 		}
 	}
 	p := open(t, "#lesson=dials&step=0", 1280, 800).ready()
-	p.do(`window.print = () => {}; document.querySelector("#lesson footer .tool").click(); document.getElementById("sheet").hidden = false`)
+	p.do(`window.print = () => {};
+		document.querySelector("#lesson footer .tool").click();
+		document.getElementById("sheet").hidden = false`)
 	pdf, err := chromedp.Call(p.ctx, page.PrintToPDF, page.PrintToPDFParams{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, dir, "worksheet.pdf", pdf.Data)
-	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}); err != nil {
+	_, err = chromedp.Call(p.ctx, emulation.SetEmulatedMedia,
+		emulation.SetEmulatedMediaParams{Media: "print"})
+	if err != nil {
 		t.Fatal(err)
 	}
 	shot, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
