@@ -2,6 +2,7 @@ package webgpu
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,4 +27,30 @@ func openDevice(t testing.TB) *Device {
 
 func TestConformance(t *testing.T) {
 	devicetest.Run(t, func(t *testing.T) compute.Device { return openDevice(t) })
+}
+
+// TestSelfTest: a device whose kernel computes something else is refused, by name.
+func TestSelfTest(t *testing.T) {
+	d := openDevice(t)
+	defer d.Close()
+	start := time.Now()
+	if err := d.SelfTest(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("self-test in %v, kernels compiled", time.Since(start))
+	// RMSNorm and SwiGLU read two tensors and write one: the same bindings.
+	d.pipes[plain("rms_norm")] = d.pipes[plain("swiglu")]
+	err := d.SelfTest()
+	if err == nil || !strings.Contains(err.Error(), "computes wrongly, norm") {
+		t.Errorf("a device whose norm is another kernel: %v, want it refused", err)
+	}
+}
+
+// TestParts: a weight that is cut by rows computes what a whole one does.
+func TestParts(t *testing.T) {
+	d := openDevice(t)
+	defer d.Close()
+	d.maxRows = 7
+	devicetest.RunOptions(t, func(*testing.T) compute.Device { return d }, devicetest.Options{
+		Every: 9, Once: true})
 }
