@@ -39,6 +39,9 @@ type Variant struct {
 	// each output's weights under way.
 	Out, Rows, Unroll int
 
+	Count int  // like ops done in one dispatch, each on tensors of its own
+	Add   bool // a norm adds another tensor to its input first
+
 	// Attention: numbers in a head, and query heads that share its keys.
 	Dim, Group int
 }
@@ -157,51 +160,3 @@ func Describe(source string) (Layout, error) {
 	}
 	return l, nil
 }
-
-// TileM and TileN are the numbers of a tile of a matrix product.
-func (v Variant) TileM() int { return 4 * v.RM * v.TY }
-
-// TileN: see TileM.
-func (v Variant) TileN() int { return 4 * v.RN * v.TX }
-
-// GemmThreads is the workgroup of a matrix product.
-func (v Variant) GemmThreads() int { return v.TX * v.TY }
-
-// Rounds is how often the threads load: a task, of which a tile has one for each row of A and each
-// column of B, is sixteen numbers.
-func (v Variant) Rounds() int {
-	return (v.TileM() + v.TileN() + v.GemmThreads() - 1) / v.GemmThreads()
-}
-
-// Steps is the unrolled loop of matvec and the plain one that does the rest.
-func (v Variant) Steps() []int {
-	if v.Unroll > 1 {
-		return []int{v.Unroll, 1}
-	}
-	return []int{1}
-}
-
-// Columns is the vec4 of a head.
-func (v Variant) Columns() int { return (v.Dim + 3) / 4 }
-
-// Shares is how many keys' values attention_rows adds at once, with a thread to each vec4.
-func (v Variant) Shares() int { return min(Threads/v.Columns(), 32) }
-
-// Wide is how many vec4 of a row each of 16 threads holds.
-func (v Variant) Wide() int { return (v.Columns() + 15) / 16 }
-
-// pieces is what the templates "piece" and "head" need beside the variant.
-type pieces struct {
-	Variant
-	Sources []string
-	Dest    string
-}
-
-// With names the buffers that are read by vec4.
-func (v Variant) With(sources ...string) pieces { return pieces{Variant: v, Sources: sources} }
-
-// To names the buffer that is written by vec4.
-func (v Variant) To(dest string) pieces { return pieces{Variant: v, Dest: dest} }
-
-// Broad is how many vec4 of a row each of 32 threads holds.
-func (v Variant) Broad() int { return (v.Columns() + 31) / 32 }

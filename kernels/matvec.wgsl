@@ -1,13 +1,19 @@
-// y[t,n] = Σ_k x[t,k]·w[n,k] for {{.Rows}} rows of x, each weight read once
-// 0 y [T out] write | 1 x [T in] read | 2 w [out in] read | 3 scales of a q8 w, else w again
-// p {outputs, vec4 of a row of w, in, out of y, offsets of y, x, first and last row of x, scales}
+// y[t,n] = Σ_k x[t,k]·w[n,k] for {{.Rows}} rows of x and {{.Count}} weights, each read once
+// 0.. y [T out] write, one a weight | x [T in] read | w [out in] read, one a weight, as pack left it
+// p {vec4 of a row of w, in, offset of x, first and last row of x; and of each weight: outputs,
+// offset of y, width of y}
 // {{.Out}} outputs to a workgroup of 64 threads, which share the inputs
-struct P { out: u32, w4: u32, width: u32, ldy: u32, yo: u32, xo: u32, row: u32, last: u32, so: u32 }
-@group(0) @binding(0) var<storage, read_write> y: array<f32>;
-@group(0) @binding(1) var<storage, read> x: array<{{if .Vec}}vec4<f32>{{else}}f32{{end}}>;
-@group(0) @binding(2) var<storage, read> w_: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> scales: array<f32>;
-@group(0) @binding(4) var<uniform> p: P;
+{{- $count := seq .Count}}
+struct P { w4: u32, width: u32, xo: u32, row: u32, last: u32
+{{- range $count}}, out{{.}}: u32, yo{{.}}: u32, ldy{{.}}: u32{{end}} }
+{{- range $count}}
+@group(0) @binding({{.}}) var<storage, read_write> y{{.}}: array<f32>;
+{{- end}}
+@group(0) @binding({{.Count}}) var<storage, read> x: array<{{if .Vec}}vec4<f32>{{else}}f32{{end}}>;
+{{- range $count}}
+@group(0) @binding({{add (add $.Count 1) .}}) var<storage, read> w_{{.}}: array<vec4<u32>>;
+{{- end}}
+@group(0) @binding({{add (mul 2 .Count) 1}}) var<uniform> p: P;
 var<workgroup> red: array<f32, {{mul 64 (mul .Out .Rows)}}>;
 {{- $per := 1}}{{if eq .Type "q8"}}{{$per = 4}}{{else if ne .Type "f32"}}{{$per = 2}}{{end}}
 {{- $q8 := eq .Type "q8"}}
@@ -41,57 +47,65 @@ fn four(t: u32, k: u32) -> vec4<f32> {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32) {
-  let n0 = (w.y * grid.x + w.x) * {{.Out}}u;
-  if (n0 >= p.out) { return; }
-{{- range seq .Out}}
-  let r{{.}} = min(n0 + {{.}}u, p.out - 1u) * p.w4;
-{{- $r := .}}{{range seq $v.Rows}}
-  var a{{$r}}_{{.}} = 0.0;
-{{- end}}{{end}}
 {{- range seq .Rows}}
   let t{{.}} = min(p.row + {{.}}u, p.last);
 {{- end}}
-  var c = lane;
-{{- range $unroll := .Steps}}
-  {{if gt $unroll 1}}while (c + {{mul 64 (add $unroll -1)}}u < p.w4) {{else}}while (c < p.w4) {{end}}{
+  var group = w.y * grid.x + w.x;
+{{- range $which := $count}}
+  let groups{{$which}} = (p.out{{$which}} + {{add $v.Out -1}}u) / {{$v.Out}}u;
+  if (group < groups{{$which}}) {
+    let n0 = group * {{$v.Out}}u;
+{{- range seq $v.Out}}
+    let r{{.}} = min(n0 + {{.}}u, p.out{{$which}} - 1u) * p.w4;
+{{- $r := .}}{{range seq $v.Rows}}
+    var a{{$r}}_{{.}} = 0.0;
+{{- end}}{{end}}
+    var c = lane;
+{{- range $unroll := $v.Steps}}
+    while (c + {{mul 64 (add $unroll -1)}}u < p.w4) {
 {{- range $u := seq $unroll}}{{range seq $v.Out}}
-    let w{{$u}}_{{.}} = w_[r{{.}} + c + {{mul 64 $u}}u];
+      let w{{$u}}_{{.}} = w_{{$which}}[r{{.}} + c + {{mul 64 $u}}u];
 {{- end}}{{end}}
 {{- range $u := seq $unroll}}
-    {
-      let k = (c + {{mul 64 $u}}u) * {{$per}}u;
+      {
+        let k = (c + {{mul 64 $u}}u) * {{$per}}u;
 {{- if $q8}}{{range seq $v.Out}}
-      let s{{.}} = scales[p.so + (r{{.}} + c + {{mul 64 $u}}u) / 2u];
+        let b{{.}} = (r{{.}} + c + {{mul 64 $u}}u) / 2u;
+        let s{{.}} = bitcast<f32>(w_{{$which}}[p.out{{$which}} * p.w4 + b{{.}} / 4u][b{{.}} % 4u]);
 {{- end}}{{end}}
 {{- range $t := seq $v.Rows}}
 {{- range $i := seq $per}}
 {{- if or $v.Vec (eq $i 0)}}
-      let x{{$t}}_{{$i}} = four(t{{$t}}, k + {{$i}}u);
+        let x{{$t}}_{{$i}} = four(t{{$t}}, k + {{$i}}u);
 {{- else}}
-      var x{{$t}}_{{$i}} = vec4<f32>(0.0);
-      if (4u * (k + {{$i}}u) < p.width) { x{{$t}}_{{$i}} = four(t{{$t}}, k + {{$i}}u); }
+        var x{{$t}}_{{$i}} = vec4<f32>(0.0);
+        if (4u * (k + {{$i}}u) < p.width) { x{{$t}}_{{$i}} = four(t{{$t}}, k + {{$i}}u); }
 {{- end}}{{end}}
 {{- range $r := seq $v.Out}}
-      a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + {{if $q8}}s{{$r}} * ({{end}}
+        a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + {{if $q8}}s{{$r}} * ({{end}}
 {{- range $i := seq $per}}{{if $i}} + {{end}}dot(part(w{{$u}}_{{$r}}, {{$i}}u), x{{$t}}_{{$i}}){{end}}
 {{- if $q8}}){{end}};
 {{- end}}{{end}}
+      }
+{{- end}}
+      c = c + {{mul 64 $unroll}}u;
     }
 {{- end}}
-    c = c + {{mul 64 $unroll}}u;
-  }
-{{- end}}
-{{- range $r := seq .Out}}{{range $t := seq $v.Rows}}
-  red[lane * {{mul $v.Out $v.Rows}}u + {{add (mul $r $v.Rows) $t}}u] = a{{$r}}_{{$t}};
+{{- range $r := seq $v.Out}}{{range $t := seq $v.Rows}}
+    red[lane * {{mul $v.Out $v.Rows}}u + {{add (mul $r $v.Rows) $t}}u] = a{{$r}}_{{$t}};
 {{- end}}{{end}}
-  workgroupBarrier();
-  for (var step = {{mul 32 (mul .Out .Rows)}}u; step >= {{mul .Out .Rows}}u; step = step >> 1u) {
-    for (var i = lane; i < step; i = i + 64u) { red[i] = red[i] + red[i + step]; }
     workgroupBarrier();
+    for (var step = {{mul 32 (mul $v.Out $v.Rows)}}u; step >= {{mul $v.Out $v.Rows}}u; step = step >> 1u) {
+      for (var i = lane; i < step; i = i + 64u) { red[i] = red[i] + red[i + step]; }
+      workgroupBarrier();
+    }
+    for (var i = lane; i < {{mul $v.Out $v.Rows}}u; i = i + 64u) {
+      let n = n0 + i / {{$v.Rows}}u;
+      let t = p.row + i % {{$v.Rows}}u;
+      if ((n < p.out{{$which}}) && (t <= p.last)) { y{{$which}}[p.yo{{$which}} + t * p.ldy{{$which}} + n] = red[i]; }
+    }
+    return;
   }
-  for (var i = lane; i < {{mul .Out .Rows}}u; i = i + 64u) {
-    let n = n0 + i / {{.Rows}}u;
-    let t = p.row + i % {{.Rows}}u;
-    if ((n < p.out) && (t <= p.last)) { y[p.yo + t * p.ldy + n] = red[i]; }
-  }
+  group = group - groups{{$which}};
+{{- end}}
 }

@@ -75,7 +75,7 @@ func (d *Device) attentionRows(a attended, h compute.Heads, vec bool) {
 	)
 	group := h.Q / h.KV
 	for n := group; ; n-- {
-		if group%n == 0 && n <= 8 && (n*h.Dim <= numbers || n == 1) {
+		if group%n == 0 && n <= 4 && (n*h.Dim <= numbers || n == 1) {
 			group = n
 			break
 		}

@@ -35,6 +35,7 @@ type Device struct {
 	groups  map[groupKey]*wgpu.BindGroup
 
 	rec     recorder
+	held    held
 	pool    pool
 	staging *wgpu.Buffer // what Read maps
 	scratch [scratchCount]*buffer
@@ -80,6 +81,7 @@ func (d *Device) Close() error {
 	if d.dev == nil {
 		return nil
 	}
+	d.held = held{}
 	d.rec.drop()
 	var err error
 	if d.err == nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"transformer2/kernels"
 	"transformer2/shared/compute"
 	"transformer2/shared/compute/devicetest"
 )
@@ -39,7 +40,7 @@ func TestSelfTest(t *testing.T) {
 	}
 	t.Logf("self-test in %v, kernels compiled", time.Since(start))
 	// RMSNorm and SwiGLU read two tensors and write one: the same bindings.
-	d.pipes[plain("rms_norm")] = d.pipes[plain("swiglu")]
+	d.pipes[kernels.Variant{Name: "rms_norm", Vec: true}] = d.pipes[plain("swiglu")]
 	err := d.SelfTest()
 	if err == nil || !strings.Contains(err.Error(), "computes wrongly, norm") {
 		t.Errorf("a device whose norm is another kernel: %v, want it refused", err)

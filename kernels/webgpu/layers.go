@@ -15,14 +15,6 @@ type bufs = [most]*buffer
 // plain is a kernel without constants.
 func plain(name string) kernels.Variant { return kernels.Variant{Name: name} }
 
-// Add: see compute.Layers.
-func (d *Device) Add(y, x compute.Tensor) {
-	shape("Add", "x", x, y.Rows, y.Cols, y)
-	yb, yo := d.vals("Add", y)
-	xb, xo := d.vals("Add", x)
-	d.run(plain("add"), threads(y.Len()), bufs{yb, xb}, uint32(y.Len()), yo, xo)
-}
-
 // RMSNorm: see compute.Layers.
 func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 	shape("RMSNorm", "y", y, x.Rows, x.Cols, x)
@@ -30,8 +22,12 @@ func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 	yb, yo := d.vals("RMSNorm", y)
 	xb, xo := d.vals("RMSNorm", x)
 	gb, gOff := d.vals("RMSNorm", g)
-	d.run(plain("rms_norm"), line(x.Rows), bufs{yb, xb, gb}, uint32(x.Rows), uint32(x.Cols), yo, xo,
-		gOff, f32(eps))
+	v := kernels.Variant{Name: "rms_norm", Vec: x.Cols%4 == 0 && yo%4 == 0 && xo%4 == 0 && gOff%4 == 0}
+	bs, ao := bufs{yb, xb, gb}, uint32(0)
+	if a, ok := d.heldSum(yb, xb, xo, x.Len()); ok {
+		v.Add, v.Vec, bs[3], ao = true, v.Vec && a.xo%4 == 0, a.x, a.xo
+	}
+	d.run(v, line(x.Rows), bs, uint32(x.Rows), uint32(x.Cols), yo, xo, gOff, f32(eps), ao)
 }
 
 // RMSNormGrad: see compute.Layers.
@@ -92,8 +88,11 @@ func (d *Device) RoPE(x, cosSin compute.Tensor, pos compute.Ints, dim int, inver
 	xb, xo := d.vals("RoPE", x)
 	cb, co := d.vals("RoPE", cosSin)
 	pb, po := d.ints("RoPE", pos)
-	d.run(plain("rope"), threads(x.Len()/2), bufs{xb, cb, pb}, uint32(x.Len()/2), uint32(x.Cols/2),
-		uint32(dim), xo, co, po, f32(sign))
+	if x.Len() == 0 {
+		return
+	}
+	d.joinRope(ropeOp{x: xb, turn: cb, pos: pb, xo: xo, co: co, po: po, pairs: uint32(x.Len() / 2),
+		width: uint32(x.Cols / 2), dim: uint32(dim), sign: sign})
 }
 
 // SwiGLU: see compute.Layers.
@@ -155,8 +154,11 @@ func (d *Device) ScatterRows(dst, src compute.Tensor, ids compute.Ints) {
 	db, do := d.vals(op, dst)
 	sb, so := d.vals(op, src)
 	ib, io := d.ints(op, ids)
-	d.run(plain("scatter_rows"), threads(src.Len()), bufs{db, sb, ib}, uint32(src.Len()),
-		uint32(src.Cols), uint32(dst.Rows), do, so, io)
+	if src.Len() == 0 {
+		return
+	}
+	d.joinScatter(scatterOp{dst: db, src: sb, ids: ib, do: do, so: so, io: io, n: uint32(src.Len()),
+		cols: uint32(src.Cols), rowsOfIt: uint32(dst.Rows)})
 }
 
 // ArgMax: see compute.Layers. A row of NaN gives 0.
@@ -164,5 +166,18 @@ func (d *Device) ArgMax(ids compute.Ints, x compute.Tensor) {
 	count("ArgMax", "ids", ids, x.Rows, x)
 	ib, io := d.ints("ArgMax", ids)
 	xb, xo := d.vals("ArgMax", x)
-	d.run(plain("argmax"), line(x.Rows), bufs{ib, xb}, uint32(x.Rows), uint32(x.Cols), io, xo)
+	const part = 4096 // numbers that are worth a workgroup
+	parts := max(1, (x.Cols+part-1)/part)
+	best := d.scratchBuffer(scratchPart, max(1, 2*parts*min(x.Rows, mostGroups)))
+	for lo := 0; lo < x.Rows; lo += mostGroups {
+		rows := min(x.Rows-lo, mostGroups)
+		for join := range min(parts, 2) {
+			g := grid{uint32(rows), uint32(parts), 1}
+			if join > 0 {
+				g.y = 1
+			}
+			d.run(plain("argmax"), g, bufs{ib, best, xb}, uint32(rows), uint32(x.Cols),
+				io+uint32(lo), xo+uint32(lo*x.Cols), part, uint32(parts), uint32(join))
+		}
+	}
 }

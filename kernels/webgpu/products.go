@@ -22,6 +22,10 @@ func (d *Device) MatMul(y, x compute.Tensor, w compute.Weight) {
 	if y.Len() == 0 {
 		return
 	}
+	if m.in == 0 {
+		d.fill(yb, int(yo), y.Len(), 0)
+		return
+	}
 	for _, p := range m.parts {
 		if y.Rows <= fewRows {
 			d.matvec(yb, yo+uint32(p.lo), y.Cols, xb, xo, x, m, p)
@@ -59,31 +63,13 @@ func checkProduct(op, yName, xName string, y, x compute.Tensor, out, in int) {
 // matvec multiplies up to fewRows rows of x with a part of a weight.
 func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x compute.Tensor,
 	w *weight, p part) {
-	w4 := w.words() / 4
-	perVec := map[compute.DType]int{compute.F32: 4, compute.F16: 8, compute.BF16: 8,
-		compute.Q8: 16}[w.t]
-	v := kernels.Variant{Name: "matvec", Type: w.t.String(), Vec: xo%4 == 0 && w.in%perVec == 0}
+	v := kernels.Variant{Name: "matvec", Type: w.t.String(),
+		Vec: xo%4 == 0 && w.in%(4*perWord[w.t]) == 0}
 	v.Rows = 1
 	for v.Rows < x.Rows {
 		v.Rows *= 2
 	}
-	// Four loads or more of each thread are under way at once; small weights need the workgroups.
-	switch {
-	case v.Rows > 2:
-		v.Out, v.Unroll = 4, 1
-	case p.rows >= 4096 || w4 < 128:
-		v.Out, v.Unroll = 4, 2
-	default:
-		v.Out, v.Unroll = 2, 4
-	}
-	if w4 < 64*v.Unroll {
-		v.Unroll = 1
-	}
-	for row := 0; row < x.Rows; row += v.Rows {
-		d.run(v, line((p.rows+v.Out-1)/v.Out), bufs{y, xb, p.b, p.b}, uint32(p.rows), uint32(w4),
-			uint32(w.in), uint32(ldy), yo, xo, uint32(row), uint32(x.Rows-1),
-			uint32(p.rows*w.words()))
-	}
+	d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p, variant: v})
 }
 
 // Gemm: see compute.Products.
@@ -163,8 +149,7 @@ func (d *Device) gemm(p product) {
 	b, so := p.b, uint32(0)
 	if p.w != nil {
 		v.Type, b, p.bo = p.w.t.String(), p.part.b, 0
-		p.ldb = p.w.words() / map[compute.DType]int{compute.F32: 4, compute.F16: 2, compute.BF16: 2,
-			compute.Q8: 1}[p.w.t]
+		p.ldb = p.w.words() * perWord[p.w.t] / 4
 		so = uint32(p.part.rows * p.w.words())
 	} else {
 		four = four && p.ldb%4 == 0 && p.bo%4 == 0

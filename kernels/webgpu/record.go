@@ -79,6 +79,7 @@ func f32(x float32) uint32 { return math.Float32bits(x) }
 
 // run records one dispatch.
 func (d *Device) run(v kernels.Variant, g grid, bufs [most]*buffer, params ...uint32) {
+	d.let()
 	if d.err != nil || g.x == 0 || g.y == 0 || g.z == 0 {
 		return
 	}
@@ -143,6 +144,7 @@ func (d *Device) Submit() error { return d.submit(nil) }
 
 // submit ends the pass, lets last add commands after it, and hands all to the queue.
 func (d *Device) submit(last func(*wgpu.CommandEncoder)) error {
+	d.let()
 	r := &d.rec
 	if d.err != nil {
 		r.drop()

@@ -32,10 +32,12 @@ func (w *weight) Len() int { return w.out * w.in }
 
 func (w *weight) Bytes() int64 { return int64(w.out) * int64(w.rowBytes()) }
 
+// perWord is how many numbers a word of a weight holds.
+var perWord = [...]int{compute.F32: 1, compute.F16: 2, compute.BF16: 2, compute.Q8: 4}
+
 // words is how many words of numbers a row has, padded.
 func (w *weight) words() int {
-	perWord := map[compute.DType]int{compute.F32: 1, compute.F16: 2, compute.BF16: 2,
-		compute.Q8: 4}[w.t]
+	perWord := perWord[w.t]
 	return (w.in + 4*perWord - 1) / (4 * perWord) * 4
 }
 

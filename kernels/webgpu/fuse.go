@@ -1,0 +1,218 @@
+//go:build ((linux || windows || darwin) && (amd64 || arm64)) || (js && wasm)
+
+package webgpu
+
+import (
+	"transformer2/kernels"
+	"transformer2/shared/compute"
+)
+
+// A dispatch costs a GPU some microseconds in which most of it is idle, and a decoded token is
+// hundreds of small ones. So a few ops are held back until the next op is known, and done together
+// with it where it is their like: up to three products of the same vectors, two rotations, two
+// scatters, a sum and the norm of it. What is held back shares no buffer that either writes.
+
+// mostJoined is how many like ops are done in one dispatch.
+const mostJoined = 3
+
+// held is ops that wait for their like.
+type held struct {
+	kind   heldKind
+	n      int
+	matvec [mostJoined]matvecOp
+	rope   [2]ropeOp
+	rows   [2]scatterOp
+	add    addOp
+}
+
+type heldKind uint8
+
+const (
+	holdsNothing heldKind = iota
+	holdsMatvec
+	holdsRope
+	holdsScatter
+	holdsAdd
+)
+
+type (
+	matvecOp struct {
+		y, x    *buffer
+		yo, xo  uint32
+		ldy     int
+		rows    int // of x
+		w       *weight
+		p       part
+		variant kernels.Variant
+	}
+	ropeOp struct {
+		x, turn, pos      *buffer
+		xo, co, po        uint32
+		pairs, width, dim uint32
+		sign              float32
+	}
+	scatterOp struct {
+		dst, src, ids     *buffer
+		do, so, io        uint32
+		n, cols, rowsOfIt uint32
+	}
+	addOp struct {
+		y, x   *buffer
+		yo, xo uint32
+		n      int
+	}
+)
+
+// hold marks what a held op uses, so that a write to it from the host comes after.
+func (d *Device) hold(kind heldKind, bs ...*buffer) {
+	d.held.kind = kind
+	d.held.n++
+	for _, b := range bs {
+		b.batch = d.rec.batch
+	}
+}
+
+// let records what is held.
+func (d *Device) let() {
+	h := &d.held
+	kind, n := h.kind, h.n
+	h.kind, h.n = holdsNothing, 0
+	switch kind {
+	case holdsMatvec:
+		d.runMatvec(h.matvec[:n])
+	case holdsRope:
+		d.runRope(h.rope[:n])
+	case holdsScatter:
+		d.runScatter(h.rows[:n])
+	case holdsAdd:
+		a := h.add
+		d.run(plain("add"), threads(a.n), bufs{a.y, a.x}, uint32(a.n), a.yo, a.xo)
+	}
+}
+
+// joinMatvec holds a product back, or lets what is held go first.
+func (d *Device) joinMatvec(o matvecOp) {
+	h := &d.held
+	fits := h.kind == holdsMatvec && h.n < mostJoined && o.x != o.y
+	for i := range h.n {
+		if !fits {
+			break
+		}
+		a := h.matvec[i]
+		fits = a.x == o.x && a.xo == o.xo && a.rows == o.rows && a.w.in == o.w.in &&
+			a.w.t == o.w.t && a.y != o.y && a.y != o.x
+	}
+	if !fits {
+		d.let()
+	}
+	h.matvec[h.n] = o
+	d.hold(holdsMatvec, o.y, o.x, o.p.b)
+}
+
+func (d *Device) runMatvec(ops []matvecOp) {
+	o := ops[0]
+	w4 := o.w.words() / 4
+	rows := 0
+	for _, p := range ops {
+		rows += p.p.rows
+	}
+	v := o.variant
+	// Four loads or more of each thread are under way at once; small weights need the workgroups.
+	switch {
+	case v.Rows > 2:
+		v.Out, v.Unroll = 4, 1
+	case rows >= 4096 || w4 < 128:
+		v.Out, v.Unroll = 4, 2
+	default:
+		v.Out, v.Unroll = 2, 4
+	}
+	if w4 < 64*v.Unroll {
+		v.Unroll = 1
+	}
+	v.Count = len(ops)
+	var bs bufs
+	groups := 0
+	params := [kernels.ParamWords]uint32{uint32(w4), uint32(o.w.in), o.xo, 0, uint32(o.rows - 1)}
+	bs[len(ops)] = o.x
+	for i, p := range ops {
+		bs[i], bs[len(ops)+1+i] = p.y, p.p.b
+		groups += (p.p.rows + v.Out - 1) / v.Out
+		params[5+3*i], params[6+3*i], params[7+3*i] = uint32(p.p.rows), p.yo, uint32(p.ldy)
+	}
+	for row := 0; row < o.rows; row += v.Rows {
+		params[3] = uint32(row)
+		d.run(v, line(groups), bs, params[:]...)
+	}
+}
+
+// joinRope holds a rotation back, or lets what is held go first.
+func (d *Device) joinRope(o ropeOp) {
+	h := &d.held
+	if a := h.rope[0]; h.kind != holdsRope || h.n == len(h.rope) || a.x == o.x ||
+		a.turn != o.turn || a.co != o.co || a.pos != o.pos || a.po != o.po || a.dim != o.dim ||
+		a.sign != o.sign {
+		d.let()
+	}
+	h.rope[h.n] = o
+	d.hold(holdsRope, o.x, o.turn, o.pos)
+}
+
+func (d *Device) runRope(ops []ropeOp) {
+	o := ops[0]
+	params := [kernels.ParamWords]uint32{o.dim, o.co, o.po, f32(o.sign)}
+	var bs bufs
+	n := 0
+	for i, p := range ops {
+		bs[i] = p.x
+		params[4+3*i], params[5+3*i], params[6+3*i] = p.pairs, p.width, p.xo
+		n += int(p.pairs)
+	}
+	bs[len(ops)], bs[len(ops)+1] = o.turn, o.pos
+	d.run(kernels.Variant{Name: "rope", Count: len(ops)}, threads(n), bs, params[:]...)
+}
+
+// joinScatter holds a scatter back, or lets what is held go first.
+func (d *Device) joinScatter(o scatterOp) {
+	h := &d.held
+	if a := h.rows[0]; h.kind != holdsScatter || h.n == len(h.rows) || a.dst == o.dst ||
+		a.dst == o.src || a.src == o.dst || a.ids != o.ids || a.io != o.io || a.n != o.n ||
+		a.cols != o.cols || a.rowsOfIt != o.rowsOfIt {
+		d.let()
+	}
+	h.rows[h.n] = o
+	d.hold(holdsScatter, o.dst, o.src, o.ids)
+}
+
+func (d *Device) runScatter(ops []scatterOp) {
+	o := ops[0]
+	params := [kernels.ParamWords]uint32{o.n, o.cols, o.rowsOfIt, o.io}
+	var bs bufs
+	for i, p := range ops {
+		bs[i], bs[len(ops)+i] = p.dst, p.src
+		params[4+2*i], params[5+2*i] = p.do, p.so
+	}
+	bs[2*len(ops)] = o.ids
+	d.run(kernels.Variant{Name: "scatter_rows", Count: len(ops)}, threads(int(o.n)), bs, params[:]...)
+}
+
+// heldSum is the sum that is held back, if it is that of the norm's input, and forgets it.
+func (d *Device) heldSum(y, x *buffer, xo uint32, n int) (a addOp, ok bool) {
+	h := &d.held
+	a = h.add
+	if h.kind != holdsAdd || a.y != x || a.yo != xo || a.n != n || y == x || y == a.x || a.x == x {
+		return a, false
+	}
+	h.kind, h.n = holdsNothing, 0
+	return a, true
+}
+
+// Add: see compute.Layers.
+func (d *Device) Add(y, x compute.Tensor) {
+	shape("Add", "x", x, y.Rows, y.Cols, y)
+	d.let()
+	o := addOp{n: y.Len()}
+	o.y, o.yo = d.vals("Add", y)
+	o.x, o.xo = d.vals("Add", x)
+	d.held.add = o
+	d.hold(holdsAdd, o.y, o.x)
+}
