@@ -145,18 +145,22 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) l: ve
     if (k0 < end) {
 {{template "fetch" .}}
     }
-    for (var k = 0u; k < 16u; k = k + 1u) {
-      let ka = swap(k >> 2u, {{add (div $v.TileM 4) -1}}u);
-      let kb = swap(k >> 2u, {{add (div $v.TileN 4) -1}}u);
-{{- range seq .RM}}
-      let a{{.}} = sa[k * {{div $v.TileM 4}}u + ((l.y + {{mul . $v.TY}}u) ^ ka)];
+    for (var k4 = 0u; k4 < 4u; k4 = k4 + 1u) {
+      let ka = swap(k4, {{add (div $v.TileM 4) -1}}u);
+      let kb = swap(k4, {{add (div $v.TileN 4) -1}}u);
+{{- range $k := seq 4}}
+      {
+{{- range seq $v.RM}}
+        let a{{.}} = sa[k4 * {{$v.TileM}}u + {{div (mul $k $v.TileM) 4}}u + ((l.y + {{mul . $v.TY}}u) ^ ka)];
 {{- end}}
-{{- range seq .RN}}
-      let b{{.}} = sb[k * {{div $v.TileN 4}}u + ((l.x + {{mul . $v.TX}}u) ^ kb)];
+{{- range seq $v.RN}}
+        let b{{.}} = sb[k4 * {{$v.TileN}}u + {{div (mul $k $v.TileN) 4}}u + ((l.x + {{mul . $v.TX}}u) ^ kb)];
 {{- end}}
-{{- range $i := seq (mul 4 .RM)}}{{range seq $v.RN}}
-      c{{$i}}_{{.}} = fma(vec4<f32>(a{{div $i 4}}[{{mod $i 4}}]), b{{.}}, c{{$i}}_{{.}});
+{{- range $i := seq (mul 4 $v.RM)}}{{range seq $v.RN}}
+        c{{$i}}_{{.}} = fma(vec4<f32>(a{{div $i 4}}[{{mod $i 4}}]), b{{.}}, c{{$i}}_{{.}});
 {{- end}}{{end}}
+      }
+{{- end}}
     }
     workgroupBarrier();
   }
