@@ -32,11 +32,13 @@ type recorder struct {
 	slots   int
 	batch   uint64 // counts submissions, from 1
 	waiting int    // submissions since the last wait
+	ahead   int    // Options.Ahead
+	parts   int    // submitted since the last wait
 	offset  [1]uint32
 }
 
-func (r *recorder) start(d *Device) (err error) {
-	r.batch, r.host = 1, make([]byte, slotBytes*slotCount)
+func (r *recorder) start(d *Device, ahead int) (err error) {
+	r.ahead, r.batch, r.host = ahead, 1, make([]byte, slotBytes*slotCount)
 	r.params, err = d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: "params",
 		Size: slotBytes * slotCount, Usage: gputypes.BufferUsageUniform | gputypes.BufferUsageCopyDst})
 	return err
@@ -88,7 +90,8 @@ func (d *Device) run(v kernels.Variant, g grid, bufs [most]*buffer, params ...ui
 		d.fail(err)
 		return
 	}
-	if d.rec.slots == slotCount {
+	if r := &d.rec; r.slots == slotCount || (r.ahead > 0 && r.parts < 2 && r.slots == r.ahead<<(2*r.parts)) {
+		r.parts++
 		d.Submit() // its error stays with the device
 	}
 	if aliasesForbidden {
@@ -192,6 +195,6 @@ func (d *Device) send(last func(*wgpu.CommandEncoder)) (err error) {
 
 // wait ends when the device has done everything, or is lost.
 func (d *Device) wait() {
-	d.rec.waiting = 0
+	d.rec.waiting, d.rec.parts = 0, 0
 	d.fail(d.dev.WaitIdle())
 }

@@ -15,7 +15,9 @@ import (
 type GPUEnv struct {
 	Adapter string // a part of its name; "" for the best
 	// Quick takes a model of two small layers, whose figures mean nothing, to see that all runs.
-	Quick    bool
+	Quick bool
+	// Ahead is webgpu.Options'.
+	Ahead    int
 	Progress func(what string)
 }
 
@@ -32,7 +34,7 @@ const (
 // GPU measures a GPU on a model of Llama-3-8B's shape with random weights, which are made on the
 // device. A driver that runs on the processor measures nothing: its figures say so.
 func GPU(ctx context.Context, env GPUEnv, emit func(Figure)) error {
-	dev, err := webgpu.New(webgpu.Options{Adapter: env.Adapter})
+	dev, err := webgpu.New(webgpu.Options{Adapter: env.Adapter, Ahead: env.Ahead})
 	if err != nil {
 		return err
 	}
