@@ -55,3 +55,14 @@ func TestParts(t *testing.T) {
 	devicetest.RunOptions(t, func(*testing.T) compute.Device { return d }, devicetest.Options{
 		Every: 9, Once: true})
 }
+
+// TestKernels: every variant compiles on this device, also those that no shape of a test calls for.
+func TestKernels(t *testing.T) {
+	d := openDevice(t)
+	defer d.Close()
+	for _, v := range kernels.Variants() {
+		if _, err := d.pipe(v); err != nil {
+			t.Error(err)
+		}
+	}
+}
