@@ -195,11 +195,13 @@ func (d *Device) runScatter(ops []scatterOp) {
 	d.run(kernels.Variant{Name: "scatter_rows", Count: len(ops)}, threads(int(o.n)), bs, params[:]...)
 }
 
-// heldSum is the sum that is held back, if it is that of the norm's input, and forgets it.
-func (d *Device) heldSum(y, x *buffer, xo uint32, n int) (a addOp, ok bool) {
+// heldSum is the sum that is held back, if it is that of the norm's input x, and forgets it. The
+// norm's output y may take the place of what was added: a row is read before it is written.
+func (d *Device) heldSum(y *buffer, yo uint32, x *buffer, xo uint32, n int) (a addOp, ok bool) {
 	h := &d.held
 	a = h.add
-	if h.kind != holdsAdd || a.y != x || a.yo != xo || a.n != n || y == x || y == a.x || a.x == x {
+	if h.kind != holdsAdd || a.y != x || a.yo != xo || a.n != n || y == x || a.x == x ||
+		(y == a.x && yo != a.xo) {
 		return a, false
 	}
 	h.kind, h.n = holdsNothing, 0

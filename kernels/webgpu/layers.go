@@ -24,7 +24,7 @@ func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 	gb, gOff := d.vals("RMSNorm", g)
 	v := kernels.Variant{Name: "rms_norm", Vec: x.Cols%4 == 0 && yo%4 == 0 && xo%4 == 0 && gOff%4 == 0}
 	bs, ao := bufs{yb, xb, gb}, uint32(0)
-	if a, ok := d.heldSum(yb, xb, xo, x.Len()); ok {
+	if a, ok := d.heldSum(yb, yo, xb, xo, x.Len()); ok {
 		v.Add, v.Vec, bs[3], ao = true, v.Vec && a.xo%4 == 0, a.x, a.xo
 	}
 	d.run(v, line(x.Rows), bs, uint32(x.Rows), uint32(x.Cols), yo, xo, gOff, f32(eps), ao)

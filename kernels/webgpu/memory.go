@@ -45,8 +45,8 @@ func (x *integers) Len() int { return x.n }
 // room refuses sizes that a kernel could not see.
 func (d *Device) room(what string, rows, cols int) error {
 	binding := d.limits.MaxStorageBufferBindingSize
-	hi, bytes := bits.Mul64(uint64(max(rows, 0)), 4*uint64(max(cols, 0)))
-	if rows < 0 || cols < 0 || hi != 0 || bytes > binding {
+	hi, n := bits.Mul64(uint64(max(rows, 0)), uint64(max(cols, 0)))
+	if rows < 0 || cols < 0 || hi != 0 || n > binding/4 {
 		return fmt.Errorf("webgpu: %s [%d %d]: want %s or less, the most that a kernel sees on %s",
 			what, rows, cols, size(binding), d.adapter.Name)
 	}
