@@ -40,7 +40,8 @@ func TestSelfTest(t *testing.T) {
 	}
 	t.Logf("self-test in %v, kernels compiled", time.Since(start))
 	// RMSNorm and SwiGLU read two tensors and write one: the same bindings.
-	d.pipes[kernels.Variant{Name: "rms_norm", Vec: true}] = d.pipes[plain("swiglu")]
+	norm, gate := kernels.Variant{Name: "rms_norm", Vec: true}, plain("swiglu")
+	d.pipes[norm], d.pipes[gate] = d.pipes[gate], d.pipes[norm]
 	err := d.SelfTest()
 	if err == nil || !strings.Contains(err.Error(), "computes wrongly, norm") {
 		t.Errorf("a device whose norm is another kernel: %v, want it refused", err)
