@@ -234,3 +234,20 @@ fn load(lane: u32, t0: u32, head: u32, s0: u32, kvhead: u32, c0: u32) {
   }
 }
 {{end}}
+{{define "part"}}
+// Numbers 4i to 4i+3 of the vec4 w.
+fn part(w: vec4<u32>, i: u32) -> vec4<f32> {
+{{- if eq .Type "f32"}}
+  return bitcast<vec4<f32>>(w);
+{{- else if eq .Type "q8"}}
+  return vec4<f32>(unpack4xI8(w[i]));
+{{- else if eq .Type "f16"}}
+  let pair = select(w.xy, w.zw, i == 1u);
+  return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));
+{{- else}}
+  let pair = select(w.xy, w.zw, i == 1u);
+  return bitcast<vec4<f32>>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u,
+    pair.y & 0xffff0000u));
+{{- end}}
+}
+{{end}}

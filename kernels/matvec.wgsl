@@ -18,21 +18,7 @@ var<workgroup> red: array<f32, {{mul 64 (mul .Out .Rows)}}>;
 {{- $per := 1}}{{if eq .Type "q8"}}{{$per = 4}}{{else if ne .Type "f32"}}{{$per = 2}}{{end}}
 {{- $q8 := eq .Type "q8"}}
 {{- $v := .}}
-// Numbers 4i to 4i+3 of the vec4 w.
-fn part(w: vec4<u32>, i: u32) -> vec4<f32> {
-{{- if eq .Type "f32"}}
-  return bitcast<vec4<f32>>(w);
-{{- else if eq .Type "q8"}}
-  return vec4<f32>(unpack4xI8(w[i]));
-{{- else if eq .Type "f16"}}
-  let pair = select(w.xy, w.zw, i == 1u);
-  return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));
-{{- else}}
-  let pair = select(w.xy, w.zw, i == 1u);
-  return bitcast<vec4<f32>>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u,
-    pair.y & 0xffff0000u));
-{{- end}}
-}
+{{template "part" .}}
 // Numbers 4k to 4k+3 of row t of x, zeros past its end: padding may not meet NaN.
 fn four(t: u32, k: u32) -> vec4<f32> {
 {{- if .Vec}}

@@ -58,8 +58,10 @@ func Variants() []Variant {
 		switch name {
 		case "gemm":
 			list = append(list, gemmVariants()...)
-		case "matvec":
-			list = append(list, matvecVariants()...)
+		case "matvec", "matvec_t":
+			list = append(list, matvecVariants(name)...)
+		case "copy":
+			list = append(list, Variant{Name: name}, Variant{Name: name, Vec: true})
 		case "attention", "attention_rows", "attention_grad_q", "attention_grad_k",
 			"attention_grad_v":
 			for i, dim := range []int{6, 8, 32, 48, 64, 96, 128, 256} {
@@ -103,12 +105,12 @@ func gemmVariants() []Variant {
 	return list
 }
 
-func matvecVariants() []Variant {
+func matvecVariants(name string) []Variant {
 	var list []Variant
 	for _, typ := range weightTypes {
 		for i, rows := range []int{1, 2, 4, 8} {
-			list = append(list, Variant{Name: "matvec", Type: typ, Vec: i%2 == 0, Rows: rows, Out: 4,
-				Unroll: 1 + i%2, Count: 1 + i%3}, Variant{Name: "matvec", Type: typ, Vec: i%2 == 1,
+			list = append(list, Variant{Name: name, Type: typ, Vec: i%2 == 0, Rows: rows, Out: 4,
+				Unroll: 1 + i%2, Count: 1 + i%3}, Variant{Name: name, Type: typ, Vec: i%2 == 1,
 				Rows: rows, Out: 2, Unroll: 4, Count: 1})
 		}
 	}

@@ -291,8 +291,12 @@ func (d *Device) Copy(dst, src compute.Tensor) {
 	}
 	y, yo := d.vals("Copy", dst)
 	x, xo := d.vals("Copy", src)
-	d.run(kernels.Variant{Name: "copy"}, threads(dst.Len()), [most]*buffer{y, x},
-		uint32(dst.Len()), yo, xo)
+	n := uint32(dst.Len())
+	if n%4 == 0 && yo%4 == 0 && xo%4 == 0 {
+		d.run(kernels.Variant{Name: "copy", Vec: true}, threads(int(n/4)), bufs{y, x}, n/4, yo/4, xo/4)
+		return
+	}
+	d.run(plain("copy"), threads(int(n)), bufs{y, x}, n, yo, xo)
 }
 
 // Fill: see compute.Memory.

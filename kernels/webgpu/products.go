@@ -12,6 +12,9 @@ import (
 // fewRows is up to how many rows a product is bound by reading the weight, not by arithmetic.
 const fewRows = 8
 
+// fewRowsT is the same for the transposed product, whose threads hold more sums.
+const fewRowsT = 4
+
 // MatMul: see compute.Products.
 func (d *Device) MatMul(y, x compute.Tensor, w compute.Weight) {
 	const op = "MatMul"
@@ -47,6 +50,10 @@ func (d *Device) MatMulT(dx, dy compute.Tensor, w compute.Weight, acc bool) {
 		d.fill(xb, int(xo), dx.Len(), 0)
 	}
 	for i, p := range m.parts {
+		if dy.Rows <= fewRowsT && m.in > 0 && dy.Rows > 0 {
+			d.matvecT(xb, xo, yb, yo+uint32(p.lo), dy, m, p, acc || i > 0)
+			continue
+		}
 		d.gemm(product{m: dy.Rows, n: m.in, k: p.rows, ka: true, c: xb, co: xo, ldc: m.in,
 			a: yb, ao: yo + uint32(p.lo), lda: m.out, w: m, part: p, acc: acc || i > 0})
 	}
@@ -70,6 +77,35 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 		v.Rows *= 2
 	}
 	d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p, variant: v})
+}
+
+// matvecT multiplies up to fewRowsT rows of dy with the transpose of a part of a weight.
+func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy compute.Tensor, w *weight,
+	p part, acc bool) {
+	const (
+		busy  = 512 // workgroups that keep a large GPU busy
+		least = 64  // rows of the weight that are worth a workgroup
+	)
+	w4 := w.words() / 4
+	columns := (w4 + 31) / 32
+	ranges := max(1, min((busy+columns-1)/columns, p.rows/least))
+	span := (p.rows/ranges + 7) / 8 * 8
+	ranges = (p.rows + span - 1) / span
+	v := kernels.Variant{Name: "matvec_t", Type: w.t.String(), Rows: 1, Unroll: 4}
+	for v.Rows < dy.Rows {
+		v.Rows *= 2
+	}
+	to, off, add := xb, xo, acc
+	n := dy.Rows * w.in
+	if ranges > 1 {
+		to, off, add = d.scratchBuffer(scratchPart, ranges*n), 0, false
+	}
+	d.run(v, grid{uint32(columns), uint32(ranges), 1}, bufs{to, yb, p.b}, uint32(p.rows), uint32(w4),
+		uint32(w.in), off, yo, uint32(w.out), 0, uint32(dy.Rows-1), uint32(span), flag(add), uint32(n))
+	if ranges > 1 {
+		d.run(plain("gemm_sum"), threads(n), bufs{xb, to}, uint32(n), uint32(w.in), uint32(w.in), xo,
+			uint32(ranges), flag(acc))
+	}
 }
 
 // Gemm: see compute.Products.
