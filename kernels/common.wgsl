@@ -251,3 +251,11 @@ fn part(w: vec4<u32>, i: u32) -> vec4<f32> {
 {{- end}}
 }
 {{end}}
+{{define "tournament"}}
+// Pair i of a lap, of n−1 in which each of n (even) meets every other once; the smaller first.
+fn meet(i: u32, lap: u32, n: u32) -> vec2<u32> {
+  let a = (lap + i) % (n - 1u);
+  let b = select((lap + n - 1u - i) % (n - 1u), n - 1u, i == 0u);
+  return vec2<u32>(min(a, b), max(a, b));
+}
+{{end}}
