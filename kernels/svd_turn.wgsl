@@ -3,10 +3,10 @@
 // |i| = max(√G(i,i), floor); turns[q] = whether that exceeds tol, as it must for anything to be done
 // 0 r [pairs 64 64] write | 1 worst [pairs] update | 2 turns [pairs] write
 // 3 log [pairs cycles 63 32] update: the rotations | 4 g [ranges pairs 64 64] read
-// p {pairs, ranges, cycles at most, tol, floor}      256 threads to a pair
+// p {pairs, ranges, cycles at most, tol, cosine that is worth a rotation, floor}      256 threads to a pair
 // A rotation keeps s and τ = s/(1+c): x' = x − s(y+τx), y' = y + s(x−τy), whose rounding errors
 // shrink with s; opposite signs of s and τ say that x' and y' change places.
-struct P { pairs: u32, ranges: u32, cycles: u32, tol: f32, floor: f32 }
+struct P { pairs: u32, ranges: u32, cycles: u32, tol: f32, least: f32, floor: f32 }
 @group(0) @binding(0) var<storage, read_write> r: array<f32>;
 @group(0) @binding(1) var<storage, read_write> worst: array<f32>;
 @group(0) @binding(2) var<storage, read_write> turns: array<u32>;
@@ -43,16 +43,15 @@ fn rotate(i: u32, lap: u32) {
   let v = m[at];
   var s = 0.0;
   var h = 0.0;
-  if (abs(v) > p.tol * size(q.x) * size(q.y)) {
+  if (abs(v) > p.least * size(q.x) * size(q.y)) {
     let a = diagonal[q.x];
     let b = diagonal[q.y];
     let z = (b - a) / (2.0 * v);
     let far = min(abs(z), 1e15);
     var t = 1.0 / (far + sqrt(1.0 + far * far));
     if (z < 0.0) { t = -t; }
-    let c = 1.0 / sqrt(1.0 + t * t);
-    s = t * c;
-    h = s / (1.0 + c);
+    h = t / (1.0 + sqrt(1.0 + t * t));
+    s = 2.0 * h / (1.0 + h * h);
     diagonal[q.x] = a - t * v;
     diagonal[q.y] = b + t * v;
     if (b > a) {

@@ -30,20 +30,24 @@ const (
 
 const (
 	// svdTol is the largest cosine of two rows of X, over a whole sweep, at which they count as
-	// orthogonal. What is left of one after a rotation in f32 is 1.2e-7 to 2e-7 in 256 to 4096
-	// dimensions, which is the rounding of its measure.
-	svdTol = 4.8e-7
-	// svdFloor times the longest row of W is the least length that enters that cosine, so that what
-	// has the size of rounding errors need not become orthogonal among itself: f32 knows the vector
-	// of σ to 6e-8·σ₁/σ, and svdTol·svdFloor² = (7e-8)² leaves less than that.
+	// orthogonal. What f32 leaves of one after a rotation is 1e-7 to 4e-7 in 64 to 512 dimensions.
+	svdTol = 1e-6
+	// svdTurn is the cosine above which a pair of blocks is worth turning, and svdLeast that which is
+	// worth a rotation within: smaller, so that what is turned is not left right at the bound, where
+	// rounding would lift it over it again (two to four more sweeps).
+	svdTurn  = 4.8e-7
+	svdLeast = 1.2e-7
+	// svdFloor times the longest row of W is the least length that enters a cosine, so that what has
+	// the size of rounding errors need not become orthogonal among itself: f32 knows the vector of σ
+	// to 6e-8·σ₁/σ, and svdTol·svdFloor² = (1e-7)² leaves no more than that.
 	svdFloor = 1e-4
 	// svdNear is the cosine below which the next sweeps change little: the rounding errors that Q has
 	// gathered are taken out then, see refresh.
-	svdNear = 3e-2
-	// svdCycles bounds the cycles of Jacobi on a pair's Gram matrix, which stop when nothing is left
-	// to rotate.
-	svdCycles = 6
-	// svdSweeps bounds the sweeps: 7 to 9 for random matrices, 14 for σ from 1 to 1e-6.
+	svdNear = 0.1
+	// svdCycles bounds the cycles of Jacobi on a pair's Gram matrix, which end when nothing is left
+	// to rotate. One takes 10 sweeps of a random matrix of 512, two take 9, three take 8.
+	svdCycles = 3
+	// svdSweeps bounds the sweeps: 7 for random matrices of 256, 9 to 15 where σ falls to 1e-6·σ₁.
 	svdSweeps = 40
 	// svdAhead is the laps of a sweep that are recorded before they are handed to the device: a
 	// submission that takes seconds on a slow one looks like a hang to its driver.
@@ -63,8 +67,12 @@ func (d *Device) SVD(ctx context.Context, sigma, basis, w compute.Tensor) (compu
 	if n == 0 {
 		return compute.SVDReport{}, d.err
 	}
-	s := &svd{d: d, w: w, n: n, m: max(w.Rows, w.Cols)}
+	s := &svd{d: d, w: w, n: n, m: max(w.Rows, w.Cols), most: svdSweeps}
 	defer s.free()
+	return s.run(ctx, sigma, basis)
+}
+
+func (s *svd) run(ctx context.Context, sigma, basis compute.Tensor) (compute.SVDReport, error) {
 	if err := s.start(); err != nil {
 		return s.report, err
 	}
@@ -82,6 +90,7 @@ type svd struct {
 	rows, xs       int // of z: n and m, rounded up
 	blocks, ranges int
 	span           int // numbers of a range
+	most           int // sweeps
 	scale          float32
 	floor          float32
 	z              compute.Tensor // [rows, xs+rows, rounded up]
@@ -199,7 +208,7 @@ func (s *svd) scan() error {
 // sweeps turns X until its rows are orthogonal.
 func (s *svd) sweeps(ctx context.Context) error {
 	worst := make([]float32, s.blocks/2)
-	for s.report.Sweeps < svdSweeps {
+	for s.report.Sweeps < s.most {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -238,7 +247,8 @@ func (s *svd) sweep() {
 		d.run(plain("svd_gram"), grid{pairs, uint32(s.ranges), 1}, bufs{gb, zb}, ldz, blocks, lap,
 			uint32(s.xs), uint32(s.span))
 		d.run(plain("svd_turn"), grid{pairs, 1, 1}, bufs{rb, wb, tb, lb, gb}, pairs,
-			uint32(s.ranges), svdCycles, f32(svdTol), f32(s.floor))
+			uint32(s.ranges), svdCycles, f32(svdTurn), f32(svdLeast),
+			f32(s.floor))
 		d.run(plain("svd_apply"), grid{uint32(s.z.Cols / svdTile), pairs, 1}, bufs{zb, rb, tb}, ldz,
 			blocks, lap)
 		if lap%svdAhead == svdAhead-1 {
@@ -282,10 +292,8 @@ func (s *svd) refresh() error {
 func (s *svd) measure() ([]float32, error) {
 	fb, _ := s.d.vals("SVD", s.found)
 	zb, _ := s.d.vals("SVD", s.z)
-	for lo := 0; lo < s.rows; lo += mostGroups {
-		s.d.run(plain("svd_measure"), grid{uint32(min(s.rows-lo, mostGroups)), 1, 1}, bufs{fb, zb},
-			uint32(s.z.Cols), uint32(s.xs), uint32(s.xs), uint32(s.n))
-	}
+	s.d.run(plain("svd_measure"), grid{uint32(s.rows), 1, 1}, bufs{fb, zb}, uint32(s.z.Cols),
+		uint32(s.xs), uint32(s.xs), uint32(s.n))
 	host := make([]float32, 2*s.rows)
 	if err := s.d.Read(host, s.found); err != nil {
 		return nil, err
