@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"transformer2/kernels/webgpu"
@@ -14,6 +16,8 @@ import (
 // GPUEnv is what the benchmarks of a GPU are run with.
 type GPUEnv struct {
 	Adapter string // a part of its name; "" for the best
+	// Only are names of GPUParts; none: all of them.
+	Only []string
 	// Quick takes a model of two small layers, whose figures mean nothing, to see that all runs.
 	Quick bool
 	// Ahead is webgpu.Options'.
@@ -53,14 +57,36 @@ func GPU(ctx context.Context, env GPUEnv, emit func(Figure)) error {
 	} else if env.Quick {
 		g.note = "not measured: quick runs are too small"
 	}
-	for _, step := range []func() error{g.copies, g.recording, g.allocation,
-		func() error { return g.model(compute.BF16) }, func() error { return g.model(compute.Q8) },
-	} {
-		if err := step(); err != nil {
+	for _, part := range gpuParts {
+		if len(env.Only) > 0 && !slices.Contains(env.Only, part.name) {
+			continue
+		}
+		if err := part.run(g); err != nil {
 			return fmt.Errorf("benchmark of %s: %w", dev.Name(), err)
 		}
 	}
 	return nil
+}
+
+// gpuParts are what is measured, in this order. Decoding is measured against the copy.
+var gpuParts = []struct {
+	name string
+	run  func(*gpuBench) error
+}{
+	{"copy", (*gpuBench).copies}, {"recording", (*gpuBench).recording},
+	{"heap", (*gpuBench).allocation},
+	{"bf16", func(g *gpuBench) error { return g.model(compute.BF16) }},
+	{"q8", func(g *gpuBench) error { return g.model(compute.Q8) }},
+	{"fold", (*gpuBench).fold}, {"svd", (*gpuBench).svd},
+}
+
+// GPUParts are the names of what can be measured alone.
+func GPUParts() []string {
+	var names []string
+	for _, p := range gpuParts {
+		names = append(names, p.name)
+	}
+	return names
 }
 
 type gpuBench struct {
@@ -76,7 +102,7 @@ type gpuBench struct {
 
 // figure hands one over.
 func (g *gpuBench) figure(f Figure) {
-	f.Note = g.note
+	f.Note = strings.TrimSuffix(g.note+"; "+f.Note, "; ")
 	if g.void {
 		f.Value, f.Peer, f.Ratio = math.NaN(), 0, 0
 	}
@@ -216,9 +242,12 @@ func (g *gpuBench) model(t compute.DType) error {
 	rate := float64(m.bytes(1)) / one.Seconds()
 	g.figure(Figure{Name: fmt.Sprintf("gpu decode %s, context %d", name, g.shape.context),
 		Unit: "tokens/s", Value: 1 / one.Seconds()})
-	g.figure(Figure{Name: fmt.Sprintf("gpu decode %s, bytes read", name), Unit: "GB/s",
-		Value: rate / 1e9, Against: "copy", Peer: g.copy / 1e9, Ratio: rate / g.copy,
-		Want: atLeast(wantDecode)})
+	read := Figure{Name: fmt.Sprintf("gpu decode %s, bytes read", name), Unit: "GB/s",
+		Value: rate / 1e9, Against: "copy", Want: atLeast(wantDecode)}
+	if g.copy > 0 {
+		read.Peer, read.Ratio = g.copy/1e9, rate/g.copy
+	}
+	g.figure(read)
 	if t != compute.BF16 {
 		return nil
 	}

@@ -28,7 +28,8 @@ func TestGPUQuick(t *testing.T) {
 	}
 	want := []string{"copy", "recording", "heap growth", "decode tiny bf16, context",
 		"decode tiny bf16, bytes", "prefill tiny bf16", "z in a batch", "decode tiny q8, context",
-		"decode tiny q8, bytes"}
+		"decode tiny q8, bytes", "fold tiny, 6 MLP matrices, bases bf16", "bases f32", "svd 96x96",
+		"svd 96x96, sweeps", "svd 96x96, residual", "svd 96x96, orthogonality"}
 	if len(figures) != len(want) {
 		t.Fatalf("%d figures, want %d: %v", len(figures), len(want), figures)
 	}
@@ -46,6 +47,23 @@ func TestGPUQuick(t *testing.T) {
 			!strings.Contains(err.Error(), "not measured") {
 			t.Errorf("the full benchmark without a GPU: %v, want it not measured", err)
 		}
+	}
+}
+
+// TestGPUOnly: the parts that are asked for, and what PyTorch lacks is said.
+func TestGPUOnly(t *testing.T) {
+	list, err := webgpu.List()
+	if err == nil && len(list) == 0 && os.Getenv("CI") == "" {
+		t.Skip("no GPU driver (Debian: apt-get install mesa-vulkan-drivers)")
+	}
+	var figures []Figure
+	err = GPU(context.Background(), GPUEnv{Quick: true, Only: []string{"svd"}},
+		func(f Figure) { figures = append(figures, f) })
+	if err != nil || len(figures) != 4 || !strings.HasPrefix(figures[0].Name, "gpu svd 96x96") {
+		t.Fatalf("%v, %v, want the four figures of the SVD", figures, err)
+	}
+	if figures[0].Ratio == 0 && !strings.Contains(figures[0].Note, "no ratio: ") {
+		t.Errorf("%v: no ratio, and not why", figures[0])
 	}
 }
 
