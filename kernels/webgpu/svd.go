@@ -153,7 +153,7 @@ func (s *svd) start() error {
 	if err != nil {
 		return err
 	}
-	s.floor = svdFloor * slices.Max(lengths)
+	s.floor = svdFloor * max(1, slices.Max(lengths)) // of zeros it must not be 0
 	return nil
 }
 
