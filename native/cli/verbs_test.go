@@ -169,7 +169,7 @@ func TestEvalAsksAllOfASmallSplit(t *testing.T) {
 	}
 }
 
-const spectrumFields = "name out in rank side sigma_max sigma_median sigma_min effective_rank " +
+const spectrumFields = "name out in rank side arithmetic sigma_max sigma_median sigma_min effective_rank " +
 	"residual orthogonality cached ms"
 
 func TestDecompose(t *testing.T) {
