@@ -122,7 +122,7 @@ func TestInBrowser(t *testing.T) {
 	}
 	ctx := browser(t)
 	server := httptest.NewServer(http.FileServer(http.Dir(build(t,
-		`["-test.v", "-test.run=Parts|SelfTest|Kernels"]`))))
+		`["-test.v", "-test.run=Parts|SelfTest|Kernels|SVDExact"]`))))
 	defer server.Close()
 	if err := chromedp.Do(ctx, chromedp.Navigate(server.URL+"/")); err != nil {
 		t.Fatal(err)
