@@ -128,8 +128,8 @@ func (s *svd) free() {
 // power of two to numbers of size 1, whose squares neither vanish nor overflow.
 func (s *svd) start() error {
 	const (
-		busy  = 512 // workgroups that keep a large GPU busy
-		least = 256 // numbers that are worth one
+		busy  = 1024 // workgroups, of two warps each, that keep a large GPU busy
+		least = 256  // numbers that are worth one
 	)
 	s.rows, s.xs = roundUp(s.n, svdPair), roundUp(s.m, svdPair)
 	s.blocks = s.rows / svdBlock
@@ -247,8 +247,8 @@ func (s *svd) sweep() {
 		d.run(plain("svd_gram"), grid{pairs, uint32(s.ranges), 1}, bufs{gb, zb}, ldz, blocks, lap,
 			uint32(s.xs), uint32(s.span))
 		d.run(plain("svd_turn"), grid{pairs, 1, 1}, bufs{rb, wb, tb, lb, gb}, pairs,
-			uint32(s.ranges), svdCycles, f32(svdTurn), f32(svdLeast),
-			f32(s.floor))
+			uint32(s.ranges), svdCycles, f32(svdTurn), f32(svdLeast*svdLeast),
+			f32(s.floor*s.floor))
 		d.run(plain("svd_apply"), grid{uint32(s.z.Cols / svdTile), pairs, 1}, bufs{zb, rb, tb}, ldz,
 			blocks, lap)
 		if lap%svdAhead == svdAhead-1 {
