@@ -49,6 +49,9 @@ const (
 	svdCycles = 3
 	// svdSweeps bounds the sweeps: 7 for random matrices of 256, 9 to 15 where σ falls to 1e-6·σ₁.
 	svdSweeps = 40
+	// svdNorm is how far Σσ² may be from |W|², relatively: a device that turns X by what is not
+	// orthogonal is found out. Measured 1.2e-7 at most.
+	svdNorm = 1e-4
 	// svdAhead is the laps of a sweep that are recorded before they are handed to the device: a
 	// submission that takes seconds on a slow one looks like a hang to its driver.
 	svdAhead = 16
@@ -93,6 +96,7 @@ type svd struct {
 	most           int // sweeps
 	scale          float32
 	floor          float32
+	norm           float64        // Σ x², which no rotation changes
 	z              compute.Tensor // [rows, xs+rows, rounded up]
 	gram, turn     compute.Tensor // [ranges pairs 64 64], [pairs 64 64]
 	worst, found   compute.Tensor // [pairs], [rows 2]
@@ -153,6 +157,7 @@ func (s *svd) start() error {
 	if err != nil {
 		return err
 	}
+	s.norm = sumSquares(lengths)
 	s.floor = svdFloor * max(1, slices.Max(lengths)) // of zeros it must not be 0
 	return nil
 }
@@ -278,9 +283,13 @@ func (s *svd) refresh() error {
 	d.gemm(product{m: n, n: n, k: n, ka: true, c: qb, co: qo, ldc: n, a: eb, ao: eo, lda: n, b: zb,
 		bo: qAt, ldb: ldz})
 	s.place(s.z, s.xs, q, n, n, strides{n, 1}, 1, 0)
+	// W's scale goes half to Q and half to X: all of it might leave the range of f32 on one of them.
+	_, exponent := math.Frexp(float64(s.scale))
+	half := float32(math.Ldexp(1, exponent/2))
+	s.place(q, 0, q, n, n, strides{n, 1}, half, 0)
 	d.gemm(product{m: s.n, n: s.m, k: s.n, ka: true, kb: s.w.Rows > s.w.Cols, c: zb, co: zo, ldc: ldz,
 		a: qb, ao: qo, lda: n, b: wb, bo: wo, ldb: s.w.Cols})
-	s.place(s.z, 0, s.z, s.n, s.m, strides{ldz, 1}, s.scale, 0)
+	s.place(s.z, 0, s.z, s.n, s.m, strides{ldz, 1}, s.scale/half, 0)
 	for range 2 {
 		d.Free(s.owned[len(s.owned)-1].Buf)
 		s.owned = s.owned[:len(s.owned)-1]
@@ -305,11 +314,22 @@ func (s *svd) measure() ([]float32, error) {
 	return lengths, nil
 }
 
+func sumSquares(x []float32) (sum float64) {
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	return sum
+}
+
 // finish sorts: σ descending, the vectors as columns, each with its sign.
 func (s *svd) finish(sigma, basis compute.Tensor) error {
 	lengths, err := s.measure()
 	if err != nil {
 		return err
+	}
+	if norm := sumSquares(lengths); !(math.Abs(norm-s.norm) <= svdNorm*s.norm) {
+		return fmt.Errorf("webgpu: SVD of %v: Σσ² is %.6g of |W|², want 1: %s computes wrongly", s.w,
+			norm/s.norm, s.d.adapter.Name)
 	}
 	order := make([]int32, s.n)
 	for i := range order {
@@ -320,7 +340,7 @@ func (s *svd) finish(sigma, basis compute.Tensor) error {
 	for j, i := range order {
 		sorted[j] = lengths[i] / s.scale
 		if v := sorted[j]; v-v != 0 {
-			return fmt.Errorf("webgpu: SVD of %v: singular value %d is %v", s.w, j, v)
+			return fmt.Errorf("webgpu: SVD of %v: singular value %d is %v, more than f32 holds", s.w, j, v)
 		}
 	}
 	ids, err := s.d.NewInts(s.n)

@@ -328,6 +328,13 @@ func TestSVDRefuses(t *testing.T) {
 			t.Errorf("a matrix with %v: %v, want it refused", bad, err)
 		}
 	}
+	huge := make([]float32, n*n)
+	for i := range huge {
+		huge[i] = 3e38
+	}
+	if _, _, err := l.svd(n, n, huge); err == nil || !strings.Contains(err.Error(), "more than f32 holds") {
+		t.Errorf("σ₁ of 1e40: %v, want an error", err)
+	}
 	wt, st, bt := l.tensor(n, n, l.normals(n*n)), l.tensor(1, n, nil), l.tensor(n, n, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -338,6 +345,10 @@ func TestSVDRefuses(t *testing.T) {
 	if _, err := s.run(context.Background(), st, bt); err == nil ||
 		!strings.Contains(err.Error(), "after 1 sweeps a cosine") {
 		t.Errorf("one sweep: %v, want an error that says what is left", err)
+	}
+	s.norm *= 1.001
+	if err := s.finish(st, bt); err == nil || !strings.Contains(err.Error(), "computes wrongly") {
+		t.Errorf("|W|² of another matrix: %v, want an error", err)
 	}
 	s.free()
 	if _, err := l.d.SVD(context.Background(), st, bt, wt); err != nil {
