@@ -1,6 +1,7 @@
 // o = Σ_r part[r]·e^(m[r]−M) / Σ_r s[r]·e^(m[r]−M): the ranges of attention_rows made one
 // 0 o [T Q·dim] write | 1 lse [T Q] write | 2 part [T Q ranges dim] read | 3 stats read
-// p {T·Q, dim, ranges, offsets of o, lse, −Inf, whether lse is wanted}      64 threads to (row, head)
+// p {T·Q, dim, ranges, offsets of o, lse, −Inf, whether lse is wanted}
+// 64 threads to (row, head)
 struct P { n: u32, dim: u32, ranges: u32, oo: u32, lo: u32, inf: u32, given: u32 }
 @group(0) @binding(0) var<storage, read_write> o: array<f32>;
 @group(0) @binding(1) var<storage, read_write> lse: array<f32>;

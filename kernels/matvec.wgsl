@@ -1,9 +1,10 @@
 // y[t,n] = Σ_k x[t,k]·w[n,k] for {{.Rows}} rows of x and {{.Count}} weights, each read once
-// 0.. y [T out] write, one a weight | x [T in] read | w [out in] read, one a weight, as pack left it
+// 0.. y [T out] write, one a weight | x [T in] read | w [out in] read, one a weight, as
+// pack left it
 // p {vec4 of a row of w, in, offset of x, first and last row of x; and of each weight: outputs,
 // offset of y, width of y}
 // {{.Out}} outputs to a workgroup of 64 threads, which share the inputs
-{{- $count := seq .Count}}
+{{- $count := seq .Count}}{{$sums := mul .Out .Rows}}
 struct P { w4: u32, width: u32, xo: u32, row: u32, last: u32
 {{- range $count}}, out{{.}}: u32, yo{{.}}: u32, ldy{{.}}: u32{{end}} }
 {{- range $count}}
@@ -14,7 +15,7 @@ struct P { w4: u32, width: u32, xo: u32, row: u32, last: u32
 @group(0) @binding({{add (add $.Count 1) .}}) var<storage, read> w_{{.}}: array<vec4<u32>>;
 {{- end}}
 @group(0) @binding({{add (mul 2 .Count) 1}}) var<uniform> p: P;
-var<workgroup> red: array<f32, {{mul 64 (mul .Out .Rows)}}>;
+var<workgroup> red: array<f32, {{mul 64 $sums}}>;
 {{- $per := 1}}{{if eq .Type "q8"}}{{$per = 4}}{{else if ne .Type "f32"}}{{$per = 2}}{{end}}
 {{- $q8 := eq .Type "q8"}}
 {{- $v := .}}
@@ -69,7 +70,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
 {{- end}}{{end}}
 {{- range $r := seq $v.Out}}
         a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + {{if $q8}}s{{$r}} * ({{end}}
-{{- range $i := seq $per}}{{if $i}} + {{end}}dot(part(w{{$u}}_{{$r}}, {{$i}}u), x{{$t}}_{{$i}}){{end}}
+{{- range $i := seq $per}}{{if $i}} + {{end -}}
+          dot(part(w{{$u}}_{{$r}}, {{$i}}u), x{{$t}}_{{$i}}){{end}}
 {{- if $q8}}){{end}};
 {{- end}}{{end}}
       }
@@ -78,17 +80,19 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
     }
 {{- end}}
 {{- range $r := seq $v.Out}}{{range $t := seq $v.Rows}}
-    red[lane * {{mul $v.Out $v.Rows}}u + {{add (mul $r $v.Rows) $t}}u] = a{{$r}}_{{$t}};
+    red[lane * {{$sums}}u + {{add (mul $r $v.Rows) $t}}u] = a{{$r}}_{{$t}};
 {{- end}}{{end}}
     workgroupBarrier();
-    for (var step = {{mul 32 (mul $v.Out $v.Rows)}}u; step >= {{mul $v.Out $v.Rows}}u; step = step >> 1u) {
+    for (var step = {{mul 32 $sums}}u; step >= {{$sums}}u; step = step >> 1u) {
       for (var i = lane; i < step; i = i + 64u) { red[i] = red[i] + red[i + step]; }
       workgroupBarrier();
     }
-    for (var i = lane; i < {{mul $v.Out $v.Rows}}u; i = i + 64u) {
+    for (var i = lane; i < {{$sums}}u; i = i + 64u) {
       let n = n0 + i / {{$v.Rows}}u;
       let t = p.row + i % {{$v.Rows}}u;
-      if ((n < p.out{{$which}}) && (t <= p.last)) { y{{$which}}[p.yo{{$which}} + t * p.ldy{{$which}} + n] = red[i]; }
+      if ((n < p.out{{$which}}) && (t <= p.last)) {
+        y{{$which}}[p.yo{{$which}} + t * p.ldy{{$which}} + n] = red[i];
+      }
     }
     return;
   }

@@ -1,8 +1,8 @@
 // dx[t,k] (+)= Σ_n dy[t,n]·w[n,k] for {{.Rows}} rows of dy, each weight read once
 // 0 dx [T in] update, or [ranges T in] partial sums | 1 dy [T out] read | 2 w [out in] read, as
 // pack left it
-// p {rows of w, vec4 of a row, in, offset of dx, of dy, row of dy, first and last row of dy, rows of
-// a range, whether to add, stride of a range}
+// p {rows of w, vec4 of a row, in, offset of dx, of dy, row of dy, first and last row of dy, rows
+// of a range, whether to add, stride of a range}
 // 256 threads to (32 vec4 of columns, range of rows of w): 8 share the rows
 {{- $per := 1}}{{if eq .Type "q8"}}{{$per = 4}}{{else if ne .Type "f32"}}{{$per = 2}}{{end}}
 {{- $q8 := eq .Type "q8"}}{{$v := .}}

@@ -1,4 +1,5 @@
-// y[t,j] = x[t,j]·r·g[j], r = 1/√(mean_j x[t,j]² + eps){{if .Add}}, with x[t,j] += a[t,j] before{{end}}
+// y[t,j] = x[t,j]·r·g[j], r = 1/√(mean_j x[t,j]² + eps)
+{{- if .Add}}, with x[t,j] += a[t,j] before{{end}}
 {{- if .Add}}
 // 0 y [T n] write | 1 x [T n] update | 2 g [n] read | 3 a [T n] read | p {T, n, offsets, eps}
 {{- else}}

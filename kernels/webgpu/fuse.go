@@ -192,7 +192,8 @@ func (d *Device) runScatter(ops []scatterOp) {
 		params[4+2*i], params[5+2*i] = p.do, p.so
 	}
 	bs[2*len(ops)] = o.ids
-	d.run(kernels.Variant{Name: "scatter_rows", Count: len(ops)}, threads(int(o.n)), bs, params[:]...)
+	d.run(kernels.Variant{Name: "scatter_rows", Count: len(ops)}, threads(int(o.n)), bs,
+		params[:]...)
 }
 
 // heldSum is the sum that is held back, if it is that of the norm's input x, and forgets it. The

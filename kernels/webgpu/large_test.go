@@ -183,13 +183,15 @@ func TestLargeAttention(t *testing.T) {
 				spans[2*r], spans[2*r+1] = int32(r*7), int32(r*7+1+b.rng.IntN(keys-r*7))
 			}
 			sp := b.ints(spans)
-			q, k, v := b.tensor(rows, h.Q*h.Dim), b.tensor(keys, h.KV*h.Dim), b.tensor(keys, h.KV*h.Dim)
+			q := b.tensor(rows, h.Q*h.Dim)
+			k, v := b.tensor(keys, h.KV*h.Dim), b.tensor(keys, h.KV*h.Dim)
 			o, lse, do := b.tensor(rows, h.Q*h.Dim), b.tensor(rows, h.Q), b.tensor(rows, h.Q*h.Dim)
 			dq, dk, dv := b.tensor(rows, h.Q*h.Dim), b.tensor(keys, h.KV*h.Dim),
 				b.tensor(keys, h.KV*h.Dim)
 			for j, d := range b.devs {
 				d.Attention(o[j], lse[j], q[j], k[j], v[j], sp[j], h)
-				d.AttentionGrad(dq[j], dk[j], dv[j], do[j], o[j], lse[j], q[j], k[j], v[j], sp[j], h)
+				d.AttentionGrad(dq[j], dk[j], dv[j], do[j], o[j], lse[j], q[j], k[j], v[j], sp[j],
+					h)
 			}
 			what := fmt.Sprintf("%+v, %d rows: ", h, rows)
 			const tol = 2e-4 // measured 2e-5; a wrong index is off by 1

@@ -22,7 +22,8 @@ func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 	yb, yo := d.vals("RMSNorm", y)
 	xb, xo := d.vals("RMSNorm", x)
 	gb, gOff := d.vals("RMSNorm", g)
-	v := kernels.Variant{Name: "rms_norm", Vec: x.Cols%4 == 0 && yo%4 == 0 && xo%4 == 0 && gOff%4 == 0}
+	v := kernels.Variant{Name: "rms_norm",
+		Vec: x.Cols%4 == 0 && yo%4 == 0 && xo%4 == 0 && gOff%4 == 0}
 	bs, ao := bufs{yb, xb, gb}, uint32(0)
 	if a, ok := d.heldSum(yb, yo, xb, xo, x.Len()); ok {
 		v.Add, v.Vec, bs[3], ao = true, v.Vec && a.xo%4 == 0, a.x, a.xo

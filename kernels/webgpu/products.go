@@ -76,7 +76,8 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 	for v.Rows < x.Rows {
 		v.Rows *= 2
 	}
-	d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p, variant: v})
+	d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p,
+		variant: v})
 }
 
 // matvecT multiplies up to fewRowsT rows of dy with the transpose of a part of a weight.
@@ -101,7 +102,8 @@ func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy comput
 		to, off, add = d.scratchBuffer(scratchPart, ranges*n), 0, false
 	}
 	d.run(v, grid{uint32(columns), uint32(ranges), 1}, bufs{to, yb, p.b}, uint32(p.rows), uint32(w4),
-		uint32(w.in), off, yo, uint32(w.out), 0, uint32(dy.Rows-1), uint32(span), flag(add), uint32(n))
+		uint32(w.in), off, yo, uint32(w.out), 0, uint32(dy.Rows-1), uint32(span), flag(add),
+		uint32(n))
 	if ranges > 1 {
 		d.run(plain("gemm_sum"), threads(n), bufs{xb, to}, uint32(n), uint32(w.in), uint32(w.in), xo,
 			uint32(ranges), flag(acc))

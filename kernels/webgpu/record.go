@@ -40,7 +40,8 @@ type recorder struct {
 func (r *recorder) start(d *Device, ahead int) (err error) {
 	r.ahead, r.batch, r.host = ahead, 1, make([]byte, slotBytes*slotCount)
 	r.params, err = d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: "params",
-		Size: slotBytes * slotCount, Usage: gputypes.BufferUsageUniform | gputypes.BufferUsageCopyDst})
+		Size:  slotBytes * slotCount,
+		Usage: gputypes.BufferUsageUniform | gputypes.BufferUsageCopyDst})
 	return err
 }
 
@@ -90,7 +91,8 @@ func (d *Device) run(v kernels.Variant, g grid, bufs [most]*buffer, params ...ui
 		d.fail(err)
 		return
 	}
-	if r := &d.rec; r.slots == slotCount || (r.ahead > 0 && r.parts < 2 && r.slots == r.ahead<<(2*r.parts)) {
+	r := &d.rec
+	if r.slots == slotCount || r.ahead > 0 && r.parts < 2 && r.slots == r.ahead<<(2*r.parts) {
 		r.parts++
 		d.Submit() // its error stays with the device
 	}
@@ -105,7 +107,6 @@ func (d *Device) run(v kernels.Variant, g grid, bufs [most]*buffer, params ...ui
 	if !d.begin() {
 		return
 	}
-	r := &d.rec
 	for i := range p.layout.n {
 		bufs[i].batch = r.batch
 	}

@@ -28,7 +28,8 @@ func validate(t *testing.T, v kernels.Variant) {
 	if err := os.WriteFile(file, code, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("spirv-val", "--target-env", "vulkan1.1", file).CombinedOutput(); err != nil {
+	out, err := exec.Command("spirv-val", "--target-env", "vulkan1.1", file).CombinedOutput()
+	if err != nil {
 		t.Errorf("%+v: %v: %s", v, err, out)
 	}
 }

@@ -48,8 +48,9 @@ with random weights, decoding and prefill.
 With --json a line a figure: {"name","value","unit","against","ratio"}, where it applies with
 "want", what the ratio should be, and "note"; against is "" and ratio null where a figure stands
 alone.`,
-		Example: "  t2 bench\n  t2 bench --only decode --only switch --json\n  t2 bench --quick\n  t2 bench --device gpu --json",
-		Args:    noWords,
+		Example: "  t2 bench\n  t2 bench --only decode --only switch --json\n  t2 bench --quick\n" +
+			"  t2 bench --device gpu --json",
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, name := range f.only {
 				if !slices.Contains(bench.Names(), name) {
