@@ -117,8 +117,11 @@ func (d *Device) runMatvec(ops []matvecOp) {
 		rows += p.p.rows
 	}
 	v := o.variant
-	// Four loads or more of each thread are under way at once; small weights need the workgroups.
+	// Four loads or more of each thread are under way at once; small weights need the workgroups. A
+	// vec4 of q8 meets four of x, which more outputs share.
 	switch {
+	case v.Rows == 1 && rows >= 4096 && o.w.t == compute.Q8:
+		v.Out, v.Unroll = 8, 1
 	case v.Rows > 2:
 		v.Out, v.Unroll = 4, 1
 	case rows >= 4096 || w4 < 128:
