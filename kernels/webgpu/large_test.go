@@ -148,10 +148,13 @@ func TestLargeGemm(t *testing.T) {
 func TestLargeMatMul(t *testing.T) {
 	b := newBoth(t)
 	for _, typ := range []compute.DType{compute.F32, compute.F16, compute.BF16, compute.Q8} {
-		for _, s := range [][2]int{{4100, 1024}, {257, 4096}, {1031, 2080}} {
+		for i, s := range [][2]int{{4100, 1024}, {257, 4096}, {1031, 2080}} {
 			out, in := s[0], s[1]
 			w := b.weight(typ, out, in)
-			for _, rows := range []int{1, 2, 3, 7, 12, 32, 33} {
+			for j, rows := range []int{1, 2, 3, 7, 12, 32, 33} {
+				if (i+j)%2 > 0 { // every type meets every number of rows, with one shape or two
+					continue
+				}
 				x, y := b.tensor(rows, in), b.tensor(rows, out)
 				dx := b.tensor(rows, in)
 				for j, d := range b.devs {
@@ -173,11 +176,11 @@ func TestLargeMatMul(t *testing.T) {
 // TestLargeAttention: heads of 128 and 256 numbers, groups of 4, 6 and 8, long spans for few rows.
 func TestLargeAttention(t *testing.T) {
 	b := newBoth(t)
-	for _, h := range []compute.Heads{{Q: 8, KV: 2, Dim: 128}, {Q: 6, KV: 1, Dim: 64},
+	for i, h := range []compute.Heads{{Q: 8, KV: 2, Dim: 128}, {Q: 6, KV: 1, Dim: 64},
 		{Q: 8, KV: 1, Dim: 32}, {Q: 2, KV: 1, Dim: 256}, {Q: 2, KV: 2, Dim: 6}} {
 		h.Scale = float32(1 / math.Sqrt(float64(h.Dim)))
-		for _, rows := range []int{1, 3, 40, 100} {
-			keys := 1100
+		for _, rows := range [][]int{{1, 100}, {3, 40}}[i%2] {
+			keys := 750
 			spans := make([]int32, 2*rows)
 			for r := range rows {
 				spans[2*r], spans[2*r+1] = int32(r*7), int32(r*7+1+b.rng.IntN(keys-r*7))

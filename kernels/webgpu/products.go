@@ -94,7 +94,7 @@ func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy comput
 	ranges = (p.rows + span - 1) / span
 	v := kernels.Variant{Name: "matvec_t", Type: w.t.String(), Rows: 1, Unroll: 4}
 	for v.Rows < dy.Rows {
-		v.Rows *= 2
+		v.Rows, v.Unroll = 2*v.Rows, 2
 	}
 	to, off, add := xb, xo, acc
 	n := dy.Rows * w.in
