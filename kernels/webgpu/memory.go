@@ -104,6 +104,7 @@ func (d *Device) fill(b *buffer, off, n int, bits uint32) {
 
 // Free keeps the storage for what is allocated next; a later use of the view panics.
 func (d *Device) Free(b compute.Buffer) {
+	d.let() // what is held back knows the weight by its view
 	switch b := b.(type) {
 	case *floats:
 		d.pool.put(d, b.b)

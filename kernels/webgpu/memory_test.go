@@ -105,6 +105,34 @@ func TestSteady(t *testing.T) {
 	}
 }
 
+// TestFreeWhileHeld: a product that waits for its like is done with the weight it was called with.
+func TestFreeWhileHeld(t *testing.T) {
+	d := openDevice(t)
+	defer d.Close()
+	s := newDecodeStep(t, d)
+	src, err := d.NewTensor(64, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Fill(src, 0.5)
+	d.Pack(s.w[0], src)
+	d.Fill(s.h, 1)
+	d.MatMul(s.q, s.h, s.w[0])
+	d.Free(s.w[0].(compute.Buffer))
+	if s.w[0], err = d.NewWeight(compute.BF16, 64, 64); err != nil { // takes its storage
+		t.Fatal(err)
+	}
+	got := make([]float32, 64)
+	if err := d.Read(got, s.q); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range got {
+		if v != 32 {
+			t.Fatalf("number %d is %v, want 32", i, v)
+		}
+	}
+}
+
 // TestLargeWrite: more than a chunk goes up and comes back.
 func TestLargeWrite(t *testing.T) {
 	d := openDevice(t)
