@@ -239,6 +239,7 @@ func (d *Device) read(dst []byte, b *buffer, off uint32) error {
 		if err != nil {
 			return err
 		}
+		d.prepare()
 		d.wait()
 		if d.err == nil {
 			d.fail(d.fetch(dst[:n]))

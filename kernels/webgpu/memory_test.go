@@ -100,9 +100,59 @@ func TestSteady(t *testing.T) {
 	d.MatMul(s.k, s.h, s.w[1])
 	d.MatMul(s.v, s.h, s.w[2])
 	d.let()
-	if d.rec.slots != 2 || d.rec.batch != before {
-		t.Errorf("a sum, its norm and three products are %d dispatches, want 2", d.rec.slots)
+	if n := len(d.rec.replay.now); n != 2 || d.rec.batch != before {
+		t.Errorf("a sum, its norm and three products are %d dispatches, want 2", n)
 	}
+}
+
+// TestReplay: steady work is recorded in advance; where other work comes than was expected, sooner,
+// later or shorter, it is done as it was asked for.
+func TestReplay(t *testing.T) {
+	d := openDevice(t)
+	defer d.Close()
+	x, err := d.NewTensor(4, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := []float32{0, 0, 0, 0}
+	round := func(n int, fills ...float32) {
+		t.Helper()
+		for i, v := range fills {
+			d.Fill(x.Slice(i, i+1), v)
+			host[i] = v
+		}
+		got := make([]float32, 4)
+		if err := d.Read(got, x); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range got {
+			if v != host[i] {
+				t.Errorf("round %d: number %d is %v, want %v", n, i, v, host[i])
+			}
+		}
+	}
+	round(0, 1, 2, 3)
+	round(1, 1, 2, 3)
+	if d.rec.replay.ready == nil {
+		t.Error("after two equal submissions nothing is recorded in advance")
+	}
+	d.Write(x, []float32{9, 9, 9, 9})
+	host[3] = 9
+	round(2, 1, 2, 3)    // as expected, after a write that it must not hide
+	round(3, 5, 2, 3)    // the first differs
+	round(4, 5, 2, 3)    // twice: expected again
+	round(5, 5, 2, 4)    // the last differs
+	round(6, 5, 2, 4)    // expected again
+	round(7, 5, 2)       // shorter
+	round(8, 5, 2)       // expected again
+	round(9, 5, 2, 4, 8) // longer
+	round(10, 5, 2, 4, 8)
+	round(11) // nothing at all
+	d.Trim()
+	if d.rec.replay.ready != nil || len(d.rec.replay.before) > 0 {
+		t.Error("after Trim, which frees buffers, something is still expected")
+	}
+	round(12, 5, 2, 4, 8)
 }
 
 // TestFreeWhileHeld: a product that waits for its like is done with the weight it was called with.
