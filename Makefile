@@ -27,10 +27,11 @@ site: build ## write the page as a static folder, site/
 serve: site ## write the page and serve it to this machine
 	./bin/t2 serve site --open
 
-test: deps check test-go test-wasm ## everything that must hold, as CI runs it
+test: deps check test-go test-gpu test-wasm ## everything that must hold, as CI runs it
 
+# All but the GPU device, which test-gpu runs on every driver.
 test-go:
-	go test ./...
+	go test $$(go list ./... | grep -v /kernels/webgpu)
 
 # The same conformance suite on WebAssembly's SIMD, where the page's arithmetic runs.
 test-wasm:

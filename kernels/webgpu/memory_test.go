@@ -4,6 +4,7 @@ package webgpu
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -102,6 +103,29 @@ func TestSteady(t *testing.T) {
 	d.let()
 	if n := len(d.rec.replay.now); n != 2 || d.rec.batch != before {
 		t.Errorf("a sum, its norm and three products are %d dispatches, want 2", n)
+	}
+}
+
+// TestFlat: a thousand more tokens leave nothing on the heap.
+func TestFlat(t *testing.T) {
+	d := openDevice(t)
+	defer d.Close()
+	s := newDecodeStep(t, d)
+	objects := func() int {
+		var m runtime.MemStats
+		for pos := range int32(500) {
+			s.run(t, pos%100)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapObjects)
+	}
+	objects()
+	before := objects()
+	objects()
+	const noise = 150 // measured 20; one object a token would be 1000
+	if after := objects(); after > before+noise {
+		t.Errorf("%d objects after 1000 more tokens, want about the %d of before", after, before)
 	}
 }
 
