@@ -58,7 +58,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
         let k = (c + {{mul 64 $u}}u) * {{$per}}u;
 {{- if $q8}}{{range seq $v.Out}}
         let b{{.}} = (r{{.}} + c + {{mul 64 $u}}u) / 2u;
-        let s{{.}} = bitcast<f32>(w_{{$which}}[p.out{{$which}} * p.w4 + b{{.}} / 4u][b{{.}} % 4u]);
+        let s{{.}} = bitcast<f32>(pick(w_{{$which}}[p.out{{$which}} * p.w4 + b{{.}} / 4u],
+          b{{.}} % 4u));
 {{- end}}{{end}}
 {{- range $t := seq $v.Rows}}
 {{- range $i := seq $per}}

@@ -38,7 +38,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
         let row = n + {{mul 8 $u}}u;
 {{- if $q8}}
         let b = (row * p.w4 + c) / 2u;
-        let s = bitcast<f32>(w_[p.out * p.w4 + b / 4u][b % 4u]);
+        let s = bitcast<f32>(pick(w_[p.out * p.w4 + b / 4u], b % 4u));
 {{- end}}
 {{- range $t := seq $v.Rows}}
         let y{{$t}} = dy[t{{$t}} + row]{{if $q8}} * s{{end}};

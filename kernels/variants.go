@@ -75,8 +75,8 @@ func Variants() []Variant {
 				}
 			}
 		case "rms_norm":
-			for i := range 4 {
-				list = append(list, Variant{Name: name, Vec: i%2 == 1, Add: i/2 == 1})
+			for i := range 8 {
+				list = append(list, Variant{Name: name, Vec: i%2 == 1, Add: i/2%2 == 1, Hold: i / 4 * 4})
 			}
 		case "rope", "scatter_rows":
 			list = append(list, Variant{Name: name, Count: 1}, Variant{Name: name, Count: 2})
@@ -110,9 +110,9 @@ func matvecVariants(name string) []Variant {
 	for _, typ := range weightTypes {
 		for i, v := range []Variant{{Rows: 1, Out: 4, Unroll: 2, Count: 1},
 			{Rows: 1, Out: 4, Unroll: 2, Count: 3}, {Rows: 1, Out: 2, Unroll: 4, Count: 2},
-			{Rows: 1, Out: 8, Unroll: 1, Count: 2}, {Rows: 2, Out: 4, Unroll: 2, Count: 1},
+			{Rows: 16, Out: 4, Unroll: 1, Count: 2}, {Rows: 2, Out: 4, Unroll: 2, Count: 1},
 			{Rows: 4, Out: 4, Unroll: 1, Count: 3}, {Rows: 8, Out: 4, Unroll: 1, Count: 1}} {
-			if name == "matvec_t" && v.Rows > 4 {
+			if name == "matvec_t" && (v.Rows > 8 || v.Rows > 4 && typ == "q8") {
 				continue
 			}
 			v.Name, v.Type, v.Vec = name, typ, i%3 > 0

@@ -43,7 +43,7 @@ func TestSelfTest(t *testing.T) {
 	}
 	t.Logf("self-test in %v, kernels compiled", time.Since(start))
 	// RMSNorm and SwiGLU read two tensors and write one: the same bindings.
-	norm, gate := kernels.Variant{Name: "rms_norm", Vec: true}, plain("swiglu")
+	norm, gate := kernels.Variant{Name: "rms_norm", Vec: true, Hold: 1}, plain("swiglu")
 	d.pipes[norm], d.pipes[gate] = d.pipes[gate], d.pipes[norm]
 	err := d.SelfTest()
 	if err == nil || !strings.Contains(err.Error(), "computes wrongly, norm") {

@@ -117,20 +117,17 @@ func (d *Device) runMatvec(ops []matvecOp) {
 		rows += p.p.rows
 	}
 	v := o.variant
-	// Four loads or more of each thread are under way at once; small weights need the workgroups. A
-	// vec4 of q8 meets four of x, which more outputs share.
+	// Eight loads of each thread are under way at once; weights of few rows need the workgroups.
 	switch {
-	case v.Rows == 1 && rows >= 4096 && o.w.t == compute.Q8:
-		v.Out, v.Unroll = 8, 1
 	case v.Rows > 2:
 		v.Out, v.Unroll = 4, 1
-	case rows >= 4096 || w4 < 128:
+	case rows >= 8192 || w4 < 128:
 		v.Out, v.Unroll = 4, 2
 	default:
 		v.Out, v.Unroll = 2, 4
 	}
-	if w4 < 64*v.Unroll {
-		v.Unroll = 1
+	for w4 < 64*v.Unroll && v.Unroll > 1 {
+		v.Unroll /= 2
 	}
 	v.Count = len(ops)
 	var bs bufs

@@ -15,6 +15,9 @@ type bufs = [most]*buffer
 // plain is a kernel without constants.
 func plain(name string) kernels.Variant { return kernels.Variant{Name: name} }
 
+// mostHeld is the loads of a row that a thread of a norm holds at most.
+const mostHeld = 8
+
 // RMSNorm: see compute.Layers.
 func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 	shape("RMSNorm", "y", y, x.Rows, x.Cols, x)
@@ -27,6 +30,16 @@ func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 	bs, ao := bufs{yb, xb, gb}, uint32(0)
 	if a, ok := d.heldSum(yb, yo, xb, xo, x.Len()); ok {
 		v.Add, v.Vec, bs[3], ao = true, v.Vec && a.xo%4 == 0, a.x, a.xo
+	}
+	loads := x.Cols
+	if v.Vec {
+		loads /= 4
+	}
+	if n := (loads + kernels.Threads - 1) / kernels.Threads; n <= mostHeld {
+		v.Hold = 1
+		for v.Hold < n {
+			v.Hold *= 2
+		}
 	}
 	d.run(v, line(x.Rows), bs, uint32(x.Rows), uint32(x.Cols), yo, xo, gOff, f32(eps), ao)
 }
