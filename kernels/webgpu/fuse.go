@@ -10,7 +10,7 @@ import (
 // A dispatch costs a GPU some microseconds in which most of it is idle, and a decoded token is
 // hundreds of small ones. So a few ops are held back until the next op is known, and done together
 // with it where it is their like: up to three products of the same vectors, two rotations, two
-// scatters, a sum and the norm of it. What is held back shares no buffer that either writes.
+// scatters or all four of them, a sum and the norm of it. What is held back shares no buffer that either writes.
 
 // mostJoined is how many like ops are done in one dispatch.
 const mostJoined = 3
@@ -32,6 +32,7 @@ const (
 	holdsMatvec
 	holdsRope
 	holdsScatter
+	holdsStore // two rotations, then the second and another tensor scattered
 	holdsAdd
 )
 
@@ -84,6 +85,8 @@ func (d *Device) let() {
 		d.runRope(h.rope[:n])
 	case holdsScatter:
 		d.runScatter(h.rows[:n])
+	case holdsStore:
+		d.runStore(h.rope, h.rows[:n-2])
 	case holdsAdd:
 		a := h.add
 		d.run(plain("add"), threads(a.n), bufs{a.y, a.x}, uint32(a.n), a.yo, a.xo)
@@ -174,6 +177,9 @@ func (d *Device) runRope(ops []ropeOp) {
 // joinScatter holds a scatter back, or lets what is held go first.
 func (d *Device) joinScatter(o scatterOp) {
 	h := &d.held
+	if d.joinStore(o) {
+		return
+	}
 	if a := h.rows[0]; h.kind != holdsScatter || h.n == len(h.rows) || a.dst == o.dst ||
 		a.dst == o.src || a.src == o.dst || a.ids != o.ids || a.io != o.io || a.n != o.n ||
 		a.cols != o.cols || a.rowsOfIt != o.rowsOfIt {
@@ -181,6 +187,42 @@ func (d *Device) joinScatter(o scatterOp) {
 	}
 	h.rows[h.n] = o
 	d.hold(holdsScatter, o.dst, o.src, o.ids)
+}
+
+// joinStore holds a scatter back with the rotations of what it and the next one scatter.
+func (d *Device) joinStore(o scatterOp) bool {
+	h := &d.held
+	q, k := h.rope[0], h.rope[1]
+	apart := o.dst != q.x && o.dst != k.x && o.dst != o.src && o.src != q.x &&
+		o.n == 2*k.pairs && o.cols == 2*k.width
+	switch {
+	case h.kind == holdsRope && h.n == 2 && apart && o.src == k.x && o.so == k.xo:
+		h.rows[0] = o
+	case h.kind == holdsStore && h.n == 3 && apart && o.src != k.x:
+		if a := h.rows[0]; a.dst == o.dst || a.dst == o.src || a.ids != o.ids || a.io != o.io ||
+			a.rowsOfIt != o.rowsOfIt {
+			return false
+		}
+		h.rows[1] = o
+	default:
+		return false
+	}
+	d.hold(holdsStore, o.dst, o.src, o.ids)
+	return true
+}
+
+// runStore rotates q and k and scatters k and v.
+func (d *Device) runStore(turns [2]ropeOp, rows []scatterOp) {
+	if len(rows) < 2 {
+		d.runRope(turns[:])
+		d.runScatter(rows)
+		return
+	}
+	q, k, sk, sv := turns[0], turns[1], rows[0], rows[1]
+	d.run(plain("rope_store"), threads(int(q.pairs+2*k.pairs)),
+		bufs{q.x, k.x, sk.dst, sv.dst, q.turn, q.pos, sv.src, sk.ids}, q.dim, q.co, q.po,
+		f32(q.sign), q.pairs, q.width, q.xo, k.pairs, k.width, k.xo, sk.do, sv.do, sv.so, sk.io,
+		sk.rowsOfIt)
 }
 
 func (d *Device) runScatter(ops []scatterOp) {

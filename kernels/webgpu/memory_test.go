@@ -179,6 +179,76 @@ func TestReplay(t *testing.T) {
 	round(12, 5, 2, 4, 8)
 }
 
+// TestStore: rotations and scatters give the same whether they are done together or one by one, also
+// where one of them does not fit.
+func TestStore(t *testing.T) {
+	d := openDevice(t)
+	defer d.Close()
+	const rows, slots, dim = 3, 9, 8
+	run := func(kv, vcols int, together bool) []float32 {
+		t.Helper()
+		var all []compute.Tensor
+		tensor := func(n, cols int) compute.Tensor {
+			x, err := d.NewTensor(n, cols)
+			if err != nil {
+				t.Fatal(err)
+			}
+			host := make([]float32, n*cols)
+			for i := range host {
+				host[i] = float32(i%13) - 6
+			}
+			d.Write(x, host)
+			all = append(all, x)
+			return x
+		}
+		q, k, v, turn := tensor(rows, 2*kv), tensor(rows, kv), tensor(rows, vcols), tensor(20, dim)
+		keys, values := tensor(slots, kv), tensor(slots, vcols)
+		pos, err := d.NewInts(rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids, err := d.NewInts(rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.WriteInts(pos, []int32{4, 0, 17})
+		d.WriteInts(ids, []int32{2, -1, 8})
+		if err := d.Submit(); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []func(){
+			func() { d.RoPE(q, turn, pos, dim, false) }, func() { d.RoPE(k, turn, pos, dim, false) },
+			func() { d.ScatterRows(keys, k, ids) }, func() { d.ScatterRows(values, v, ids) },
+		} {
+			if f(); !together {
+				d.let()
+			}
+		}
+		d.let()
+		if n := len(d.rec.replay.now); together && vcols == kv && n != 1 {
+			t.Errorf("two rotations and two scatters are %d dispatches, want 1", n)
+		}
+		var got []float32
+		for _, x := range all {
+			host := make([]float32, x.Len())
+			if err := d.Read(host, x); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, host...)
+			d.Free(x.Buf)
+		}
+		return got
+	}
+	for _, cols := range [][2]int{{16, 16}, {8, 8}, {16, 24}} {
+		one, four := run(cols[0], cols[1], true), run(cols[0], cols[1], false)
+		for i := range four {
+			if one[i] != four[i] {
+				t.Fatalf("%v: number %d is %v done together, %v one by one", cols, i, one[i], four[i])
+			}
+		}
+	}
+}
+
 // TestFreeWhileHeld: a product that waits for its like is done with the weight it was called with.
 func TestFreeWhileHeld(t *testing.T) {
 	d := openDevice(t)
