@@ -267,3 +267,16 @@ fn part(w: vec4<u32>, i: u32) -> vec4<f32> {
 {{- end}}
 }
 {{end}}
+{{define "vector"}}
+// Numbers 4k to 4k+3 of row t of x, zeros past its end: padding may not meet NaN.
+fn four(t: u32, k: u32) -> vec4<f32> {
+{{- if .Vec}}
+  return x[(p.xo + t * p.width) / 4u + k];
+{{- else}}
+  let at = p.xo + t * p.width + 4u * k;
+  let n = p.width - 4u * k;
+  return vec4<f32>(x[at], select(0.0, x[at + 1u], n > 1u), select(0.0, x[at + 2u], n > 2u),
+    select(0.0, x[at + 3u], n > 3u));
+{{- end}}
+}
+{{end}}

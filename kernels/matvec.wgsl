@@ -20,17 +20,7 @@ var<workgroup> red: array<f32, {{mul 64 $sums}}>;
 {{- $q8 := eq .Type "q8"}}
 {{- $v := .}}
 {{template "part" .}}
-// Numbers 4k to 4k+3 of row t of x, zeros past its end: padding may not meet NaN.
-fn four(t: u32, k: u32) -> vec4<f32> {
-{{- if .Vec}}
-  return x[(p.xo + t * p.width) / 4u + k];
-{{- else}}
-  let at = p.xo + t * p.width + 4u * k;
-  let n = p.width - 4u * k;
-  return vec4<f32>(x[at], select(0.0, x[at + 1u], n > 1u), select(0.0, x[at + 2u], n > 2u),
-    select(0.0, x[at + 3u], n > 3u));
-{{- end}}
-}
+{{template "vector" .}}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32) {

@@ -58,7 +58,7 @@ func Variants() []Variant {
 		switch name {
 		case "gemm":
 			list = append(list, gemmVariants()...)
-		case "matvec", "matvec_t":
+		case "matvec", "matvec_gate", "matvec_t":
 			list = append(list, matvecVariants(name)...)
 		case "copy":
 			list = append(list, Variant{Name: name}, Variant{Name: name, Vec: true})
@@ -116,6 +116,9 @@ func matvecVariants(name string) []Variant {
 				continue
 			}
 			v.Name, v.Type, v.Vec = name, typ, i%3 > 0
+			if name == "matvec_gate" {
+				v.Out = 2
+			}
 			list = append(list, v)
 		}
 	}

@@ -10,7 +10,8 @@ import (
 // A dispatch costs a GPU some microseconds in which most of it is idle, and a decoded token is
 // hundreds of small ones. So a few ops are held back until the next op is known, and done together
 // with it where it is their like: up to three products of the same vectors, two rotations, two
-// scatters or all four of them, a sum and the norm of it. What is held back shares no buffer that either writes.
+// scatters or all four of them, two products and the
+// gated unit of them, a sum and the norm of it. What is held back shares no buffer that either writes.
 
 // mostJoined is how many like ops are done in one dispatch.
 const mostJoined = 3
@@ -110,6 +111,34 @@ func (d *Device) joinMatvec(o matvecOp) {
 	}
 	h.matvec[h.n] = o
 	d.hold(holdsMatvec, o.y, o.x, o.p.b)
+}
+
+// joinGate does two products and the gated unit of them at once, if those are what is held.
+func (d *Device) joinGate(y *buffer, yo uint32, gate *buffer, gateOff uint32, up *buffer,
+	upOff uint32, rows, cols int) bool {
+	h := &d.held
+	if h.kind != holdsMatvec || h.n != 2 {
+		return false
+	}
+	a, b := h.matvec[0], h.matvec[1]
+	whole := a.p.lo == 0 && b.p.lo == 0 && a.p.rows == cols && b.p.rows == cols &&
+		a.ldy == cols && b.ldy == cols && a.rows == rows
+	if !whole || a.y != gate || a.yo != gateOff || b.y != up || b.yo != upOff || y == gate ||
+		y == up || y == a.x {
+		return false
+	}
+	h.kind, h.n = holdsNothing, 0
+	w4 := a.w.words() / 4
+	v := a.variant
+	v.Name, v.Out, v.Unroll = "matvec_gate", 2, 2
+	if v.Rows > 2 || w4 < 128 {
+		v.Unroll = 1
+	}
+	for row := 0; row < rows; row += v.Rows {
+		d.run(v, line((cols+v.Out-1)/v.Out), bufs{gate, up, y, a.x, a.p.b, b.p.b}, uint32(w4),
+			uint32(a.w.in), a.xo, uint32(row), uint32(rows-1), uint32(cols), gateOff, upOff, yo)
+	}
+	return true
 }
 
 func (d *Device) runMatvec(ops []matvecOp) {

@@ -116,6 +116,9 @@ func (d *Device) SwiGLU(y, gate, up compute.Tensor) {
 	yb, yo := d.vals("SwiGLU", y)
 	gb, gOff := d.vals("SwiGLU", gate)
 	ub, uo := d.vals("SwiGLU", up)
+	if d.joinGate(yb, yo, gb, gOff, ub, uo, y.Rows, y.Cols) {
+		return
+	}
 	d.run(plain("swiglu"), threads(y.Len()), bufs{yb, gb, ub}, uint32(y.Len()), yo, gOff, uo)
 }
 
