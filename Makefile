@@ -27,10 +27,11 @@ site: build ## write the page as a static folder, site/
 serve: site ## write the page and serve it to this machine
 	./bin/t2 serve site --open
 
-test: deps check test-go test-wasm ## everything that must hold, as CI runs it
+test: deps check test-go test-gpu test-wasm ## everything that must hold, as CI runs it
 
+# All but the GPU device, which test-gpu runs on every driver.
 test-go:
-	go test ./...
+	go test $$(go list ./... | grep -v /kernels/webgpu)
 
 # The same conformance suite on WebAssembly's SIMD, where the page's arithmetic runs.
 test-wasm:
@@ -40,10 +41,11 @@ test-wasm:
 # processor, and in a browser. Debian's chromium brings SwiftShader, mesa-vulkan-drivers lavapipe.
 LAVAPIPE := $(firstword $(wildcard /usr/share/vulkan/icd.d/lvp_icd*.json))
 SWIFTSHADER := $(wildcard /usr/lib/chromium/vk_swiftshader_icd.json)
-test-gpu: ## the GPU device on lavapipe, on SwiftShader, in a browser, and on a GPU if there is one
-	go test ./kernels ./kernels/webgpu/... ./native/adapter
-	@for icd in $(LAVAPIPE) $(SWIFTSHADER); do echo "$$icd"; \
-		VK_ICD_FILENAMES=$$icd go test -count=1 ./kernels/webgpu ./native/adapter || exit 1; done
+NVIDIA := $(firstword $(wildcard /usr/share/vulkan/icd.d/nvidia*.json /etc/vulkan/icd.d/nvidia*.json))
+test-gpu: ## the GPU device on lavapipe, on SwiftShader, in a browser, and on NVIDIA's driver if there
+	go test ./kernels ./kernels/webgpu/browsertest
+	@for icd in $(LAVAPIPE) $(SWIFTSHADER) $(NVIDIA); do echo "$$icd"; \
+		VK_ICD_FILENAMES=$$icd go test -count=1 -p 1 ./kernels/webgpu ./native/adapter || exit 1; done
 
 # What the tests need besides Go: node runs the WebAssembly build. In CI, where nothing may be skipped,
 # also a browser for the page and the peers of the benchmarks. Nothing is installed that is there.

@@ -75,7 +75,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
   }
   let begin = workgroupUniformLoad(&hull[0]);
   let end = workgroupUniformLoad(&hull[1]);
-  // Of row `lane`, in threads below 64: the sum of its weights, and what a new maximum leaves of it.
+  // Of row `lane`, in threads below 64: the sum of its weights, and what a new maximum leaves of
+  // it.
   var sum = 0.0;
   var fade = 0.0;
 {{- range $n := seq .Wide}}{{range seq 4}}
@@ -134,7 +135,9 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
     // A quarter of the keys of four rows to each of 64 threads: rows 4·(lane%16) on, 8 keys.
     if (lane < 64u) {
       var m = vec4<f32>(LOW);
-      for (var j = 0u; j < 8u; j = j + 1u) { m = max(m, weight[((lane / 16u) * 8u + j) * 16u + lane % 16u]); }
+      for (var j = 0u; j < 8u; j = j + 1u) {
+        m = max(m, weight[((lane / 16u) * 8u + j) * 16u + lane % 16u]);
+      }
       let at = (lane / 16u) * 64u + (lane % 16u) * 4u;
       red[at] = m.x;
       red[at + 1u] = m.y;
@@ -144,7 +147,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
     workgroupBarrier();
     if (lane < 64u) {
       let old = top[lane];
-      let m = max(old, max(max(red[lane], red[lane + 64u]), max(red[lane + 128u], red[lane + 192u])));
+      let m = max(old, max(max(red[lane], red[lane + 64u]),
+        max(red[lane + 128u], red[lane + 192u])));
       fade = expn(old - m);
       top[lane] = m;
       red[lane] = fade;
@@ -159,7 +163,9 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
     workgroupBarrier();
     if (lane < 64u) {
       var s = vec4<f32>(0.0);
-      for (var j = 0u; j < 8u; j = j + 1u) { s = s + weight[((lane / 16u) * 8u + j) * 16u + lane % 16u]; }
+      for (var j = 0u; j < 8u; j = j + 1u) {
+        s = s + weight[((lane / 16u) * 8u + j) * 16u + lane % 16u];
+      }
       let at = (lane / 16u) * 64u + (lane % 16u) * 4u;
       red[at] = s.x;
       red[at + 1u] = s.y;

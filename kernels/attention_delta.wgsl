@@ -13,6 +13,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
   let i = linear(w, grid, lane);
   if (i >= p.n) { return; }
   var s = 0.0;
-  for (var d = 0u; d < p.dim; d = d + 1u) { s = s + g[p.do_ + i * p.dim + d] * o[p.oo + i * p.dim + d]; }
+  for (var d = 0u; d < p.dim; d = d + 1u) {
+    s = s + g[p.do_ + i * p.dim + d] * o[p.oo + i * p.dim + d];
+  }
   delta[i] = s;
 }

@@ -1,5 +1,6 @@
 // dq[t,h] = scale·Σ_s ds[s]·k[s], ds = p·(do·v[s] − delta), p[s] = e^(scale·q·k[s] − lse)
-// 0 dq write | 1 q read | 2 k read | 3 v read | 4 do read | 5 lse read | 6 delta read | 7 spans read
+// 0 dq write | 1 q read | 2 k read | 3 v read | 4 do read | 5 lse read | 6 delta read
+// 7 spans read
 // p {rows, keys, query heads, key heads, offsets of dq, q, k, v, do, lse, spans, scale}
 // 256 threads to (32 rows, head), tiles of 32 keys; tiles that no row sees are passed over
 struct P { rows: u32, keys: u32, q: u32, kv: u32, dqo: u32, qo: u32, ko: u32, vo: u32, go: u32,

@@ -1,9 +1,11 @@
-// o[h] = Σ_s softmax_s(scale·q[h]·k[s])·v[s] over one row's span, or over a range of it: for few rows
+// o[h] = Σ_s softmax_s(scale·q[h]·k[s])·v[s] over one row's span, or a range of it: for few rows
 // 0 o write | 1 lse write | 2 q read | 3 k read | 4 v read | 5 spans read
-// p {rows, query heads, key heads, offsets of o, lse, q, k, v, spans, scale, ranges, −Inf, lse given}
+// p {rows, query heads, key heads, offsets of o, lse, q, k, v, spans, scale, ranges, −Inf,
+// lse given}
 // With one range o and lse are final; else they are partial: o [T Q ranges dim] not divided, lse
 // [T Q ranges 2] the maximum and the sum, for attention_merge.
-// 256 threads to (row, {{.Group}} heads with the same keys, range): 32 keys × 8 threads, online softmax
+// 256 threads to (row, {{.Group}} heads with the same keys, range): 32 keys × 8 threads, online
+// softmax
 struct P { rows: u32, q: u32, kv: u32, oo: u32, lo: u32, qo: u32, ko: u32, vo: u32, so: u32,
   scale: f32, ranges: u32, inf: u32, given: u32 }
 {{- $g := .Group}}{{$v := .}}{{$cv := .Columns}}

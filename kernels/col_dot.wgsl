@@ -1,7 +1,8 @@
 // part[b,j] = Σ_t a[t,j]·b[t,j]·r[t] over the block b of 256 rows, or d[j] += that where there is
 // one block; r[t] = 1 where it is not given
 // 0 d [blocks n] update | 1 a [T n] read | 2 b [T n] read | 3 r [T] read
-// p {T, n, offsets, whether to add, whether r is given}      64 columns × 4 threads, a block of rows
+// p {T, n, offsets, whether to add, whether r is given}
+// 64 columns × 4 threads, a block of rows
 struct P { rows: u32, n: u32, d_o: u32, ao: u32, bo: u32, acc: u32, given: u32 }
 @group(0) @binding(0) var<storage, read_write> d: array<f32>;
 @group(0) @binding(1) var<storage, read> a: array<f32>;

@@ -1,5 +1,6 @@
 // d[j] += Σ_b part[b,j]
-// 0 d [n] update | 1 part [blocks n] read | p {blocks, n, offset of d}      256 threads, a column each
+// 0 d [n] update | 1 part [blocks n] read | p {blocks, n, offset of d}
+// 256 threads, a column each
 struct P { blocks: u32, n: u32, d_o: u32 }
 @group(0) @binding(0) var<storage, read_write> d: array<f32>;
 @group(0) @binding(1) var<storage, read> part: array<f32>;

@@ -77,6 +77,20 @@ fn to_bf16(b: u32) -> u32 {
   return (b + 0x7fffu + ((b >> 16u) & 1u)) >> 16u;
 }
 {{end}}
+{{define "bytes"}}
+// The four signed bytes of a word. A byte put into the last bits of 2^23 is that number and more,
+// exactly; conversions of integers are slower than sums on many devices.
+fn bytes(w: u32) -> vec4<f32> {
+  let u = w ^ 0x80808080u;
+  return bitcast<vec4<f32>>((vec4<u32>(u, u >> 8u, u >> 16u, u >> 24u) & vec4<u32>(0xffu)) |
+    vec4<u32>(0x4b000000u)) - vec4<f32>(8388736.0);
+}
+// Number i of a vec4, without an index that is not constant: that would go through memory.
+fn pick(v: vec4<u32>, i: u32) -> u32 {
+  let odd = (i & 1u) == 1u;
+  return select(select(v.x, v.y, odd), select(v.z, v.w, odd), i >= 2u);
+}
+{{end}}
 {{define "four"}}
 {{- if eq .Type "f32"}}
 alias Word = vec4<f32>;
@@ -92,7 +106,8 @@ fn four(w: Word) -> vec4<f32> {
 }
 {{- else if eq .Type "q8"}}
 alias Word = u32;
-fn four(w: Word) -> vec4<f32> { return vec4<f32>(unpack4xI8(w)); }
+{{template "bytes"}}
+fn four(w: Word) -> vec4<f32> { return bytes(w); }
 {{- end}}
 {{end}}
 {{define "pair"}}
@@ -235,12 +250,13 @@ fn load(lane: u32, t0: u32, head: u32, s0: u32, kvhead: u32, c0: u32) {
 }
 {{end}}
 {{define "part"}}
+{{- if eq .Type "q8"}}{{template "bytes"}}{{end}}
 // Numbers 4i to 4i+3 of the vec4 w.
 fn part(w: vec4<u32>, i: u32) -> vec4<f32> {
 {{- if eq .Type "f32"}}
   return bitcast<vec4<f32>>(w);
 {{- else if eq .Type "q8"}}
-  return vec4<f32>(unpack4xI8(w[i]));
+  return bytes(pick(w, i));
 {{- else if eq .Type "f16"}}
   let pair = select(w.xy, w.zw, i == 1u);
   return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));
@@ -257,5 +273,18 @@ fn meet(i: u32, lap: u32, n: u32) -> vec2<u32> {
   let a = (lap + i) % (n - 1u);
   let b = select((lap + n - 1u - i) % (n - 1u), n - 1u, i == 0u);
   return vec2<u32>(min(a, b), max(a, b));
+}
+{{end}}
+{{define "vector"}}
+// Numbers 4k to 4k+3 of row t of x, zeros past its end: padding may not meet NaN.
+fn four(t: u32, k: u32) -> vec4<f32> {
+{{- if .Vec}}
+  return x[(p.xo + t * p.width) / 4u + k];
+{{- else}}
+  let at = p.xo + t * p.width + 4u * k;
+  let n = p.width - 4u * k;
+  return vec4<f32>(x[at], select(0.0, x[at + 1u], n > 1u), select(0.0, x[at + 2u], n > 2u),
+    select(0.0, x[at + 3u], n > 3u));
+{{- end}}
 }
 {{end}}

@@ -2,14 +2,15 @@
 // 0 c write | 1 a read | 2 b read: a tensor or the rows of a weight | 3 scales of a q8 b, else b
 // p {m, n, k, offset and row of c, of a, of b, whether to add, k of a range, partial sums' stride,
 // scales, k where the scales' blocks begin}
-// A tile is {{.TileM}}×{{.TileN}}: {{.TX}}×{{.TY}} threads with {{mul 4 .RM}}×{{mul 4 .RN}} numbers each; k goes by 16
-struct P { m: u32, n: u32, k: u32, co: u32, ldc: u32, ao: u32, lda: u32, bo: u32, ldb: u32, acc: u32,
-  range: u32, stride: u32, so: u32 }
+// A tile is {{.TileM}}×{{.TileN}}: {{.TX}}×{{.TY}} threads with {{mul 4 .RM}}×{{mul 4 .RN}} numbers each;
+// k goes by 16
+struct P { m: u32, n: u32, k: u32, co: u32, ldc: u32, ao: u32, lda: u32, bo: u32, ldb: u32,
+  acc: u32, range: u32, stride: u32, so: u32 }
 {{- $v := .}}
-{{- $weight := ne .Type ""}}
-@group(0) @binding(0) var<storage, read_write> c: array<{{if .Vec}}vec4<f32>{{else}}f32{{end}}>;
-@group(0) @binding(1) var<storage, read> a: array<{{if .Vec}}vec4<f32>{{else}}f32{{end}}>;
-@group(0) @binding(2) var<storage, read> b: array<{{if $weight}}Word{{else if .Vec}}vec4<f32>{{else}}f32{{end}}>;
+{{- $weight := ne .Type ""}}{{$t := "f32"}}{{if .Vec}}{{$t = "vec4<f32>"}}{{end}}
+@group(0) @binding(0) var<storage, read_write> c: array<{{$t}}>;
+@group(0) @binding(1) var<storage, read> a: array<{{$t}}>;
+@group(0) @binding(2) var<storage, read> b: array<{{if $weight}}Word{{else}}{{$t}}{{end}}>;
 @group(0) @binding(3) var<storage, read> scales: array<f32>;
 @group(0) @binding(4) var<uniform> p: P;
 {{template "four" .}}
@@ -136,9 +137,12 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) l: ve
 {{template "fetch" .}}
   while (k0 < end) {
 {{- range $i := seq .Rounds}}
-    {{$task := printf "(lane + %du)" (mul $i $v.GemmThreads)}}{{$args := printf "v%d_0, v%d_1, v%d_2, v%d_3" $i $i $i $i -}}
+    {{$task := printf "(lane + %du)" (mul $i $v.GemmThreads) -}}
+    {{$args := printf "v%d_0, v%d_1, v%d_2, v%d_3" $i $i $i $i -}}
     if ({{$task}} < {{$v.TileM}}u) { put_a({{$task}}, {{$args}}); }
-    else if ({{$task}} < {{add $v.TileM $v.TileN}}u) { put_b({{$task}} - {{$v.TileM}}u, {{$args}}); }
+    else if ({{$task}} < {{add $v.TileM $v.TileN}}u) {
+      put_b({{$task}} - {{$v.TileM}}u, {{$args}});
+    }
 {{- end}}
     workgroupBarrier();
     k0 = k0 + 16u;
@@ -151,10 +155,12 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) l: ve
 {{- range $k := seq 4}}
       {
 {{- range seq $v.RM}}
-        let a{{.}} = sa[k4 * {{$v.TileM}}u + {{div (mul $k $v.TileM) 4}}u + ((l.y + {{mul . $v.TY}}u) ^ ka)];
+        let a{{.}} = sa[k4 * {{$v.TileM}}u + {{div (mul $k $v.TileM) 4}}u +
+          ((l.y + {{mul . $v.TY}}u) ^ ka)];
 {{- end}}
 {{- range seq $v.RN}}
-        let b{{.}} = sb[k4 * {{$v.TileN}}u + {{div (mul $k $v.TileN) 4}}u + ((l.x + {{mul . $v.TX}}u) ^ kb)];
+        let b{{.}} = sb[k4 * {{$v.TileN}}u + {{div (mul $k $v.TileN) 4}}u +
+          ((l.x + {{mul . $v.TX}}u) ^ kb)];
 {{- end}}
 {{- range $i := seq (mul 4 $v.RM)}}{{range seq $v.RN}}
         c{{$i}}_{{.}} = fma(vec4<f32>(a{{div $i 4}}[{{mod $i 4}}]), b{{.}}, c{{$i}}_{{.}});
@@ -165,7 +171,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) l: ve
     workgroupBarrier();
   }
 {{- range $i := seq (mul 4 .RM)}}{{range seq $v.RN}}
-  put_c(w.z, m0 + (l.y + {{mul (div $i 4) $v.TY}}u) * 4u + {{mod $i 4}}u, n0 + (l.x + {{mul . $v.TX}}u) * 4u, c{{$i}}_{{.}});
+  put_c(w.z, m0 + (l.y + {{mul (div $i 4) $v.TY}}u) * 4u + {{mod $i 4}}u,
+    n0 + (l.x + {{mul . $v.TX}}u) * 4u, c{{$i}}_{{.}});
 {{- end}}{{end}}
 }
 {{- define "fetch"}}{{$v := .}}

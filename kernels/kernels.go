@@ -40,6 +40,7 @@ type Variant struct {
 	Out, Rows, Unroll int
 
 	Count int  // like ops done in one dispatch, each on tensors of its own
+	Hold  int  // loads of a row that a norm's thread holds; 0: it loads twice
 	Add   bool // a norm adds another tensor to its input first
 
 	// Attention: numbers in a head, and query heads that share its keys.

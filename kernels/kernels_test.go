@@ -118,8 +118,8 @@ func mixed(code string) []string {
 
 // TestMixed: the check itself.
 func TestMixed(t *testing.T) {
-	for line, want := range map[string]int{"a && b || c": 1, "(a && b) || c": 0, "if ((a) && b && (c))": 0,
-		"(a || (b && c)) && d": 0, "f(a || b && c)": 1} {
+	for line, want := range map[string]int{"a && b || c": 1, "(a && b) || c": 0,
+		"if ((a) && b && (c))": 0, "(a || (b && c)) && d": 0, "f(a || b && c)": 1} {
 		if got := len(mixed(line)); got != want {
 			t.Errorf("%q: %d, want %d", line, got, want)
 		}

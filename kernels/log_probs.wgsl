@@ -1,5 +1,6 @@
 // lp[t] = x[t,targets[t]] − log Σ_v exp x[t,v]; a negative goal gives 0
-// 0 lp [T] write | 1 x [T n] read | 2 targets [T] read | p {T, n, offsets}      256 threads to a row
+// 0 lp [T] write | 1 x [T n] read | 2 targets [T] read | p {T, n, offsets}
+// 256 threads to a row
 struct P { rows: u32, n: u32, lo: u32, xo: u32, io: u32 }
 @group(0) @binding(0) var<storage, read_write> lp: array<f32>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -22,6 +23,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
   s = total(lane, s);
   if (lane == 0u) {
     let goal = targets[p.io + t];
-    if (goal < 0) { lp[p.lo + t] = 0.0; } else { lp[p.lo + t] = (x[at + u32(goal)] - top) - log(s); }
+    lp[p.lo + t] = 0.0;
+    if (goal >= 0) { lp[p.lo + t] = (x[at + u32(goal)] - top) - log(s); }
   }
 }

@@ -1,9 +1,10 @@
 // y[t,n] = Σ_k x[t,k]·w[n,k] for {{.Rows}} rows of x and {{.Count}} weights, each read once
-// 0.. y [T out] write, one a weight | x [T in] read | w [out in] read, one a weight, as pack left it
+// 0.. y [T out] write, one a weight | x [T in] read | w [out in] read, one a weight, as
+// pack left it
 // p {vec4 of a row of w, in, offset of x, first and last row of x; and of each weight: outputs,
 // offset of y, width of y}
 // {{.Out}} outputs to a workgroup of 64 threads, which share the inputs
-{{- $count := seq .Count}}
+{{- $count := seq .Count}}{{$sums := mul .Out .Rows}}
 struct P { w4: u32, width: u32, xo: u32, row: u32, last: u32
 {{- range $count}}, out{{.}}: u32, yo{{.}}: u32, ldy{{.}}: u32{{end}} }
 {{- range $count}}
@@ -14,22 +15,12 @@ struct P { w4: u32, width: u32, xo: u32, row: u32, last: u32
 @group(0) @binding({{add (add $.Count 1) .}}) var<storage, read> w_{{.}}: array<vec4<u32>>;
 {{- end}}
 @group(0) @binding({{add (mul 2 .Count) 1}}) var<uniform> p: P;
-var<workgroup> red: array<f32, {{mul 64 (mul .Out .Rows)}}>;
+var<workgroup> red: array<f32, {{mul 64 $sums}}>;
 {{- $per := 1}}{{if eq .Type "q8"}}{{$per = 4}}{{else if ne .Type "f32"}}{{$per = 2}}{{end}}
 {{- $q8 := eq .Type "q8"}}
 {{- $v := .}}
 {{template "part" .}}
-// Numbers 4k to 4k+3 of row t of x, zeros past its end: padding may not meet NaN.
-fn four(t: u32, k: u32) -> vec4<f32> {
-{{- if .Vec}}
-  return x[(p.xo + t * p.width) / 4u + k];
-{{- else}}
-  let at = p.xo + t * p.width + 4u * k;
-  let n = p.width - 4u * k;
-  return vec4<f32>(x[at], select(0.0, x[at + 1u], n > 1u), select(0.0, x[at + 2u], n > 2u),
-    select(0.0, x[at + 3u], n > 3u));
-{{- end}}
-}
+{{template "vector" .}}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32) {
@@ -57,7 +48,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
         let k = (c + {{mul 64 $u}}u) * {{$per}}u;
 {{- if $q8}}{{range seq $v.Out}}
         let b{{.}} = (r{{.}} + c + {{mul 64 $u}}u) / 2u;
-        let s{{.}} = bitcast<f32>(w_{{$which}}[p.out{{$which}} * p.w4 + b{{.}} / 4u][b{{.}} % 4u]);
+        let s{{.}} = bitcast<f32>(pick(w_{{$which}}[p.out{{$which}} * p.w4 + b{{.}} / 4u],
+          b{{.}} % 4u));
 {{- end}}{{end}}
 {{- range $t := seq $v.Rows}}
 {{- range $i := seq $per}}
@@ -69,7 +61,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
 {{- end}}{{end}}
 {{- range $r := seq $v.Out}}
         a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + {{if $q8}}s{{$r}} * ({{end}}
-{{- range $i := seq $per}}{{if $i}} + {{end}}dot(part(w{{$u}}_{{$r}}, {{$i}}u), x{{$t}}_{{$i}}){{end}}
+{{- range $i := seq $per}}{{if $i}} + {{end -}}
+          dot(part(w{{$u}}_{{$r}}, {{$i}}u), x{{$t}}_{{$i}}){{end}}
 {{- if $q8}}){{end}};
 {{- end}}{{end}}
       }
@@ -78,17 +71,19 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
     }
 {{- end}}
 {{- range $r := seq $v.Out}}{{range $t := seq $v.Rows}}
-    red[lane * {{mul $v.Out $v.Rows}}u + {{add (mul $r $v.Rows) $t}}u] = a{{$r}}_{{$t}};
+    red[lane * {{$sums}}u + {{add (mul $r $v.Rows) $t}}u] = a{{$r}}_{{$t}};
 {{- end}}{{end}}
     workgroupBarrier();
-    for (var step = {{mul 32 (mul $v.Out $v.Rows)}}u; step >= {{mul $v.Out $v.Rows}}u; step = step >> 1u) {
+    for (var step = {{mul 32 $sums}}u; step >= {{$sums}}u; step = step >> 1u) {
       for (var i = lane; i < step; i = i + 64u) { red[i] = red[i] + red[i + step]; }
       workgroupBarrier();
     }
-    for (var i = lane; i < {{mul $v.Out $v.Rows}}u; i = i + 64u) {
+    for (var i = lane; i < {{$sums}}u; i = i + 64u) {
       let n = n0 + i / {{$v.Rows}}u;
       let t = p.row + i % {{$v.Rows}}u;
-      if ((n < p.out{{$which}}) && (t <= p.last)) { y{{$which}}[p.yo{{$which}} + t * p.ldy{{$which}} + n] = red[i]; }
+      if ((n < p.out{{$which}}) && (t <= p.last)) {
+        y{{$which}}[p.yo{{$which}} + t * p.ldy{{$which}} + n] = red[i];
+      }
     }
     return;
   }

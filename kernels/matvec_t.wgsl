@@ -1,8 +1,8 @@
 // dx[t,k] (+)= Σ_n dy[t,n]·w[n,k] for {{.Rows}} rows of dy, each weight read once
 // 0 dx [T in] update, or [ranges T in] partial sums | 1 dy [T out] read | 2 w [out in] read, as
 // pack left it
-// p {rows of w, vec4 of a row, in, offset of dx, of dy, row of dy, first and last row of dy, rows of
-// a range, whether to add, stride of a range}
+// p {rows of w, vec4 of a row, in, offset of dx, of dy, row of dy, first and last row of dy, rows
+// of a range, whether to add, stride of a range}
 // 256 threads to (32 vec4 of columns, range of rows of w): 8 share the rows
 {{- $per := 1}}{{if eq .Type "q8"}}{{$per = 4}}{{else if ne .Type "f32"}}{{$per = 2}}{{end}}
 {{- $q8 := eq .Type "q8"}}{{$v := .}}
@@ -38,7 +38,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
         let row = n + {{mul 8 $u}}u;
 {{- if $q8}}
         let b = (row * p.w4 + c) / 2u;
-        let s = bitcast<f32>(w_[p.out * p.w4 + b / 4u][b % 4u]);
+        let s = bitcast<f32>(pick(w_[p.out * p.w4 + b / 4u], b % 4u));
 {{- end}}
 {{- range $t := seq $v.Rows}}
         let y{{$t}} = dy[t{{$t}} + row]{{if $q8}} * s{{end}};

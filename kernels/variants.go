@@ -58,7 +58,7 @@ func Variants() []Variant {
 		switch name {
 		case "gemm":
 			list = append(list, gemmVariants()...)
-		case "matvec", "matvec_t":
+		case "matvec", "matvec_gate", "matvec_t":
 			list = append(list, matvecVariants(name)...)
 		case "copy":
 			list = append(list, Variant{Name: name}, Variant{Name: name, Vec: true})
@@ -75,8 +75,8 @@ func Variants() []Variant {
 				}
 			}
 		case "rms_norm":
-			for i := range 4 {
-				list = append(list, Variant{Name: name, Vec: i%2 == 1, Add: i/2 == 1})
+			for i := range 8 {
+				list = append(list, Variant{Name: name, Vec: i%2 == 1, Add: i/2%2 == 1, Hold: i / 4 * 4})
 			}
 		case "rope", "scatter_rows":
 			list = append(list, Variant{Name: name, Count: 1}, Variant{Name: name, Count: 2})
@@ -108,10 +108,18 @@ func gemmVariants() []Variant {
 func matvecVariants(name string) []Variant {
 	var list []Variant
 	for _, typ := range weightTypes {
-		for i, rows := range []int{1, 2, 4, 8} {
-			list = append(list, Variant{Name: name, Type: typ, Vec: i%2 == 0, Rows: rows, Out: 4,
-				Unroll: 1 + i%2, Count: 1 + i%3}, Variant{Name: name, Type: typ, Vec: i%2 == 1,
-				Rows: rows, Out: 2, Unroll: 4, Count: 1})
+		for i, v := range []Variant{{Rows: 1, Out: 4, Unroll: 2, Count: 1},
+			{Rows: 1, Out: 4, Unroll: 2, Count: 3}, {Rows: 1, Out: 2, Unroll: 4, Count: 2},
+			{Rows: 16, Out: 4, Unroll: 1, Count: 2}, {Rows: 2, Out: 4, Unroll: 2, Count: 1},
+			{Rows: 4, Out: 4, Unroll: 1, Count: 3}, {Rows: 8, Out: 4, Unroll: 1, Count: 1}} {
+			if name == "matvec_t" && (v.Rows > 8 || v.Rows > 4 && typ == "q8") {
+				continue
+			}
+			v.Name, v.Type, v.Vec = name, typ, i%3 > 0
+			if name == "matvec_gate" {
+				v.Out = 2
+			}
+			list = append(list, v)
 		}
 	}
 	return list

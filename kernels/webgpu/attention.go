@@ -69,9 +69,10 @@ func (d *Device) Attention(o, lse, q, k, v compute.Tensor, spans compute.Ints, h
 // ranges where those are few.
 func (d *Device) attentionRows(a attended, h compute.Heads, vec bool) {
 	const (
-		busy    = 256 // workgroups that keep a large GPU busy
-		least   = 64  // keys that are worth a workgroup
-		numbers = 512 // of queries that a workgroup holds
+		busy    = 1024 // workgroups that keep a large GPU busy
+		least   = 32   // keys that are worth a workgroup
+		most    = 32   // ranges that are still quickly made one
+		numbers = 512  // of queries that a workgroup holds
 	)
 	group := h.Q / h.KV
 	for n := group; ; n-- {
@@ -81,7 +82,8 @@ func (d *Device) attentionRows(a attended, h compute.Heads, vec bool) {
 		}
 	}
 	units := h.Q / group
-	ranges := max(1, min((busy+int(a.rows)*units-1)/max(1, int(a.rows)*units), int(a.keys)/least, 16))
+	works := max(1, int(a.rows)*units)
+	ranges := max(1, min((busy+works-1)/works, int(a.keys)/least, most))
 	v := kernels.Variant{Name: "attention_rows", Vec: vec, Dim: h.Dim, Group: group}
 	g := grid{a.rows, uint32(units), uint32(ranges)}
 	o, lse, oo, lo, given := a.o, a.lse, a.oo, a.lo, a.given

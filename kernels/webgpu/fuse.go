@@ -10,7 +10,8 @@ import (
 // A dispatch costs a GPU some microseconds in which most of it is idle, and a decoded token is
 // hundreds of small ones. So a few ops are held back until the next op is known, and done together
 // with it where it is their like: up to three products of the same vectors, two rotations, two
-// scatters, a sum and the norm of it. What is held back shares no buffer that either writes.
+// scatters or all four of them, two products and the
+// gated unit of them, a sum and the norm of it. What is held back shares no buffer that either writes.
 
 // mostJoined is how many like ops are done in one dispatch.
 const mostJoined = 3
@@ -32,6 +33,7 @@ const (
 	holdsMatvec
 	holdsRope
 	holdsScatter
+	holdsStore // two rotations, then the second and another tensor scattered
 	holdsAdd
 )
 
@@ -84,6 +86,8 @@ func (d *Device) let() {
 		d.runRope(h.rope[:n])
 	case holdsScatter:
 		d.runScatter(h.rows[:n])
+	case holdsStore:
+		d.runStore(h.rope, h.rows[:n-2])
 	case holdsAdd:
 		a := h.add
 		d.run(plain("add"), threads(a.n), bufs{a.y, a.x}, uint32(a.n), a.yo, a.xo)
@@ -109,6 +113,34 @@ func (d *Device) joinMatvec(o matvecOp) {
 	d.hold(holdsMatvec, o.y, o.x, o.p.b)
 }
 
+// joinGate does two products and the gated unit of them at once, if those are what is held.
+func (d *Device) joinGate(y *buffer, yo uint32, gate *buffer, gateOff uint32, up *buffer,
+	upOff uint32, rows, cols int) bool {
+	h := &d.held
+	if h.kind != holdsMatvec || h.n != 2 {
+		return false
+	}
+	a, b := h.matvec[0], h.matvec[1]
+	whole := a.p.lo == 0 && b.p.lo == 0 && a.p.rows == cols && b.p.rows == cols &&
+		a.ldy == cols && b.ldy == cols && a.rows == rows
+	if !whole || a.y != gate || a.yo != gateOff || b.y != up || b.yo != upOff || y == gate ||
+		y == up || y == a.x {
+		return false
+	}
+	h.kind, h.n = holdsNothing, 0
+	w4 := a.w.words() / 4
+	v := a.variant
+	v.Name, v.Out, v.Unroll = "matvec_gate", 2, 2
+	if v.Rows > 2 || w4 < 128 {
+		v.Unroll = 1
+	}
+	for row := 0; row < rows; row += v.Rows {
+		d.run(v, line((cols+v.Out-1)/v.Out), bufs{gate, up, y, a.x, a.p.b, b.p.b}, uint32(w4),
+			uint32(a.w.in), a.xo, uint32(row), uint32(rows-1), uint32(cols), gateOff, upOff, yo)
+	}
+	return true
+}
+
 func (d *Device) runMatvec(ops []matvecOp) {
 	o := ops[0]
 	w4 := o.w.words() / 4
@@ -117,17 +149,17 @@ func (d *Device) runMatvec(ops []matvecOp) {
 		rows += p.p.rows
 	}
 	v := o.variant
-	// Four loads or more of each thread are under way at once; small weights need the workgroups.
+	// Eight loads of each thread are under way at once; weights of few rows need the workgroups.
 	switch {
 	case v.Rows > 2:
 		v.Out, v.Unroll = 4, 1
-	case rows >= 4096 || w4 < 128:
+	case rows >= 8192 || w4 < 128:
 		v.Out, v.Unroll = 4, 2
 	default:
 		v.Out, v.Unroll = 2, 4
 	}
-	if w4 < 64*v.Unroll {
-		v.Unroll = 1
+	for w4 < 64*v.Unroll && v.Unroll > 1 {
+		v.Unroll /= 2
 	}
 	v.Count = len(ops)
 	var bs bufs
@@ -174,6 +206,9 @@ func (d *Device) runRope(ops []ropeOp) {
 // joinScatter holds a scatter back, or lets what is held go first.
 func (d *Device) joinScatter(o scatterOp) {
 	h := &d.held
+	if d.joinStore(o) {
+		return
+	}
 	if a := h.rows[0]; h.kind != holdsScatter || h.n == len(h.rows) || a.dst == o.dst ||
 		a.dst == o.src || a.src == o.dst || a.ids != o.ids || a.io != o.io || a.n != o.n ||
 		a.cols != o.cols || a.rowsOfIt != o.rowsOfIt {
@@ -181,6 +216,42 @@ func (d *Device) joinScatter(o scatterOp) {
 	}
 	h.rows[h.n] = o
 	d.hold(holdsScatter, o.dst, o.src, o.ids)
+}
+
+// joinStore holds a scatter back with the rotations of what it and the next one scatter.
+func (d *Device) joinStore(o scatterOp) bool {
+	h := &d.held
+	q, k := h.rope[0], h.rope[1]
+	apart := o.dst != q.x && o.dst != k.x && o.dst != o.src && o.src != q.x &&
+		o.n == 2*k.pairs && o.cols == 2*k.width
+	switch {
+	case h.kind == holdsRope && h.n == 2 && apart && o.src == k.x && o.so == k.xo:
+		h.rows[0] = o
+	case h.kind == holdsStore && h.n == 3 && apart && o.src != k.x:
+		if a := h.rows[0]; a.dst == o.dst || a.dst == o.src || a.ids != o.ids || a.io != o.io ||
+			a.rowsOfIt != o.rowsOfIt {
+			return false
+		}
+		h.rows[1] = o
+	default:
+		return false
+	}
+	d.hold(holdsStore, o.dst, o.src, o.ids)
+	return true
+}
+
+// runStore rotates q and k and scatters k and v.
+func (d *Device) runStore(turns [2]ropeOp, rows []scatterOp) {
+	if len(rows) < 2 {
+		d.runRope(turns[:])
+		d.runScatter(rows)
+		return
+	}
+	q, k, sk, sv := turns[0], turns[1], rows[0], rows[1]
+	d.run(plain("rope_store"), threads(int(q.pairs+2*k.pairs)),
+		bufs{q.x, k.x, sk.dst, sv.dst, q.turn, q.pos, sv.src, sk.ids}, q.dim, q.co, q.po,
+		f32(q.sign), q.pairs, q.width, q.xo, k.pairs, k.width, k.xo, sk.do, sv.do, sv.so, sk.io,
+		sk.rowsOfIt)
 }
 
 func (d *Device) runScatter(ops []scatterOp) {
@@ -192,7 +263,8 @@ func (d *Device) runScatter(ops []scatterOp) {
 		params[4+2*i], params[5+2*i] = p.do, p.so
 	}
 	bs[2*len(ops)] = o.ids
-	d.run(kernels.Variant{Name: "scatter_rows", Count: len(ops)}, threads(int(o.n)), bs, params[:]...)
+	d.run(kernels.Variant{Name: "scatter_rows", Count: len(ops)}, threads(int(o.n)), bs,
+		params[:]...)
 }
 
 // heldSum is the sum that is held back, if it is that of the norm's input x, and forgets it. The

@@ -15,6 +15,9 @@ type bufs = [most]*buffer
 // plain is a kernel without constants.
 func plain(name string) kernels.Variant { return kernels.Variant{Name: name} }
 
+// mostHeld is the loads of a row that a thread of a norm holds at most.
+const mostHeld = 8
+
 // RMSNorm: see compute.Layers.
 func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 	shape("RMSNorm", "y", y, x.Rows, x.Cols, x)
@@ -22,10 +25,21 @@ func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 	yb, yo := d.vals("RMSNorm", y)
 	xb, xo := d.vals("RMSNorm", x)
 	gb, gOff := d.vals("RMSNorm", g)
-	v := kernels.Variant{Name: "rms_norm", Vec: x.Cols%4 == 0 && yo%4 == 0 && xo%4 == 0 && gOff%4 == 0}
+	v := kernels.Variant{Name: "rms_norm",
+		Vec: x.Cols%4 == 0 && yo%4 == 0 && xo%4 == 0 && gOff%4 == 0}
 	bs, ao := bufs{yb, xb, gb}, uint32(0)
 	if a, ok := d.heldSum(yb, yo, xb, xo, x.Len()); ok {
 		v.Add, v.Vec, bs[3], ao = true, v.Vec && a.xo%4 == 0, a.x, a.xo
+	}
+	loads := x.Cols
+	if v.Vec {
+		loads /= 4
+	}
+	if n := (loads + kernels.Threads - 1) / kernels.Threads; n <= mostHeld {
+		v.Hold = 1
+		for v.Hold < n {
+			v.Hold *= 2
+		}
 	}
 	d.run(v, line(x.Rows), bs, uint32(x.Rows), uint32(x.Cols), yo, xo, gOff, f32(eps), ao)
 }
@@ -102,6 +116,9 @@ func (d *Device) SwiGLU(y, gate, up compute.Tensor) {
 	yb, yo := d.vals("SwiGLU", y)
 	gb, gOff := d.vals("SwiGLU", gate)
 	ub, uo := d.vals("SwiGLU", up)
+	if d.joinGate(yb, yo, gb, gOff, ub, uo, y.Rows, y.Cols) {
+		return
+	}
 	d.run(plain("swiglu"), threads(y.Len()), bufs{yb, gb, ub}, uint32(y.Len()), yo, gOff, uo)
 }
 

@@ -104,6 +104,7 @@ func (d *Device) fill(b *buffer, off, n int, bits uint32) {
 
 // Free keeps the storage for what is allocated next; a later use of the view panics.
 func (d *Device) Free(b compute.Buffer) {
+	d.let() // what is held back knows the weight by its view
 	switch b := b.(type) {
 	case *floats:
 		d.pool.put(d, b.b)
@@ -238,6 +239,7 @@ func (d *Device) read(dst []byte, b *buffer, off uint32) error {
 		if err != nil {
 			return err
 		}
+		d.prepare()
 		d.wait()
 		if d.err == nil {
 			d.fail(d.fetch(dst[:n]))

@@ -104,7 +104,8 @@ var kinds = map[gputypes.DeviceType]string{
 
 func describe(a hal.ExposedAdapter) Adapter {
 	return Adapter{Name: a.Info.Name, Kind: cmp.Or(kinds[a.Info.DeviceType], KindOther),
-		API: a.Info.Backend.String(), Driver: cmp.Or(a.Info.DriverInfo, a.Info.Driver), Binding: a.Capabilities.Limits.MaxStorageBufferBindingSize}
+		API: a.Info.Backend.String(), Driver: cmp.Or(a.Info.DriverInfo, a.Info.Driver),
+		Binding: a.Capabilities.Limits.MaxStorageBufferBindingSize}
 }
 
 // List gives the adapters, the fastest kind first; none where there is no driver.

@@ -10,8 +10,6 @@ import (
 	"github.com/gogpu/naga"
 	"github.com/gogpu/wgpu"
 	_ "github.com/gogpu/wgpu/hal/vulkan" // registers the API
-
-	"transformer2/kernels"
 )
 
 const (
@@ -77,13 +75,4 @@ func stripZeroInit(words []uint32) (stripped int) {
 		i += n
 	}
 	return stripped
-}
-
-// SPIRV is the code that the device would run for v, for validators.
-func SPIRV(v kernels.Variant) ([]uint32, error) {
-	source, err := kernels.Source(v)
-	if err != nil {
-		return nil, err
-	}
-	return compile(source)
 }

@@ -95,6 +95,7 @@ func (d *Device) Trim() {
 		return
 	}
 	d.wait()
+	d.rec.replay.forget()
 	for _, list := range d.pool.free {
 		for _, b := range list {
 			d.destroy(b)

@@ -10,10 +10,11 @@ import (
 )
 
 // fewRows is up to how many rows a product is bound by reading the weight, not by arithmetic.
-const fewRows = 8
+const fewRows = 16
 
-// fewRowsT is the same for the transposed product, whose threads hold more sums.
-const fewRowsT = 4
+// heldRows is how many rows' sums the threads of a transposed product hold, by the type of the
+// weight, of which a load is more or fewer numbers. More rows take several passes.
+var heldRows = [...]int{compute.F32: 8, compute.F16: 8, compute.BF16: 8, compute.Q8: 4}
 
 // MatMul: see compute.Products.
 func (d *Device) MatMul(y, x compute.Tensor, w compute.Weight) {
@@ -50,7 +51,7 @@ func (d *Device) MatMulT(dx, dy compute.Tensor, w compute.Weight, acc bool) {
 		d.fill(xb, int(xo), dx.Len(), 0)
 	}
 	for i, p := range m.parts {
-		if dy.Rows <= fewRowsT && m.in > 0 && dy.Rows > 0 {
+		if dy.Rows <= fewRows && m.in > 0 && dy.Rows > 0 {
 			d.matvecT(xb, xo, yb, yo+uint32(p.lo), dy, m, p, acc || i > 0)
 			continue
 		}
@@ -76,10 +77,11 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 	for v.Rows < x.Rows {
 		v.Rows *= 2
 	}
-	d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p, variant: v})
+	d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p,
+		variant: v})
 }
 
-// matvecT multiplies up to fewRowsT rows of dy with the transpose of a part of a weight.
+// matvecT multiplies up to fewRows rows of dy with the transpose of a part of a weight.
 func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy compute.Tensor, w *weight,
 	p part, acc bool) {
 	const (
@@ -92,16 +94,19 @@ func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy comput
 	span := (p.rows/ranges + 7) / 8 * 8
 	ranges = (p.rows + span - 1) / span
 	v := kernels.Variant{Name: "matvec_t", Type: w.t.String(), Rows: 1, Unroll: 4}
-	for v.Rows < dy.Rows {
-		v.Rows *= 2
+	for v.Rows < dy.Rows && v.Rows < heldRows[w.t] {
+		v.Rows, v.Unroll = 2*v.Rows, 2
 	}
 	to, off, add := xb, xo, acc
 	n := dy.Rows * w.in
 	if ranges > 1 {
 		to, off, add = d.scratchBuffer(scratchPart, ranges*n), 0, false
 	}
-	d.run(v, grid{uint32(columns), uint32(ranges), 1}, bufs{to, yb, p.b}, uint32(p.rows), uint32(w4),
-		uint32(w.in), off, yo, uint32(w.out), 0, uint32(dy.Rows-1), uint32(span), flag(add), uint32(n))
+	for row := 0; row < dy.Rows; row += v.Rows {
+		d.run(v, grid{uint32(columns), uint32(ranges), 1}, bufs{to, yb, p.b}, uint32(p.rows),
+			uint32(w4), uint32(w.in), off, yo, uint32(w.out), uint32(row), uint32(dy.Rows-1),
+			uint32(span), flag(add), uint32(n))
+	}
 	if ranges > 1 {
 		d.run(plain("gemm_sum"), threads(n), bufs{xb, to}, uint32(n), uint32(w.in), uint32(w.in), xo,
 			uint32(ranges), flag(acc))

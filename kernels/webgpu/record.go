@@ -29,18 +29,19 @@ type recorder struct {
 	pass    *wgpu.ComputePassEncoder
 	params  *wgpu.Buffer // slots of parameters
 	host    []byte       // what the slots of this submission hold
-	slots   int
-	batch   uint64 // counts submissions, from 1
-	waiting int    // submissions since the last wait
-	ahead   int    // Options.Ahead
-	parts   int    // submitted since the last wait
+	batch   uint64       // counts submissions, from 1
+	waiting int          // submissions since the last wait
+	ahead   int          // Options.Ahead
+	parts   int          // submitted since the last wait
 	offset  [1]uint32
+	replay  replay
 }
 
 func (r *recorder) start(d *Device, ahead int) (err error) {
 	r.ahead, r.batch, r.host = ahead, 1, make([]byte, slotBytes*slotCount)
 	r.params, err = d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: "params",
-		Size: slotBytes * slotCount, Usage: gputypes.BufferUsageUniform | gputypes.BufferUsageCopyDst})
+		Size:  slotBytes * slotCount,
+		Usage: gputypes.BufferUsageUniform | gputypes.BufferUsageCopyDst})
 	return err
 }
 
@@ -52,7 +53,8 @@ func (r *recorder) drop() {
 	if r.encoder != nil {
 		r.encoder.DiscardEncoding()
 	}
-	r.pass, r.encoder, r.slots = nil, nil, 0
+	r.pass, r.encoder = nil, nil
+	r.replay.forget()
 }
 
 func (r *recorder) release() {
@@ -90,7 +92,9 @@ func (d *Device) run(v kernels.Variant, g grid, bufs [most]*buffer, params ...ui
 		d.fail(err)
 		return
 	}
-	if r := &d.rec; r.slots == slotCount || (r.ahead > 0 && r.parts < 2 && r.slots == r.ahead<<(2*r.parts)) {
+	r := &d.rec
+	slots := len(r.replay.now)
+	if slots == slotCount || r.ahead > 0 && r.parts < 2 && slots == r.ahead<<(2*r.parts) {
 		r.parts++
 		d.Submit() // its error stays with the device
 	}
@@ -102,22 +106,32 @@ func (d *Device) run(v kernels.Variant, g grid, bufs [most]*buffer, params ...ui
 		d.fail(err)
 		return
 	}
+	for i := range p.layout.n {
+		bufs[i].batch = r.batch
+	}
+	c := command{pipe: p, group: group, grid: g}
+	copy(c.params[:], params)
+	slot := len(r.replay.now)
+	at := slot * slotBytes
+	for i, w := range params {
+		binary.LittleEndian.PutUint32(r.host[at+4*i:], w)
+	}
+	if d.expected(c) {
+		return
+	}
+	d.record(c, slot)
+}
+
+// record puts a dispatch into the pass.
+func (d *Device) record(c command, slot int) {
 	if !d.begin() {
 		return
 	}
 	r := &d.rec
-	for i := range p.layout.n {
-		bufs[i].batch = r.batch
-	}
-	at := r.slots * slotBytes
-	for i, w := range params {
-		binary.LittleEndian.PutUint32(r.host[at+4*i:], w)
-	}
-	r.slots++
-	r.offset[0] = uint32(at)
-	r.pass.SetPipeline(p.pipeline)
-	r.pass.SetBindGroup(0, group, r.offset[:])
-	r.pass.Dispatch(g.x, g.y, g.z)
+	r.offset[0] = uint32(slot * slotBytes)
+	r.pass.SetPipeline(c.pipe.pipeline)
+	r.pass.SetBindGroup(0, c.group, r.offset[:])
+	r.pass.Dispatch(c.grid.x, c.grid.y, c.grid.z)
 }
 
 // begin opens the encoder and its pass.
@@ -153,11 +167,13 @@ func (d *Device) submit(last func(*wgpu.CommandEncoder)) error {
 		r.drop()
 		return d.err
 	}
-	if r.encoder == nil && last == nil {
+	if len(r.replay.now) == 0 && last == nil {
 		return nil
 	}
+	d.take()
 	d.fail(d.send(last))
-	r.encoder, r.pass, r.slots = nil, nil, 0
+	r.replay.turn()
+	r.encoder, r.pass = nil, nil
 	r.batch++
 	if r.waiting++; r.waiting >= inFlight {
 		d.wait()
@@ -167,8 +183,8 @@ func (d *Device) submit(last func(*wgpu.CommandEncoder)) error {
 
 func (d *Device) send(last func(*wgpu.CommandEncoder)) (err error) {
 	r := &d.rec
-	if r.slots > 0 {
-		if err := d.queue.WriteBuffer(r.params, 0, r.host[:r.slots*slotBytes]); err != nil {
+	if n := len(r.replay.now); n > 0 {
+		if err := d.queue.WriteBuffer(r.params, 0, r.host[:n*slotBytes]); err != nil {
 			return err
 		}
 	}

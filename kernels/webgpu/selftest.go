@@ -83,7 +83,8 @@ func (t *asker) tensor(rows, cols int, f func(i int) float32) compute.Tensor {
 	x, err := t.d.NewTensor(rows, cols)
 	if err != nil {
 		t.err = err
-		return compute.Tensor{Buf: &floats{d: t.d, b: &buffer{}, n: rows * cols}, Rows: rows, Cols: cols}
+		return compute.Tensor{Buf: &floats{d: t.d, b: &buffer{}, n: rows * cols}, Rows: rows,
+			Cols: cols}
 	}
 	t.owned = append(t.owned, x.Buf)
 	host := make([]float32, rows*cols)

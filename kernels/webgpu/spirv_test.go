@@ -12,10 +12,19 @@ import (
 	"transformer2/kernels"
 )
 
+// spirv is the code that the device runs for v.
+func spirv(v kernels.Variant) ([]uint32, error) {
+	source, err := kernels.Source(v)
+	if err != nil {
+		return nil, err
+	}
+	return compile(source)
+}
+
 // validate runs spirv-val on the code that the device runs.
 func validate(t *testing.T, v kernels.Variant) {
 	t.Helper()
-	words, err := SPIRV(v)
+	words, err := spirv(v)
 	if err != nil {
 		t.Errorf("%+v: %v", v, err)
 		return
@@ -28,7 +37,8 @@ func validate(t *testing.T, v kernels.Variant) {
 	if err := os.WriteFile(file, code, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("spirv-val", "--target-env", "vulkan1.1", file).CombinedOutput(); err != nil {
+	out, err := exec.Command("spirv-val", "--target-env", "vulkan1.1", file).CombinedOutput()
+	if err != nil {
 		t.Errorf("%+v: %v: %s", v, err, out)
 	}
 }
@@ -49,7 +59,7 @@ func TestSPIRV(t *testing.T) {
 // TestStripZeroInit: no kernel's workgroup memory is zeroed by one thread.
 func TestStripZeroInit(t *testing.T) {
 	for _, v := range kernels.Variants() {
-		words, err := SPIRV(v)
+		words, err := spirv(v)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,9 @@ func TestGPUQuick(t *testing.T) {
 		t.Skip("no GPU driver (Debian: apt-get install mesa-vulkan-drivers)")
 	}
 	var figures []Figure
-	err = GPU(context.Background(), GPUEnv{Quick: true}, func(f Figure) { figures = append(figures, f) })
+	err = GPU(context.Background(), GPUEnv{Quick: true}, func(f Figure) {
+		figures = append(figures, f)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,8 +50,9 @@ of a matrix of 4096, against PyTorch where it has the same GPU; --only then take
 With --json a line a figure: {"name","value","unit","against","ratio"}, where it applies with
 "want", what the ratio should be, and "note"; against is "" and ratio null where a figure stands
 alone.`,
-		Example: "  t2 bench\n  t2 bench --only decode --only switch --json\n  t2 bench --quick\n  t2 bench --device gpu --json",
-		Args:    noWords,
+		Example: "  t2 bench\n  t2 bench --only decode --only switch --json\n  t2 bench --quick\n" +
+			"  t2 bench --device gpu --json",
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.bench(cmd, f)
 		},

@@ -28,8 +28,9 @@ func TestRefusedCommandLines(t *testing.T) {
 			[]string{"--promt", `"--prompt"`, "--max-tokens"}},
 		"flag's value": {[]string{"generate", "--max-tokens", "many"},
 			[]string{"max-tokens", "many", "--help"}},
-		"words":            {[]string{"eval", "math"}, []string{"flags only", "math"}},
-		"device":           {[]string{"generate", "--prompt", "x", "--device", "tpu"}, []string{`"tpu"`, "gpu:NAME"}},
+		"words": {[]string{"eval", "math"}, []string{"flags only", "math"}},
+		"device": {[]string{"generate", "--prompt", "x", "--device", "tpu"},
+			[]string{`"tpu"`, "gpu:NAME"}},
 		"no experts named": {[]string{"experts", "verify"}, []string{"at least one expert"}},
 
 		"no model": {[]string{"generate", "--model", "zoo:octopus", "--prompt", "x"},

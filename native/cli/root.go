@@ -138,7 +138,7 @@ func (a *app) device() (*adapter.Device, error) {
 		return nil, err
 	}
 	if choice.Kind == adapter.Auto {
-		a.note("%s: %s", dev.Name(), dev.Reason())
+		a.warn("%s computes: %s", dev.Name(), dev.Reason())
 	}
 	if choice.Kind == adapter.CPU && a.form() == "" {
 		a.warnSlow()

@@ -1,0 +1,86 @@
+// gate[t,n] = Σ_k x[t,k]·g[n,k], up likewise, s = silu(gate)∘up, for {{.Rows}} rows of x
+// 0 gate [T out] write | 1 up [T out] write | 2 s [T out] write | 3 x [T in] read
+// 4 g [out in] read | 5 u [out in] read, as pack left them
+// p {vec4 of a row of w, in, offset of x, first and last row of x, outputs, offsets of gate, up, s}
+// {{.Out}} outputs of both to a workgroup of 64 threads, which share the inputs
+{{- $v := .}}{{$both := mul 2 .Out}}{{$sums := mul $both .Rows}}
+{{- $per := 1}}{{if eq .Type "q8"}}{{$per = 4}}{{else if ne .Type "f32"}}{{$per = 2}}{{end}}
+{{- $q8 := eq .Type "q8"}}
+struct P { w4: u32, width: u32, xo: u32, row: u32, last: u32, out: u32, go: u32, uo: u32, so: u32 }
+@group(0) @binding(0) var<storage, read_write> gate: array<f32>;
+@group(0) @binding(1) var<storage, read_write> up: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> x: array<{{if .Vec}}vec4<f32>{{else}}f32{{end}}>;
+@group(0) @binding(4) var<storage, read> w_0: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read> w_1: array<vec4<u32>>;
+@group(0) @binding(6) var<uniform> p: P;
+var<workgroup> red: array<f32, {{mul 64 $sums}}>;
+{{template "part" .}}
+{{template "vector" .}}
+{{template "silu"}}
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32) {
+  let n0 = (w.y * grid.x + w.x) * {{.Out}}u;
+  if (n0 >= p.out) { return; }
+{{- range seq .Rows}}
+  let t{{.}} = min(p.row + {{.}}u, p.last);
+{{- end}}
+{{- range $r := seq $both}}
+  let r{{$r}} = min(n0 + {{mod $r $v.Out}}u, p.out - 1u) * p.w4;
+{{- range seq $v.Rows}}
+  var a{{$r}}_{{.}} = 0.0;
+{{- end}}{{end}}
+  var c = lane;
+{{- range $unroll := .Steps}}
+  while (c + {{mul 64 (add $unroll -1)}}u < p.w4) {
+{{- range $u := seq $unroll}}{{range seq $both}}
+    let w{{$u}}_{{.}} = w_{{div . $v.Out}}[r{{.}} + c + {{mul 64 $u}}u];
+{{- end}}{{end}}
+{{- range $u := seq $unroll}}
+    {
+      let k = (c + {{mul 64 $u}}u) * {{$per}}u;
+{{- if $q8}}{{range seq $both}}
+      let b{{.}} = (r{{.}} + c + {{mul 64 $u}}u) / 2u;
+      let s{{.}} = bitcast<f32>(pick(w_{{div . $v.Out}}[p.out * p.w4 + b{{.}} / 4u], b{{.}} % 4u));
+{{- end}}{{end}}
+{{- range $t := seq $v.Rows}}
+{{- range $i := seq $per}}
+{{- if or $v.Vec (eq $i 0)}}
+      let x{{$t}}_{{$i}} = four(t{{$t}}, k + {{$i}}u);
+{{- else}}
+      var x{{$t}}_{{$i}} = vec4<f32>(0.0);
+      if (4u * (k + {{$i}}u) < p.width) { x{{$t}}_{{$i}} = four(t{{$t}}, k + {{$i}}u); }
+{{- end}}{{end}}
+{{- range $r := seq $both}}
+      a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + {{if $q8}}s{{$r}} * ({{end}}
+{{- range $i := seq $per}}{{if $i}} + {{end -}}
+        dot(part(w{{$u}}_{{$r}}, {{$i}}u), x{{$t}}_{{$i}}){{end}}
+{{- if $q8}}){{end}};
+{{- end}}{{end}}
+    }
+{{- end}}
+    c = c + {{mul 64 $unroll}}u;
+  }
+{{- end}}
+{{- range $r := seq $both}}{{range $t := seq $v.Rows}}
+  red[lane * {{$sums}}u + {{add (mul $r $v.Rows) $t}}u] = a{{$r}}_{{$t}};
+{{- end}}{{end}}
+  workgroupBarrier();
+  for (var step = {{mul 32 $sums}}u; step >= {{$sums}}u; step = step >> 1u) {
+    for (var i = lane; i < step; i = i + 64u) { red[i] = red[i] + red[i + step]; }
+    workgroupBarrier();
+  }
+  for (var i = lane; i < {{div $sums 2}}u; i = i + 64u) {
+    let n = n0 + i / {{.Rows}}u;
+    let t = p.row + i % {{.Rows}}u;
+    if ((n < p.out) && (t <= p.last)) {
+      let a = red[i];
+      let b = red[i + {{div $sums 2}}u];
+      let at = t * p.out + n;
+      gate[p.go + at] = a;
+      up[p.uo + at] = b;
+      y[p.so + at] = a * sigmoid(a) * b;
+    }
+  }
+}
