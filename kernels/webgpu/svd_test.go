@@ -19,7 +19,8 @@ import (
 const epsF32 = 0x1p-23
 
 // What a decomposition in f32 may be off. Measured over the cases below on lavapipe and SwiftShader:
-// residual 9 eps, orthogonality 9 eps, σ 3 eps of σ₁, subspaces 2 eps·σ₁ over the gap.
+// residual 9 eps, orthogonality 9 eps, σ 4 eps of σ₁, subspaces 3 eps·σ₁ over the gap; for a
+// normal matrix of 1024, residual 13 and orthogonality 12.
 const (
 	svdResidual   = 40 * epsF32 // of |W|, and see linalg's Residual
 	svdOrthogonal = 40 * epsF32 // |BᵀB − I|max
@@ -310,9 +311,9 @@ func TestSVDExact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d.Orthogonality(l.host) != 0 || d.Residual(l.host, w) != 0 {
-			t.Errorf("%s: orthogonality %v, residual %v, want 0", name, d.Orthogonality(l.host),
-				d.Residual(l.host, w))
+		// Only σ is rounded: a GPU's square root may be some units off.
+		if r := d.Residual(l.host, w); d.Orthogonality(l.host) != 0 || !(r <= 4*epsF32) {
+			t.Errorf("%s: orthogonality %v, residual %v, want 0", name, d.Orthogonality(l.host), r)
 		}
 	}
 }
