@@ -5,6 +5,7 @@
 // 3 log [pairs cycles 63 32] update: the rotations | 4 g [ranges pairs 64 64] read
 // p {pairs, ranges, cycles at most, tol, square of a cosine that is worth a rotation, of the floor}
 // 256 threads to a pair
+//
 // A rotation keeps s and h = s/(1+c): x' = x − s(y+hx), y' = y + s(x−hy), whose rounding errors
 // shrink with s; opposite signs of s and h say that x' and y' change places.
 struct P { pairs: u32, ranges: u32, cycles: u32, tol: f32, least: f32, floor: f32 }
@@ -39,6 +40,9 @@ fn turned(v: vec2<f32>, s: f32, h: f32) -> vec2<f32> {
   let u = vec2<f32>(v.x - e * (v.y + h * v.x), v.y + e * (v.x - h * v.y));
   return select(u, u.yx, swap);
 }
+// Quotients and roots may be off by some units, always to one side, on a GPU.
+fn over(a: f32, b: f32) -> f32 { return a / b; }
+fn root(a: f32) -> f32 { return sqrt(a); }
 fn square(i: u32) -> f32 { return max(diagonal[i], p.floor); }
 // Takes four numbers of G from (i, j) on.
 fn keep(e: u32, v: vec4<f32>) {
@@ -69,10 +73,15 @@ fn rotate(i: u32, q: vec2<u32>) {
   var h = 0.0;
   if (v * v > p.least * square(q.x) * square(q.y)) {
     let d = b - a;
-    var t = 2.0 * v / (abs(d) + sqrt(d * d + 4.0 * v * v));
+    var t = over(2.0 * v, abs(d) + root(d * d + 4.0 * v * v));
     if (d < 0.0) { t = -t; }
-    h = t / (1.0 + sqrt(1.0 + t * t));
-    s = 2.0 * h / (1.0 + h * h);
+    h = over(t, 1.0 + root(1.0 + t * t));
+    // The angle may be off, but s must be 2h/(1+h²) or the rotation is none: errors to one side, of
+    // a hundred thousand rotations, would add up. A step of Newton takes them out.
+    let below = fma(h, h, 1.0);
+    let inverse = over(1.0, below);
+    s = 2.0 * h * inverse;
+    s = fma(fma(-s, below, 2.0 * h), inverse, s);
     let swap = ((q.x < q.y) && (d > 0.0)) || ((q.x > q.y) && (d < 0.0));
     diagonal[q.x] = select(a - t * v, b + t * v, swap);
     diagonal[q.y] = select(b + t * v, a - t * v, swap);

@@ -44,6 +44,11 @@ func (d *Device) pipe(v kernels.Variant) (*pipe, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.compile(v, source)
+}
+
+// compile makes source the pipeline of v.
+func (d *Device) compile(v kernels.Variant, source string) (*pipe, error) {
 	shape, err := kernels.Describe(source)
 	if err != nil {
 		return nil, err

@@ -262,11 +262,15 @@ func (s *svd) sweep() {
 	}
 }
 
-// refresh takes the rounding errors of all rotations so far out of Q, by a step of Newton and
-// Schulz to the nearest orthogonal matrix, and makes X anew from it:
+// refresh takes the rounding errors of all rotations so far out of Q, by steps of Newton and Schulz
+// to the nearest orthogonal matrix, and makes X anew from it:
 //
 //	E = 1.5·I − 0.5·Q Qᵀ    Q = E Q    X = Q W
+//
+// A step leaves the square of an error: 2e-2 in 4096 dimensions on a GPU whose quotients all err to
+// one side, so that two leave nothing.
 func (s *svd) refresh() error {
+	const steps = 2
 	n, d := s.rows, s.d
 	e, q := s.tensor(n, n), s.tensor(n, n)
 	if s.err != nil {
@@ -277,18 +281,20 @@ func (s *svd) refresh() error {
 	zb, zo := d.vals("SVD", s.z)
 	wb, wo := d.vals("SVD", s.w)
 	ldz, qAt := s.z.Cols, zo+uint32(s.xs)
-	d.gemm(product{m: n, n: n, k: n, ka: true, kb: true, c: eb, co: eo, ldc: n, a: zb, ao: qAt,
-		lda: ldz, b: zb, bo: qAt, ldb: ldz})
-	s.place(e, 0, e, n, n, strides{n, 1}, -0.5, 1.5)
-	d.gemm(product{m: n, n: n, k: n, ka: true, c: qb, co: qo, ldc: n, a: eb, ao: eo, lda: n, b: zb,
-		bo: qAt, ldb: ldz})
-	s.place(s.z, s.xs, q, n, n, strides{n, 1}, 1, 0)
+	for range steps {
+		d.gemm(product{m: n, n: n, k: n, ka: true, kb: true, c: eb, co: eo, ldc: n, a: zb, ao: qAt,
+			lda: ldz, b: zb, bo: qAt, ldb: ldz})
+		s.place(e, 0, e, n, n, strides{n, 1}, -0.5, 1.5)
+		d.gemm(product{m: n, n: n, k: n, ka: true, c: qb, co: qo, ldc: n, a: eb, ao: eo, lda: n,
+			b: zb, bo: qAt, ldb: ldz})
+		s.place(s.z, s.xs, q, n, n, strides{n, 1}, 1, 0)
+	}
 	// W's scale goes half to Q and half to X: all of it might leave the range of f32 on one of them.
 	_, exponent := math.Frexp(float64(s.scale))
 	half := float32(math.Ldexp(1, exponent/2))
 	s.place(q, 0, q, n, n, strides{n, 1}, half, 0)
-	d.gemm(product{m: s.n, n: s.m, k: s.n, ka: true, kb: s.w.Rows > s.w.Cols, c: zb, co: zo, ldc: ldz,
-		a: qb, ao: qo, lda: n, b: wb, bo: wo, ldb: s.w.Cols})
+	d.gemm(product{m: s.n, n: s.m, k: s.n, ka: true, kb: s.w.Rows > s.w.Cols, c: zb, co: zo,
+		ldc: ldz, a: qb, ao: qo, lda: n, b: wb, bo: wo, ldb: s.w.Cols})
 	s.place(s.z, 0, s.z, s.n, s.m, strides{ldz, 1}, s.scale/half, 0)
 	for range 2 {
 		d.Free(s.owned[len(s.owned)-1].Buf)

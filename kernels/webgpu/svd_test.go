@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"transformer2/kernels"
 	"transformer2/kernels/cpu"
 	"transformer2/shared/compute"
 	"transformer2/shared/linalg"
@@ -272,6 +273,27 @@ func TestSVD(t *testing.T) {
 			l.check(c.out, c.in, c.make(c.out, c.in))
 		})
 	}
+}
+
+// TestSVDBiased: a GPU whose quotients and roots all err to one side, here by 80 units rather than
+// the two of real ones, because errors of 130 dimensions add up less than those of thousands.
+func TestSVDBiased(t *testing.T) {
+	l := newSVDLab(t)
+	v := plain("svd_turn")
+	source, err := kernels.Source(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, exact := range []string{"a / b", "sqrt(a)"} {
+		if !strings.Contains(source, "return "+exact+";") {
+			t.Fatalf("the kernel has no %q to spoil", exact)
+		}
+		source = strings.Replace(source, "return "+exact, "return 1.00001 * ("+exact+")", 1)
+	}
+	if _, err := l.d.compile(v, source); err != nil {
+		t.Fatal(err)
+	}
+	l.check(130, 130, l.normals(130*130))
 }
 
 // TestSVDExact: what has an exact answer. Powers of two scale σ and leave the vectors as they are,
