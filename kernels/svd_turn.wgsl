@@ -23,6 +23,8 @@ var<workgroup> diagonal: array<f32, 64>;
 var<workgroup> sines: array<f32, 32>;
 var<workgroup> halves: array<f32, 32>;
 var<workgroup> busy: u32;
+// Where the one of each of these rows lies, in this lap and in the next.
+var<workgroup> ones: array<u32, 64>;
 // The place of G(i,j), i ≠ j, the smaller being its row: row i lies with row 62−i in 64 numbers.
 fn place(i: u32, j: u32) -> u32 {
   let row = min(i, j);
@@ -164,16 +166,16 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
   }
   storageBarrier();
   workgroupBarrier();
-  // The same rotations on the rows of the identity, 32 of them at once, 8 threads to a row. After
-  // whole cycles the pairs are where they began.
+  // The same rotations on the rows of the identity, 32 of them at once, 8 threads to a row. What
+  // they add to its ones is kept apart from these, since 1 − sh is 1 for small s and all lengths
+  // would grow. After whole cycles the pairs are where they began.
   let of8 = lane / 32u;
 {{- range seq 4}}
   var q{{.}} = meet(of8 + {{mul 8 .}}u);
 {{- end}}
   for (var top = 0u; top < 64u; top = top + 32u) {
-    for (var e = lane; e < 2048u; e = e + 256u) {
-      m[e] = select(0.0, 1.0, e / 32u == top + i);
-    }
+    for (var e = lane; e < 2048u; e = e + 256u) { m[e] = 0.0; }
+    if (lane < 32u) { ones[lane] = top + lane; }
 {{- range seq 4}}
     var l{{.}} = log_[base + of8 + {{mul 8 .}}u];
 {{- end}}
@@ -181,16 +183,25 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
     for (var n = 1u; n <= laps; n = n + 1u) {
       // Those of the next lap are on their way while these are at work; the last asks in vain.
       let at = base + min(n, laps - 1u) * 32u + of8;
+      let one = ones[((n + 1u) % 2u) * 32u + i];
 {{- range seq 4}}
       let n{{.}} = log_[at + {{mul 8 .}}u];
 {{- end}}
 {{- range seq 4}}
       {
-        let x = q{{.}}.x * 32u + i;
-        let y = q{{.}}.y * 32u + i;
-        let v = turned(vec2<f32>(m[x], m[y]), l{{.}}.x, l{{.}}.y);
-        m[x] = v.x;
-        m[y] = v.y;
+        let swap = (l{{.}}.x < 0.0) != (l{{.}}.y < 0.0);
+        if (l{{.}}.y != 0.0) {
+          let x = q{{.}}.x * 32u + i;
+          let y = q{{.}}.y * 32u + i;
+          let v = vec2<f32>(m[x], m[y]);
+          let full = v + vec2<f32>(select(0.0, 1.0, q{{.}}.x == one), select(0.0, 1.0, q{{.}}.y == one));
+          let s = select(l{{.}}.x, -l{{.}}.x, swap);
+          let u = v + s * vec2<f32>(-full.y - l{{.}}.y * full.x, full.x - l{{.}}.y * full.y);
+          m[x] = select(u.x, u.y, swap);
+          m[y] = select(u.y, u.x, swap);
+        }
+        if (q{{.}}.x == one) { ones[(n % 2u) * 32u + i] = select(q{{.}}.x, q{{.}}.y, swap); }
+        if (q{{.}}.y == one) { ones[(n % 2u) * 32u + i] = select(q{{.}}.y, q{{.}}.x, swap); }
       }
       q{{.}} = next(q{{.}});
       l{{.}} = n{{.}};
@@ -198,7 +209,9 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
       workgroupBarrier();
     }
     for (var e = lane; e < 2048u; e = e + 256u) {
-      r[w.x * 4096u + (top + e / 64u) * 64u + e % 64u] = m[(e % 64u) * 32u + e / 64u];
+      let row = e / 64u;
+      let one = select(0.0, 1.0, ones[(laps % 2u) * 32u + row] == e % 64u);
+      r[w.x * 4096u + (top + row) * 64u + e % 64u] = one + m[(e % 64u) * 32u + row];
     }
     workgroupBarrier();
   }
