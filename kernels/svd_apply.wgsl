@@ -1,7 +1,7 @@
 // x(i,·) = Σ_k r[q,k,i]·x(k,·) for the 64 vectors of the pair of blocks q, where the pair turns
 // 0 x, rows of vectors, update | 1 r [pairs 64 64] read | 2 turns [pairs] read
 // p {row of x in vec4, blocks, lap}
-// 16×8 threads to 128 columns of a pair, 8×8 numbers each; the tile is read whole before it is written
+// 16×8 threads to 128 columns of a pair, 8×8 numbers each; they read all before they write
 struct P { ldx: u32, blocks: u32, lap: u32 }
 @group(0) @binding(0) var<storage, read_write> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> r: array<vec4<f32>>;
@@ -27,7 +27,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) l: ve
     left[lane + {{mul . 128}}u] = r[w.y * 1024u + k0 * 16u + lane + {{mul . 128}}u];
 {{- end}}
 {{- range seq 4}}
-    right[lane + {{mul . 128}}u] = x[(first + lane / 32u + {{mul . 4}}u) * p.ldx + column + lane % 32u];
+    right[lane + {{mul . 128}}u] =
+      x[(first + lane / 32u + {{mul . 4}}u) * p.ldx + column + lane % 32u];
 {{- end}}
     workgroupBarrier();
     for (var k = 0u; k < 16u; k = k + 1u) {
@@ -42,7 +43,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_id) l: ve
     workgroupBarrier();
   }
 {{- range $i := seq 8}}
-  let at{{$i}} = (pair.{{if lt $i 4}}x{{else}}y{{end}} * 32u + l.y * 4u + {{mod $i 4}}u) * p.ldx + column + l.x;
+  let row{{$i}} = pair.{{if lt $i 4}}x{{else}}y{{end}} * 32u + l.y * 4u + {{mod $i 4}}u;
+  let at{{$i}} = row{{$i}} * p.ldx + column + l.x;
   x[at{{$i}}] = c{{$i}}_0;
   x[at{{$i}} + 16u] = c{{$i}}_1;
 {{- end}}

@@ -1,6 +1,7 @@
 // found[i] = {√(Σ_k x(i,k)²), the sign of the first of b(i,·) that has the largest magnitude, ties
 // within 1e-6 of it counted}
-// 0 found [vectors 2] write | 1 z, rows x(i,·) b(i,·), read | p {row of z, numbers of x, start and numbers of b}
+// 0 found [vectors 2] write | 1 z, rows x(i,·) b(i,·), read
+// p {row of z, numbers of x, start and numbers of b}
 // 256 threads to a row
 struct P { ldz: u32, k: u32, bo: u32, n: u32 }
 @group(0) @binding(0) var<storage, read_write> found: array<f32>;

@@ -1,5 +1,6 @@
-// y[i,j] = scale·x(i,j) + shift·[i = j], x(i,j) = x[xo + i·xr + j·xc]: copies, transposes, identities
-// 0 y write | 1 x read | p {rows, columns, offset and row of y, offset, row and column of x, scale, shift}
+// y[i,j] = scale·x(i,j) + shift·[i = j], x(i,j) = x[xo + i·xr + j·xc]: a copy, transpose, identity
+// 0 y write | 1 x read
+// p {rows, columns, offset and row of y, offset, row and column of x, scale, shift}
 // 256 threads, a number each
 struct P { rows: u32, n: u32, yo: u32, ldy: u32, xo: u32, xr: u32, xc: u32, scale: f32, shift: f32 }
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;

@@ -194,7 +194,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
           let x = q{{.}}.x * 32u + i;
           let y = q{{.}}.y * 32u + i;
           let v = vec2<f32>(m[x], m[y]);
-          let full = v + vec2<f32>(select(0.0, 1.0, q{{.}}.x == one), select(0.0, 1.0, q{{.}}.y == one));
+          let full = v + select(vec2<f32>(0.0), vec2<f32>(1.0), q{{.}} == vec2<u32>(one));
           let s = select(l{{.}}.x, -l{{.}}.x, swap);
           let u = v + s * vec2<f32>(-full.y - l{{.}}.y * full.x, full.x - l{{.}}.y * full.y);
           m[x] = select(u.x, u.y, swap);

@@ -47,7 +47,7 @@ const (
 	// svdCycles bounds the cycles of Jacobi on a pair's Gram matrix, which end when nothing is left
 	// to rotate. One takes 10 sweeps of a random matrix of 512, two take 9, three take 8.
 	svdCycles = 3
-	// svdSweeps bounds the sweeps: 7 for random matrices of 256, 9 to 15 where σ falls to 1e-6·σ₁.
+	// svdSweeps bounds the sweeps: 7 for random matrices of 256, 8 of 512, 12 of 1536.
 	svdSweeps = 40
 	// svdNorm is how far Σσ² may be from |W|², relatively: a device that turns X by what is not
 	// orthogonal is found out. Measured 1.2e-7 at most.

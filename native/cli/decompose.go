@@ -153,8 +153,9 @@ func spectrumOf(m engine.Spectrum) spectrumLine {
 	if m.Left {
 		side = "left"
 	}
-	return spectrumLine{Name: m.Name, Out: m.Out, In: m.In, Rank: m.R, Side: side, Arithmetic: m.Arithmetic,
-		SigmaMax: m.Sigma[0], SigmaMedian: median(m.Sigma), SigmaMin: m.Sigma[len(m.Sigma)-1],
+	return spectrumLine{Name: m.Name, Out: m.Out, In: m.In, Rank: m.R, Side: side,
+		Arithmetic: m.Arithmetic,
+		SigmaMax:   m.Sigma[0], SigmaMedian: median(m.Sigma), SigmaMin: m.Sigma[len(m.Sigma)-1],
 		EffectiveRank: m.EffectiveRank, Residual: m.Residual, Orthogonality: m.Orthogonality,
 		Cached: m.Cached, Milliseconds: m.Seconds * 1e3}
 }

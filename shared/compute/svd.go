@@ -2,9 +2,9 @@ package compute
 
 import "context"
 
-// Decomposer finds singular values and vectors in the arithmetic that it computes with, usually f32.
-// A device may also be a Decomposer; linalg's solver in f64, on any Dense64, is what it is compared
-// with, and what bases that are exchanged are made by.
+// Decomposer finds singular values and vectors in the arithmetic that it computes with, usually
+// f32. A device may also be a Decomposer; linalg's solver in f64, on any Dense64, is what it is
+// compared with, and what bases that are exchanged are made by.
 type Decomposer interface {
 	// SVD: w = U diag(σ) Vᵀ for w [out in], r = min(out, in):
 	//

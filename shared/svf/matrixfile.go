@@ -12,7 +12,7 @@ import (
 )
 
 // The metadata of a decomposition file, format 1. Besides these, each matrix has NAME.shape
-// ("OUT IN"), NAME.side, NAME.weight (hash of the weight) and NAME.digest (hash of the tensors), and
+// ("OUT IN"), NAME.side, NAME.weight (hash of the weight), NAME.digest (hash of the tensors), and
 // NAME.arithmetic where its solver's is not f64.
 const (
 	matrixKind    = "transformer2 svf decomposition"

@@ -30,7 +30,8 @@ type f64Solver struct{ p compute.Dense64 }
 
 func (s f64Solver) Arithmetic() string { return ArithmeticF64 }
 
-func (s f64Solver) Solve(_ context.Context, out, in int, w []float32) ([]float64, []float32, error) {
+func (s f64Solver) Solve(_ context.Context, out, in int, w []float32) ([]float64, []float32,
+	error) {
 	d, err := linalg.Basis(s.p, out, in, w)
 	if err != nil {
 		return nil, nil, err
