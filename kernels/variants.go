@@ -116,6 +116,14 @@ func matvecVariants(name string) []Variant {
 				continue
 			}
 			v.Name, v.Type, v.Vec = name, typ, i%3 > 0
+			if name != "matvec_t" && v.Rows == 1 { // and without, below
+				n := v
+				n.Norm, n.Sum = true, name == "matvec" && v.Count == 1
+				if name == "matvec_gate" {
+					n.Out = 2
+				}
+				list = append(list, n)
+			}
 			if name == "matvec_gate" {
 				v.Out = 2
 			}

@@ -206,6 +206,74 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// TestJoined: a norm done with the products of it, and a product done with a sum of it or to it, are
+// what they are one by one.
+func TestJoined(t *testing.T) {
+	b := newBoth(t)
+	gpu := b.devs[1].(*Device)
+	for _, typ := range []compute.DType{compute.F32, compute.F16, compute.BF16, compute.Q8} {
+		for _, s := range [][2]int{{259, 1024}, {96, 4096}, {33, 160}, {515, 352}} {
+			out, in := s[0], s[1]
+			if typ != compute.Q8 {
+				in -= 3 * (out % 2) // also widths that no vec4 fits
+			}
+			wa, wb, wc := b.weight(typ, out, in), b.weight(typ, out, in), b.weight(typ, out, in)
+			wd := b.weight(typ, out, in)
+			x, g, h := b.tensor(1, in), b.tensor(1, in), b.tensor(1, in)
+			ya, yb, yc, yd := b.tensor(1, out), b.tensor(1, out), b.tensor(1, out), b.tensor(1, out)
+			steps := []struct {
+				name       string
+				dispatches int
+				run        func(j int, d compute.Device)
+				outs       []twin
+			}{
+				{"norm and three products", 1, func(j int, d compute.Device) {
+					d.RMSNorm(h[j], x[j], g[j], 0.1)
+					d.MatMul(ya[j], h[j], wa[j])
+					d.MatMul(yb[j], h[j], wb[j])
+					d.MatMul(yc[j], h[j], wc[j])
+				}, []twin{h, ya, yb, yc}},
+				{"norm, two products, gated unit", 1, func(j int, d compute.Device) {
+					d.RMSNorm(h[j], x[j], g[j], 0.2)
+					d.MatMul(ya[j], h[j], wa[j])
+					d.MatMul(yb[j], h[j], wb[j])
+					d.SwiGLU(yc[j], ya[j], yb[j])
+				}, []twin{h, ya, yb, yc}},
+				{"product and sum to it", 1, func(j int, d compute.Device) {
+					d.MatMul(yd[j], x[j], wd[j])
+					d.Add(yd[j], ya[j])
+				}, []twin{yd}},
+				{"product and sum of it", 1, func(j int, d compute.Device) {
+					d.MatMul(yd[j], x[j], wd[j])
+					d.Add(ya[j], yd[j])
+				}, []twin{ya, yd}},
+				{"norm of something else", 2, func(j int, d compute.Device) {
+					d.RMSNorm(h[j], x[j], g[j], 0.3)
+					d.MatMul(ya[j], x[j], wa[j])
+				}, []twin{h, ya}},
+			}
+			for _, step := range steps {
+				if err := gpu.Submit(); err != nil {
+					t.Fatal(err)
+				}
+				for j, d := range b.devs {
+					step.run(j, d)
+				}
+				gpu.let()
+				if n := len(gpu.rec.replay.now); n != step.dispatches && gpu.binds(most) {
+					t.Errorf("%v %v, %s: %d dispatches, want %d", typ, s, step.name, n,
+						step.dispatches)
+				}
+				for i, o := range step.outs {
+					b.same(fmt.Sprintf("%v %v, %s: output %d", typ, s, step.name, i), o,
+						8*productTol(in))
+				}
+			}
+			b.free(x, g, h, ya, yb, yc, yd)
+		}
+	}
+}
+
 // TestLargeAttention: heads of 128 and 256 numbers, groups of 4, 6 and 8, long spans for few rows.
 func TestLargeAttention(t *testing.T) {
 	b := newBoth(t)
