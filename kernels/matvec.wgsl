@@ -5,8 +5,8 @@
 // offset of y, width of y}
 // {{.Out}} outputs to a workgroup of 64 threads, which share the inputs
 {{- if .Norm}}
-// x is first normed: x·r·g, r = 1/√(mean x² + eps) | g [in] read, h [in] write, the normed x. r is the
-// same for all of a product, so it is found on the way and multiplies the sums
+// x is first normed: x·r·g, r = 1/√(mean x² + eps) | g [in] read, h [in] write, the normed x. r is
+// the same for all of a product, so it is found on the way and multiplies the sums
 {{- end}}
 {{- if .Sum}}
 // z [T out] update: z += y, or y += z
@@ -110,7 +110,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
 {{- if $v.Norm}}
     let r = inverseSqrt(red[{{$sums}}] / f32(p.width) + p.eps);
     let pieces = p.width / {{$step}}u;
-    let workgroups = {{range $i := $count}}{{if $i}} + {{end}}(p.out{{$i}} + {{add $v.Out -1}}u) / {{$v.Out}}u{{end}};
+    let workgroups = {{range $i := $count}}{{if $i}} + {{end -}}
+      (p.out{{$i}} + {{add $v.Out -1}}u) / {{$v.Out}}u{{end}};
     for (var j = (w.y * grid.x + w.x) * 64u + lane; j < pieces; j = j + workgroups * 64u) {
       h[p.ho / {{$step}}u + j] = x[p.xo / {{$step}}u + j] * r * g[p.go / {{$step}}u + j];
     }

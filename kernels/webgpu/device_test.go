@@ -14,7 +14,8 @@ import (
 	"transformer2/shared/compute/devicetest"
 )
 
-// openDevice opens the machine's device. Tests are left out where there is no driver, but not in CI.
+// openDevice opens the machine's device. Tests are left out where there is no driver, but not in
+// CI.
 func openDevice(t testing.TB) *Device {
 	t.Helper()
 	start := time.Now()

@@ -11,7 +11,8 @@ import (
 // hundreds of small ones. So a few ops are held back until the next op is known, and done together
 // with it where it is their like: up to three products of the same vectors, two rotations, two
 // scatters or all four of them, two products and the
-// gated unit of them, a sum and the norm of it. What is held back shares no buffer that either writes.
+// gated unit of them, a sum and the norm of it, a norm and the products of it, a product and a sum
+// with it. What is held back shares no buffer that either writes.
 
 // mostJoined is how many like ops are done in one dispatch.
 const mostJoined = 3
@@ -63,10 +64,10 @@ type (
 		n, cols, rowsOfIt uint32
 	}
 	normOp struct {
-		y, x, g     *buffer
-		yo, xo, go_ uint32
-		n           int
-		eps         float32
+		y, x, g      *buffer
+		yo, xo, gOff uint32
+		n            int
+		eps          float32
 	}
 	addOp struct {
 		y, x   *buffer
@@ -174,7 +175,7 @@ func (d *Device) joinNorm(o matvecOp) bool {
 	n := h.norm
 	if h.kind != holdsNorm || n.y != o.x || n.yo != o.xo || o.rows != 1 || n.n != o.w.in ||
 		o.y == n.x || o.y == n.y || o.y == n.g || n.y == n.x ||
-		o.variant.Vec != (n.xo%4 == 0 && n.go_%4 == 0 && o.variant.Vec) {
+		o.variant.Vec != (n.xo%4 == 0 && n.gOff%4 == 0 && o.variant.Vec) {
 		return false
 	}
 	h.kind, h.n, h.normed = holdsNothing, 0, true
@@ -205,7 +206,7 @@ func (d *Device) extras(v *kernels.Variant, bs *bufs, nb int, params *[kernels.P
 	v.Norm, v.Sum = h.normed, h.summed
 	if v.Norm {
 		bs[nb], bs[nb+1] = h.norm.g, h.norm.y
-		params[np], params[np+1], params[np+2] = h.norm.go_, h.norm.yo, f32(h.norm.eps)
+		params[np], params[np+1], params[np+2] = h.norm.gOff, h.norm.yo, f32(h.norm.eps)
 	}
 	if v.Sum {
 		o, a := h.matvec[0], h.add

@@ -122,8 +122,8 @@ func (b *both) free(xs ...twin) {
 	}
 }
 
-// productTol bounds the difference of two sums of k products, relative to their size: each is off by
-// unit·(8+4√k)·mean|product|·k at most, its size is √k.
+// productTol bounds the difference of two sums of k products, relative to their size: each is off
+// by unit·(8+4√k)·mean|product|·k at most, its size is √k.
 func productTol(k int) float64 {
 	return 2 * (8 + 4*math.Sqrt(float64(k))) * math.Sqrt(float64(k)) / (1 << 24)
 }
@@ -171,105 +171,6 @@ func TestLargeMatMul(t *testing.T) {
 			for j, d := range b.devs {
 				d.Free(w[j].(compute.Buffer))
 			}
-		}
-	}
-}
-
-// TestGate: two products and their gated unit, done together, are what they are one by one.
-func TestGate(t *testing.T) {
-	b := newBoth(t)
-	gpu := b.devs[1].(*Device)
-	for _, typ := range []compute.DType{compute.F32, compute.F16, compute.BF16, compute.Q8} {
-		for _, s := range [][3]int{{1, 515, 1024}, {2, 96, 4096}, {3, 33, 160}, {16, 130, 512}} {
-			rows, out, in := s[0], s[1], s[2]
-			wg, wu := b.weight(typ, out, in), b.weight(typ, out, in)
-			x, gate, up, y := b.tensor(rows, in), b.tensor(rows, out), b.tensor(rows, out),
-				b.tensor(rows, out)
-			if err := gpu.Submit(); err != nil {
-				t.Fatal(err)
-			}
-			for j, d := range b.devs {
-				d.MatMul(gate[j], x[j], wg[j])
-				d.MatMul(up[j], x[j], wu[j])
-				d.SwiGLU(y[j], gate[j], up[j])
-			}
-			gpu.let()
-			if n := len(gpu.rec.replay.now); n != 1 {
-				t.Errorf("%v %v: %d dispatches, want 1", typ, s, n)
-			}
-			what := fmt.Sprintf("%v %v: ", typ, s)
-			b.same(what+"gate", gate, productTol(in))
-			b.same(what+"up", up, productTol(in))
-			b.same(what+"y", y, 4*productTol(in)) // products of two
-			b.free(x, gate, up, y)
-		}
-	}
-}
-
-// TestJoined: a norm done with the products of it, and a product done with a sum of it or to it, are
-// what they are one by one.
-func TestJoined(t *testing.T) {
-	b := newBoth(t)
-	gpu := b.devs[1].(*Device)
-	for _, typ := range []compute.DType{compute.F32, compute.F16, compute.BF16, compute.Q8} {
-		for _, s := range [][2]int{{259, 1024}, {96, 4096}, {33, 160}, {515, 352}} {
-			out, in := s[0], s[1]
-			if typ != compute.Q8 {
-				in -= 3 * (out % 2) // also widths that no vec4 fits
-			}
-			wa, wb, wc := b.weight(typ, out, in), b.weight(typ, out, in), b.weight(typ, out, in)
-			wd := b.weight(typ, out, in)
-			x, g, h := b.tensor(1, in), b.tensor(1, in), b.tensor(1, in)
-			ya, yb, yc, yd := b.tensor(1, out), b.tensor(1, out), b.tensor(1, out), b.tensor(1, out)
-			steps := []struct {
-				name       string
-				dispatches int
-				run        func(j int, d compute.Device)
-				outs       []twin
-			}{
-				{"norm and three products", 1, func(j int, d compute.Device) {
-					d.RMSNorm(h[j], x[j], g[j], 0.1)
-					d.MatMul(ya[j], h[j], wa[j])
-					d.MatMul(yb[j], h[j], wb[j])
-					d.MatMul(yc[j], h[j], wc[j])
-				}, []twin{h, ya, yb, yc}},
-				{"norm, two products, gated unit", 1, func(j int, d compute.Device) {
-					d.RMSNorm(h[j], x[j], g[j], 0.2)
-					d.MatMul(ya[j], h[j], wa[j])
-					d.MatMul(yb[j], h[j], wb[j])
-					d.SwiGLU(yc[j], ya[j], yb[j])
-				}, []twin{h, ya, yb, yc}},
-				{"product and sum to it", 1, func(j int, d compute.Device) {
-					d.MatMul(yd[j], x[j], wd[j])
-					d.Add(yd[j], ya[j])
-				}, []twin{yd}},
-				{"product and sum of it", 1, func(j int, d compute.Device) {
-					d.MatMul(yd[j], x[j], wd[j])
-					d.Add(ya[j], yd[j])
-				}, []twin{ya, yd}},
-				{"norm of something else", 2, func(j int, d compute.Device) {
-					d.RMSNorm(h[j], x[j], g[j], 0.3)
-					d.MatMul(ya[j], x[j], wa[j])
-				}, []twin{h, ya}},
-			}
-			for _, step := range steps {
-				if err := gpu.Submit(); err != nil {
-					t.Fatal(err)
-				}
-				for j, d := range b.devs {
-					step.run(j, d)
-				}
-				gpu.let()
-				if n := len(gpu.rec.replay.now); n != step.dispatches && gpu.binds(most) {
-					t.Errorf("%v %v, %s: %d dispatches, want %d", typ, s, step.name, n,
-						step.dispatches)
-				}
-				for i, o := range step.outs {
-					b.same(fmt.Sprintf("%v %v, %s: output %d", typ, s, step.name, i), o,
-						8*productTol(in))
-				}
-			}
-			b.free(x, g, h, ya, yb, yc, yd)
 		}
 	}
 }

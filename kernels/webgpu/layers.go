@@ -25,7 +25,7 @@ func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 	yb, yo := d.vals("RMSNorm", y)
 	xb, xo := d.vals("RMSNorm", x)
 	gb, gOff := d.vals("RMSNorm", g)
-	o := normOp{y: yb, x: xb, g: gb, yo: yo, xo: xo, go_: gOff, n: x.Cols, eps: eps}
+	o := normOp{y: yb, x: xb, g: gb, yo: yo, xo: xo, gOff: gOff, n: x.Cols, eps: eps}
 	a, ok := d.heldSum(yb, yo, xb, xo, x.Len())
 	if x.Rows == 1 && !ok {
 		d.let()
@@ -39,7 +39,7 @@ func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 // runNorm norms rows, to which a is added before, if so told.
 func (d *Device) runNorm(o normOp, rows, cols int, a addOp, sum bool) {
 	v := kernels.Variant{Name: "rms_norm",
-		Vec: cols%4 == 0 && o.yo%4 == 0 && o.xo%4 == 0 && o.go_%4 == 0}
+		Vec: cols%4 == 0 && o.yo%4 == 0 && o.xo%4 == 0 && o.gOff%4 == 0}
 	bs := bufs{o.y, o.x, o.g}
 	if sum {
 		v.Add, v.Vec, bs[3] = true, v.Vec && a.xo%4 == 0, a.x
@@ -54,7 +54,7 @@ func (d *Device) runNorm(o normOp, rows, cols int, a addOp, sum bool) {
 			v.Hold *= 2
 		}
 	}
-	d.run(v, line(rows), bs, uint32(rows), uint32(cols), o.yo, o.xo, o.go_, f32(o.eps), a.xo)
+	d.run(v, line(rows), bs, uint32(rows), uint32(cols), o.yo, o.xo, o.gOff, f32(o.eps), a.xo)
 }
 
 // RMSNormGrad: see compute.Layers.
