@@ -60,6 +60,24 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
       let b{{.}} = (r{{.}} + c + {{mul 64 $u}}u) / 2u;
       let s{{.}} = bitcast<f32>(pick(w_{{div . $v.Out}}[p.out * p.w4 + b{{.}} / 4u], b{{.}} % 4u));
 {{- end}}{{end}}
+{{- if gt $v.Rows 1}}
+{{- range $i := seq $per}}
+      {
+{{- range $t := seq $v.Rows}}
+{{- if or $v.Vec (eq $i 0)}}
+        let x{{$t}} = four(t{{$t}}, k + {{$i}}u);
+{{- else}}
+        var x{{$t}} = vec4<f32>(0.0);
+        if (4u * (k + {{$i}}u) < p.width) { x{{$t}} = four(t{{$t}}, k + {{$i}}u); }
+{{- end}}{{end}}
+{{- range $r := seq $both}}
+        let q{{$r}} = part(w{{$u}}_{{$r}}, {{$i}}u){{if $q8}} * s{{$r}}{{end}};
+{{- range $t := seq $v.Rows}}
+        a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + dot(q{{$r}}, x{{$t}});
+{{- end}}{{end}}
+      }
+{{- end}}
+{{- else}}
 {{- range $t := seq $v.Rows}}
 {{- range $i := seq $per}}
 {{- if or $v.Vec (eq $i 0)}}
@@ -78,6 +96,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
         dot(part(w{{$u}}_{{$r}}, {{$i}}u), x{{$t}}_{{$i}}){{end}}
 {{- if $q8}}){{end}};
 {{- end}}{{end}}
+{{- end}}
     }
 {{- end}}
     c = c + {{mul 64 $unroll}}u;
