@@ -214,44 +214,6 @@ func TestErrorStays(t *testing.T) {
 	}
 }
 
-// TestAhead: a batch that goes in parts gives what one that goes whole does.
-func TestAhead(t *testing.T) {
-	whole := openDevice(t)
-	defer whole.Close()
-	parts, err := New(Options{Ahead: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer parts.Close()
-	var got [2][]float32
-	for i, d := range []*Device{whole, parts} {
-		before := d.rec.batch
-		x, err := d.NewTensor(1, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		y, err := d.NewTensor(1, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.Fill(y, 1)
-		for range 20 {
-			d.Add(x, y)
-			d.Add(y, x)
-		}
-		got[i] = make([]float32, 1)
-		if err := d.Read(got[i], x); err != nil {
-			t.Fatal(err)
-		}
-		if n := d.rec.batch - before; n != uint64(1+2*i) {
-			t.Errorf("device %d: %d submissions, want %d", i, n, 1+2*i)
-		}
-	}
-	if got[0][0] != got[1][0] || got[0][0] < 1e6 {
-		t.Errorf("whole %v, in parts %v, want the same Fibonacci number", got[0], got[1])
-	}
-}
-
 // TestPool: what is freed is used again, bind groups and all, and given back when asked.
 func TestPool(t *testing.T) {
 	d := openDevice(t)

@@ -15,9 +15,7 @@ import (
 type GPUEnv struct {
 	Adapter string // a part of its name; "" for the best
 	// Quick takes a model of two small layers, whose figures mean nothing, to see that all runs.
-	Quick bool
-	// Ahead is webgpu.Options'.
-	Ahead    int
+	Quick    bool
 	Progress func(what string)
 }
 
@@ -34,7 +32,7 @@ const (
 // GPU measures a GPU on a model of Llama-3-8B's shape with random weights, which are made on the
 // device. A driver that runs on the processor measures nothing: its figures say so.
 func GPU(ctx context.Context, env GPUEnv, emit func(Figure)) error {
-	dev, err := webgpu.New(webgpu.Options{Adapter: env.Adapter, Ahead: env.Ahead})
+	dev, err := webgpu.New(webgpu.Options{Adapter: env.Adapter})
 	if err != nil {
 		return err
 	}
