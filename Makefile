@@ -43,7 +43,7 @@ LAVAPIPE := $(firstword $(wildcard /usr/share/vulkan/icd.d/lvp_icd*.json))
 SWIFTSHADER := $(wildcard /usr/lib/chromium/vk_swiftshader_icd.json)
 NVIDIA := $(firstword $(wildcard /usr/share/vulkan/icd.d/nvidia*.json /etc/vulkan/icd.d/nvidia*.json))
 test-gpu: ## the GPU device on lavapipe, on SwiftShader, in a browser, and on NVIDIA's driver if there
-	go test ./kernels ./kernels/webgpu/browsertest
+	go test -count=1 ./kernels ./kernels/webgpu/browsertest
 	@for icd in $(LAVAPIPE) $(SWIFTSHADER) $(NVIDIA); do echo "$$icd"; \
 		VK_ICD_FILENAMES=$$icd go test -count=1 -p 1 ./kernels/webgpu ./native/adapter || exit 1; done
 

@@ -288,3 +288,17 @@ fn four(t: u32, k: u32) -> vec4<f32> {
 {{- end}}
 }
 {{end}}
+{{define "gain"}}
+// Numbers 4k to 4k+3 of g, zeros past its end.
+fn gain(k: u32) -> vec4<f32> {
+{{- if .Vec}}
+  return g[p.go / 4u + k];
+{{- else}}
+  if (4u * k >= p.width) { return vec4<f32>(0.0); }
+  let at = p.go + 4u * k;
+  let n = p.width - 4u * k;
+  return vec4<f32>(g[at], select(0.0, g[at + 1u], n > 1u), select(0.0, g[at + 2u], n > 2u),
+    select(0.0, g[at + 3u], n > 3u));
+{{- end}}
+}
+{{end}}

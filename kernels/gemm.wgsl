@@ -2,8 +2,8 @@
 // 0 c write | 1 a read | 2 b read: a tensor or the rows of a weight | 3 scales of a q8 b, else b
 // p {m, n, k, offset and row of c, of a, of b, whether to add, k of a range, partial sums' stride,
 // scales, k where the scales' blocks begin}
-// A tile is {{.TileM}}×{{.TileN}}: {{.TX}}×{{.TY}} threads with {{mul 4 .RM}}×{{mul 4 .RN}} numbers each;
-// k goes by 16
+// A tile is {{.TileM}}×{{.TileN}}: {{.TX}}×{{.TY}} threads with {{mul 4 .RM}}×{{mul 4 .RN}} numbers
+// each; k goes by 16
 struct P { m: u32, n: u32, k: u32, co: u32, ldc: u32, ao: u32, lda: u32, bo: u32, ldb: u32,
   acc: u32, range: u32, stride: u32, so: u32 }
 {{- $v := .}}

@@ -7,7 +7,7 @@
 // is the only place where they stand.
 //
 // Every kernel has one entry point, main; its storage buffers are bindings 0 to n−1 of group 0, and
-// its parameters, 16 words at most, are the uniform at binding n.
+// its parameters, 20 words at most, are the uniform at binding n.
 package kernels
 
 import (
@@ -41,6 +41,8 @@ type Variant struct {
 
 	Count int  // like ops done in one dispatch, each on tensors of its own
 	Hold  int  // loads of a row that a norm's thread holds; 0: it loads twice
+	Norm  bool // what a product multiplies is the norm of its input, which it also writes
+	Sum   bool // a product is added to another tensor as well
 	Add   bool // a norm adds another tensor to its input first
 
 	// Attention: numbers in a head, and query heads that share its keys.
@@ -66,7 +68,7 @@ type Layout struct {
 const MaxShared = 16384
 
 // ParamWords is the most 32-bit parameters that a kernel takes.
-const ParamWords = 16
+const ParamWords = 20
 
 // Threads is the workgroup of the kernels that have no tiles.
 const Threads = 256

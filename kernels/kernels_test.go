@@ -60,8 +60,9 @@ func TestDialect(t *testing.T) {
 		if n := strings.Count(source, "var<workgroup>"); n != len(reShared.FindAllString(source, -1)) {
 			t.Errorf("%+v: not every one of %d workgroup variables has a size that is known", v, n)
 		}
-		if len(l.Bindings) > 8 {
-			t.Errorf("%+v: %d storage buffers, want 8 or fewer", v, len(l.Bindings))
+		// Three products of a norm are only joined where a device says that it has nine.
+		if n := len(l.Bindings); n > 8 && !(v.Norm && v.Count == 3 && n == 9) {
+			t.Errorf("%+v: %d storage buffers, want 8 or fewer", v, n)
 		}
 		if n := words(source); n > ParamWords {
 			t.Errorf("%+v: %d parameters, want %d or fewer", v, n, ParamWords)

@@ -5,7 +5,8 @@
 {{- else}}
 // 0 y [T n] write | 1 x [T n] read | 2 g [n] read | p {T, n, offsets, eps}
 {{- end}}
-// 256 threads to a row{{if .Vec}}, four numbers at a time{{end}}{{if .Hold}}, each held from load to store{{end}}
+// 256 threads to a row{{if .Vec}}, four numbers at a time{{end}}
+{{- if .Hold}}, each held from load to store{{end}}
 {{- $t := "f32"}}{{$per := 1}}{{if .Vec}}{{$t = "vec4<f32>"}}{{$per = 4}}{{end}}
 struct P { rows: u32, n: u32, yo: u32, xo: u32, go: u32, eps: f32, ao: u32 }
 @group(0) @binding(0) var<storage, read_write> y: array<{{$t}}>;

@@ -1,7 +1,7 @@
 // rope on q and k, then dk[ids[t]] = k[t], dv[ids[t]] = v[t]: how a token's keys and values enter a
 // cache; ids outside are left out
-// 0 q [T Q·dim] update | 1 k [T KV·dim] update | 2 dk [rows KV·dim] write | 3 dv write | 4 cosSin read
-// 5 pos [T] read | 6 v [T KV·dim] read | 7 ids [T] read
+// 0 q [T Q·dim] update | 1 k [T KV·dim] update | 2 dk [rows KV·dim] write | 3 dv write
+// 4 cosSin read | 5 pos [T] read | 6 v [T KV·dim] read | 7 ids [T] read
 // p {dim, offsets of cosSin, pos, sign; pairs, pairs of a row and offset of q, of k; offsets of dk,
 // dv, v, ids, rows of dk}      256 threads, a pair each, of q, then of k, then of v
 struct P { dim: u32, co: u32, po: u32, sign: f32, nq: u32, wq: u32, qo: u32, nk: u32, wk: u32,
@@ -16,8 +16,8 @@ struct P { dim: u32, co: u32, po: u32, sign: f32, nq: u32, wq: u32, qo: u32, nk:
 @group(0) @binding(7) var<storage, read> ids: array<u32>;
 @group(0) @binding(8) var<uniform> p: P;
 {{template "linear"}}
-// Where pair n of rows of so many pairs lies: its row, its first number in the row, its place in the
-// head.
+// Where pair n of rows of so many pairs lies: its row, its first number in the row, its place in
+// the head.
 fn place(n: u32, width: u32) -> vec3<u32> {
   let mid = p.dim / 2u;
   let t = n / width;

@@ -115,7 +115,15 @@ func matvecVariants(name string) []Variant {
 			if name == "matvec_t" && (v.Rows > 8 || v.Rows > 4 && typ == "q8") {
 				continue
 			}
-			v.Name, v.Type, v.Vec = name, typ, i%3 > 0
+			v.Name, v.Type, v.Vec = name, typ, i%3 > 0 || v.Rows > 8
+			if name != "matvec_t" && v.Rows == 1 { // and without, below
+				n := v
+				n.Norm, n.Sum = true, name == "matvec" && v.Count == 1
+				if name == "matvec_gate" {
+					n.Out = 2
+				}
+				list = append(list, n)
+			}
 			if name == "matvec_gate" {
 				v.Out = 2
 			}

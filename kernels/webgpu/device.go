@@ -57,7 +57,7 @@ func New(o Options) (*Device, error) {
 	d.layouts = map[string]*layout{}
 	d.groups = map[groupKey]*wgpu.BindGroup{}
 	d.zeros = make([]byte, zeroByWrite)
-	if err := d.rec.start(d, o.Ahead); err != nil {
+	if err := d.rec.start(d); err != nil {
 		d.Close()
 		return nil, err
 	}

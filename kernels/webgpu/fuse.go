@@ -11,7 +11,8 @@ import (
 // hundreds of small ones. So a few ops are held back until the next op is known, and done together
 // with it where it is their like: up to three products of the same vectors, two rotations, two
 // scatters or all four of them, two products and the
-// gated unit of them, a sum and the norm of it. What is held back shares no buffer that either writes.
+// gated unit of them, a sum and the norm of it, a norm and the products of it, a product and a sum
+// with it. What is held back shares no buffer that either writes.
 
 // mostJoined is how many like ops are done in one dispatch.
 const mostJoined = 3
@@ -24,6 +25,9 @@ type held struct {
 	rope   [2]ropeOp
 	rows   [2]scatterOp
 	add    addOp
+	norm   normOp
+	normed bool // the products are of norm's output, which they write too
+	summed bool // add is of the product's output, or to it
 }
 
 type heldKind uint8
@@ -35,6 +39,7 @@ const (
 	holdsScatter
 	holdsStore // two rotations, then the second and another tensor scattered
 	holdsAdd
+	holdsNorm
 )
 
 type (
@@ -57,6 +62,12 @@ type (
 		dst, src, ids     *buffer
 		do, so, io        uint32
 		n, cols, rowsOfIt uint32
+	}
+	normOp struct {
+		y, x, g      *buffer
+		yo, xo, gOff uint32
+		n            int
+		eps          float32
 	}
 	addOp struct {
 		y, x   *buffer
@@ -82,6 +93,9 @@ func (d *Device) let() {
 	switch kind {
 	case holdsMatvec:
 		d.runMatvec(h.matvec[:n])
+		h.normed, h.summed = false, false
+	case holdsNorm:
+		d.runNorm(h.norm, 1, h.norm.n, addOp{}, false)
 	case holdsRope:
 		d.runRope(h.rope[:n])
 	case holdsScatter:
@@ -97,7 +111,11 @@ func (d *Device) let() {
 // joinMatvec holds a product back, or lets what is held go first.
 func (d *Device) joinMatvec(o matvecOp) {
 	h := &d.held
-	fits := h.kind == holdsMatvec && h.n < mostJoined && o.x != o.y
+	if d.joinNorm(o) {
+		return
+	}
+	fits := h.kind == holdsMatvec && h.n < mostJoined && o.x != o.y && !h.summed &&
+		(!h.normed || o.y != h.norm.x && o.y != h.norm.g && d.binds(2*h.n+5))
 	for i := range h.n {
 		if !fits {
 			break
@@ -124,7 +142,7 @@ func (d *Device) joinGate(y *buffer, yo uint32, gate *buffer, gateOff uint32, up
 	whole := a.p.lo == 0 && b.p.lo == 0 && a.p.rows == cols && b.p.rows == cols &&
 		a.ldy == cols && b.ldy == cols && a.rows == rows
 	if !whole || a.y != gate || a.yo != gateOff || b.y != up || b.yo != upOff || y == gate ||
-		y == up || y == a.x {
+		y == up || y == a.x || h.summed || (h.normed && (y == h.norm.x || y == h.norm.g)) {
 		return false
 	}
 	h.kind, h.n = holdsNothing, 0
@@ -134,11 +152,79 @@ func (d *Device) joinGate(y *buffer, yo uint32, gate *buffer, gateOff uint32, up
 	if v.Rows > 2 || w4 < 128 {
 		v.Unroll = 1
 	}
+	xb, xo := h.input(a)
+	bs := bufs{gate, up, y, xb, a.p.b, b.p.b}
+	params := [kernels.ParamWords]uint32{uint32(w4), uint32(a.w.in), xo, 0, uint32(rows - 1),
+		uint32(cols), gateOff, upOff, yo}
+	d.extras(&v, &bs, 6, &params, 9)
 	for row := 0; row < rows; row += v.Rows {
-		d.run(v, line((cols+v.Out-1)/v.Out), bufs{gate, up, y, a.x, a.p.b, b.p.b}, uint32(w4),
-			uint32(a.w.in), a.xo, uint32(row), uint32(rows-1), uint32(cols), gateOff, upOff, yo)
+		params[3] = uint32(row)
+		d.run(v, line((cols+v.Out-1)/v.Out), bs, params[:]...)
 	}
 	return true
+}
+
+// binds reports whether a kernel may have so many storage buffers.
+func (d *Device) binds(n int) bool {
+	return n <= most && n <= int(d.limits.MaxStorageBuffersPerShaderStage)
+}
+
+// joinNorm holds a product of one row back with the norm that it is of, if that is what is held.
+func (d *Device) joinNorm(o matvecOp) bool {
+	h := &d.held
+	n := h.norm
+	if h.kind != holdsNorm || n.y != o.x || n.yo != o.xo || o.rows != 1 || n.n != o.w.in ||
+		o.y == n.x || o.y == n.y || o.y == n.g || n.y == n.x ||
+		o.variant.Vec != (n.xo%4 == 0 && n.gOff%4 == 0 && o.variant.Vec) {
+		return false
+	}
+	h.kind, h.n, h.normed = holdsNothing, 0, true
+	h.matvec[0] = o
+	d.hold(holdsMatvec, o.y, n.x, n.g, n.y, o.p.b)
+	return true
+}
+
+// joinSum holds a sum back with the product whose output it adds, or adds to.
+func (d *Device) joinSum(o addOp) bool {
+	h := &d.held
+	a := h.matvec[0]
+	if h.kind != holdsMatvec || h.n != 1 || h.normed || h.summed || a.p.lo != 0 ||
+		a.p.rows != a.ldy || o.n != a.rows*a.ldy || o.y == o.x || o.y == a.x || o.x == a.x ||
+		!(o.y == a.y && o.yo == a.yo || o.x == a.y && o.xo == a.yo) {
+		return false
+	}
+	h.add, h.summed = o, true
+	o.y.batch, o.x.batch = d.rec.batch, d.rec.batch
+	return true
+}
+
+// extras are the buffers and parameters of what is done along with products, after the products'
+// own.
+func (d *Device) extras(v *kernels.Variant, bs *bufs, nb int, params *[kernels.ParamWords]uint32,
+	np int) {
+	h := &d.held
+	v.Norm, v.Sum = h.normed, h.summed
+	if v.Norm {
+		bs[nb], bs[nb+1] = h.norm.g, h.norm.y
+		params[np], params[np+1], params[np+2] = h.norm.gOff, h.norm.yo, f32(h.norm.eps)
+	}
+	if v.Sum {
+		o, a := h.matvec[0], h.add
+		if a.y == o.y && a.yo == o.yo {
+			bs[nb], params[np], params[np+1] = a.x, a.xo, 0
+		} else {
+			bs[nb], params[np], params[np+1] = a.y, a.yo, 1
+		}
+	}
+	h.normed, h.summed = false, false
+}
+
+// input is what products read: their x, or what it is the norm of.
+func (h *held) input(o matvecOp) (*buffer, uint32) {
+	if h.normed {
+		return h.norm.x, h.norm.xo
+	}
+	return o.x, o.xo
 }
 
 func (d *Device) runMatvec(ops []matvecOp) {
@@ -164,13 +250,15 @@ func (d *Device) runMatvec(ops []matvecOp) {
 	v.Count = len(ops)
 	var bs bufs
 	groups := 0
-	params := [kernels.ParamWords]uint32{uint32(w4), uint32(o.w.in), o.xo, 0, uint32(o.rows - 1)}
-	bs[len(ops)] = o.x
+	xb, xo := d.held.input(o)
+	params := [kernels.ParamWords]uint32{uint32(w4), uint32(o.w.in), xo, 0, uint32(o.rows - 1)}
+	bs[len(ops)] = xb
 	for i, p := range ops {
 		bs[i], bs[len(ops)+1+i] = p.y, p.p.b
 		groups += (p.p.rows + v.Out - 1) / v.Out
 		params[5+3*i], params[6+3*i], params[7+3*i] = uint32(p.p.rows), p.yo, uint32(p.ldy)
 	}
+	d.extras(&v, &bs, 2*len(ops)+1, &params, 5+3*len(ops))
 	for row := 0; row < o.rows; row += v.Rows {
 		params[3] = uint32(row)
 		d.run(v, line(groups), bs, params[:]...)
@@ -283,10 +371,13 @@ func (d *Device) heldSum(y *buffer, yo uint32, x *buffer, xo uint32, n int) (a a
 // Add: see compute.Layers.
 func (d *Device) Add(y, x compute.Tensor) {
 	shape("Add", "x", x, y.Rows, y.Cols, y)
-	d.let()
 	o := addOp{n: y.Len()}
 	o.y, o.yo = d.vals("Add", y)
 	o.x, o.xo = d.vals("Add", x)
+	if d.joinSum(o) {
+		return
+	}
+	d.let()
 	d.held.add = o
 	d.hold(holdsAdd, o.y, o.x)
 }

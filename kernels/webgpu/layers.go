@@ -25,13 +25,26 @@ func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 	yb, yo := d.vals("RMSNorm", y)
 	xb, xo := d.vals("RMSNorm", x)
 	gb, gOff := d.vals("RMSNorm", g)
-	v := kernels.Variant{Name: "rms_norm",
-		Vec: x.Cols%4 == 0 && yo%4 == 0 && xo%4 == 0 && gOff%4 == 0}
-	bs, ao := bufs{yb, xb, gb}, uint32(0)
-	if a, ok := d.heldSum(yb, yo, xb, xo, x.Len()); ok {
-		v.Add, v.Vec, bs[3], ao = true, v.Vec && a.xo%4 == 0, a.x, a.xo
+	o := normOp{y: yb, x: xb, g: gb, yo: yo, xo: xo, gOff: gOff, n: x.Cols, eps: eps}
+	a, ok := d.heldSum(yb, yo, xb, xo, x.Len())
+	if x.Rows == 1 && !ok {
+		d.let()
+		d.held.norm = o
+		d.hold(holdsNorm, yb, xb, gb)
+		return
 	}
-	loads := x.Cols
+	d.runNorm(o, x.Rows, x.Cols, a, ok)
+}
+
+// runNorm norms rows, to which a is added before, if so told.
+func (d *Device) runNorm(o normOp, rows, cols int, a addOp, sum bool) {
+	v := kernels.Variant{Name: "rms_norm",
+		Vec: cols%4 == 0 && o.yo%4 == 0 && o.xo%4 == 0 && o.gOff%4 == 0}
+	bs := bufs{o.y, o.x, o.g}
+	if sum {
+		v.Add, v.Vec, bs[3] = true, v.Vec && a.xo%4 == 0, a.x
+	}
+	loads := cols
 	if v.Vec {
 		loads /= 4
 	}
@@ -41,7 +54,7 @@ func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 			v.Hold *= 2
 		}
 	}
-	d.run(v, line(x.Rows), bs, uint32(x.Rows), uint32(x.Cols), yo, xo, gOff, f32(eps), ao)
+	d.run(v, line(rows), bs, uint32(rows), uint32(cols), o.yo, o.xo, o.gOff, f32(o.eps), a.xo)
 }
 
 // RMSNormGrad: see compute.Layers.

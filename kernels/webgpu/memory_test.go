@@ -38,7 +38,8 @@ func newDecodeStep(t *testing.T, d *Device) *decodeStep {
 		}
 		return x
 	}
-	s.x, s.h, s.q, s.k, s.v = tensor(1, 64), tensor(1, 64), tensor(1, 64), tensor(1, 32), tensor(1, 32)
+	s.x, s.h, s.q = tensor(1, 64), tensor(1, 64), tensor(1, 64)
+	s.k, s.v = tensor(1, 32), tensor(1, 32)
 	s.g, s.turn = tensor(1, 64), tensor(128, 16)
 	s.cache = [2]compute.Tensor{tensor(128, 32), tensor(128, 32)}
 	s.pos, s.spans, s.ids = ints(1), ints(2), ints(1)
@@ -129,154 +130,6 @@ func TestFlat(t *testing.T) {
 	}
 }
 
-// TestReplay: steady work is recorded in advance; where other work comes than was expected, sooner,
-// later or shorter, it is done as it was asked for.
-func TestReplay(t *testing.T) {
-	d := openDevice(t)
-	defer d.Close()
-	x, err := d.NewTensor(4, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := []float32{0, 0, 0, 0}
-	round := func(n int, fills ...float32) {
-		t.Helper()
-		for i, v := range fills {
-			d.Fill(x.Slice(i, i+1), v)
-			host[i] = v
-		}
-		got := make([]float32, 4)
-		if err := d.Read(got, x); err != nil {
-			t.Fatal(err)
-		}
-		for i, v := range got {
-			if v != host[i] {
-				t.Errorf("round %d: number %d is %v, want %v", n, i, v, host[i])
-			}
-		}
-	}
-	round(0, 1, 2, 3)
-	round(1, 1, 2, 3)
-	if d.rec.replay.ready == nil {
-		t.Error("after two equal submissions nothing is recorded in advance")
-	}
-	d.Write(x, []float32{9, 9, 9, 9})
-	host[3] = 9
-	round(2, 1, 2, 3)    // as expected, after a write that it must not hide
-	round(3, 5, 2, 3)    // the first differs
-	round(4, 5, 2, 3)    // twice: expected again
-	round(5, 5, 2, 4)    // the last differs
-	round(6, 5, 2, 4)    // expected again
-	round(7, 5, 2)       // shorter
-	round(8, 5, 2)       // expected again
-	round(9, 5, 2, 4, 8) // longer
-	round(10, 5, 2, 4, 8)
-	round(11) // nothing at all
-	d.Trim()
-	if d.rec.replay.ready != nil || len(d.rec.replay.before) > 0 {
-		t.Error("after Trim, which frees buffers, something is still expected")
-	}
-	round(12, 5, 2, 4, 8)
-}
-
-// TestStore: rotations and scatters give the same whether they are done together or one by one, also
-// where one of them does not fit.
-func TestStore(t *testing.T) {
-	d := openDevice(t)
-	defer d.Close()
-	const rows, slots, dim = 3, 9, 8
-	run := func(kv, vcols int, together bool) []float32 {
-		t.Helper()
-		var all []compute.Tensor
-		tensor := func(n, cols int) compute.Tensor {
-			x, err := d.NewTensor(n, cols)
-			if err != nil {
-				t.Fatal(err)
-			}
-			host := make([]float32, n*cols)
-			for i := range host {
-				host[i] = float32(i%13) - 6
-			}
-			d.Write(x, host)
-			all = append(all, x)
-			return x
-		}
-		q, k, v, turn := tensor(rows, 2*kv), tensor(rows, kv), tensor(rows, vcols), tensor(20, dim)
-		keys, values := tensor(slots, kv), tensor(slots, vcols)
-		pos, err := d.NewInts(rows)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids, err := d.NewInts(rows)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.WriteInts(pos, []int32{4, 0, 17})
-		d.WriteInts(ids, []int32{2, -1, 8})
-		if err := d.Submit(); err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range []func(){
-			func() { d.RoPE(q, turn, pos, dim, false) }, func() { d.RoPE(k, turn, pos, dim, false) },
-			func() { d.ScatterRows(keys, k, ids) }, func() { d.ScatterRows(values, v, ids) },
-		} {
-			if f(); !together {
-				d.let()
-			}
-		}
-		d.let()
-		if n := len(d.rec.replay.now); together && vcols == kv && n != 1 {
-			t.Errorf("two rotations and two scatters are %d dispatches, want 1", n)
-		}
-		var got []float32
-		for _, x := range all {
-			host := make([]float32, x.Len())
-			if err := d.Read(host, x); err != nil {
-				t.Fatal(err)
-			}
-			got = append(got, host...)
-			d.Free(x.Buf)
-		}
-		return got
-	}
-	for _, cols := range [][2]int{{16, 16}, {8, 8}, {16, 24}} {
-		one, four := run(cols[0], cols[1], true), run(cols[0], cols[1], false)
-		for i := range four {
-			if one[i] != four[i] {
-				t.Fatalf("%v: number %d is %v done together, %v one by one", cols, i, one[i], four[i])
-			}
-		}
-	}
-}
-
-// TestFreeWhileHeld: a product that waits for its like is done with the weight it was called with.
-func TestFreeWhileHeld(t *testing.T) {
-	d := openDevice(t)
-	defer d.Close()
-	s := newDecodeStep(t, d)
-	src, err := d.NewTensor(64, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Fill(src, 0.5)
-	d.Pack(s.w[0], src)
-	d.Fill(s.h, 1)
-	d.MatMul(s.q, s.h, s.w[0])
-	d.Free(s.w[0].(compute.Buffer))
-	if s.w[0], err = d.NewWeight(compute.BF16, 64, 64); err != nil { // takes its storage
-		t.Fatal(err)
-	}
-	got := make([]float32, 64)
-	if err := d.Read(got, s.q); err != nil {
-		t.Fatal(err)
-	}
-	for i, v := range got {
-		if v != 32 {
-			t.Fatalf("number %d is %v, want 32", i, v)
-		}
-	}
-}
-
 // TestLargeWrite: more than a chunk goes up and comes back.
 func TestLargeWrite(t *testing.T) {
 	d := openDevice(t)
@@ -301,8 +154,8 @@ func TestLargeWrite(t *testing.T) {
 	}
 }
 
-// TestNoRoom: what does not fit is refused in a sentence that says what was asked for and what there
-// is, and the device goes on.
+// TestNoRoom: what does not fit is refused in a sentence that says what was asked for and what
+// there is, and the device goes on.
 func TestNoRoom(t *testing.T) {
 	d := openDevice(t)
 	defer d.Close()
@@ -358,44 +211,6 @@ func TestErrorStays(t *testing.T) {
 	}
 	if err := d.Close(); err != nil {
 		t.Errorf("closed again: %v", err)
-	}
-}
-
-// TestAhead: a batch that goes in parts gives what one that goes whole does.
-func TestAhead(t *testing.T) {
-	whole := openDevice(t)
-	defer whole.Close()
-	parts, err := New(Options{Ahead: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer parts.Close()
-	var got [2][]float32
-	for i, d := range []*Device{whole, parts} {
-		before := d.rec.batch
-		x, err := d.NewTensor(1, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		y, err := d.NewTensor(1, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.Fill(y, 1)
-		for range 20 {
-			d.Add(x, y)
-			d.Add(y, x)
-		}
-		got[i] = make([]float32, 1)
-		if err := d.Read(got[i], x); err != nil {
-			t.Fatal(err)
-		}
-		if n := d.rec.batch - before; n != uint64(1+2*i) {
-			t.Errorf("device %d: %d submissions, want %d", i, n, 1+2*i)
-		}
-	}
-	if got[0][0] != got[1][0] || got[0][0] < 1e6 {
-		t.Errorf("whole %v, in parts %v, want the same Fibonacci number", got[0], got[1])
 	}
 }
 

@@ -6,10 +6,6 @@ import "fmt"
 type Options struct {
 	// Adapter is a part of the adapter's name, in any case; "" for any.
 	Adapter string
-	// Ahead is after how many dispatches the first part of a submission goes to the GPU, which then
-	// works while the rest is recorded; 0: all goes at once. The second part has four times as
-	// many.
-	Ahead int
 	// Unchecked leaves out the self-test.
 	Unchecked bool
 }

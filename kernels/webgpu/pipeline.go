@@ -11,8 +11,8 @@ import (
 	"transformer2/kernels"
 )
 
-// most is the storage buffers of one kernel; every WebGPU device has 8.
-const most = 8
+// most is the storage buffers of one kernel; every WebGPU device has 8, and what takes more asks.
+const most = 9
 
 // pipe is a compiled kernel.
 type pipe struct {

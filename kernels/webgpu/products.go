@@ -74,7 +74,7 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 	v := kernels.Variant{Name: "matvec", Type: w.t.String(),
 		Vec: xo%4 == 0 && w.in%(4*perWord[w.t]) == 0}
 	v.Rows = 1
-	for v.Rows < x.Rows {
+	for v.Rows < x.Rows && (v.Vec || v.Rows < fewRows/2) { // reading number by number takes code
 		v.Rows *= 2
 	}
 	d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p,

@@ -31,14 +31,12 @@ type recorder struct {
 	host    []byte       // what the slots of this submission hold
 	batch   uint64       // counts submissions, from 1
 	waiting int          // submissions since the last wait
-	ahead   int          // Options.Ahead
-	parts   int          // submitted since the last wait
 	offset  [1]uint32
 	replay  replay
 }
 
-func (r *recorder) start(d *Device, ahead int) (err error) {
-	r.ahead, r.batch, r.host = ahead, 1, make([]byte, slotBytes*slotCount)
+func (r *recorder) start(d *Device) (err error) {
+	r.batch, r.host = 1, make([]byte, slotBytes*slotCount)
 	r.params, err = d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: "params",
 		Size:  slotBytes * slotCount,
 		Usage: gputypes.BufferUsageUniform | gputypes.BufferUsageCopyDst})
@@ -93,9 +91,7 @@ func (d *Device) run(v kernels.Variant, g grid, bufs [most]*buffer, params ...ui
 		return
 	}
 	r := &d.rec
-	slots := len(r.replay.now)
-	if slots == slotCount || r.ahead > 0 && r.parts < 2 && slots == r.ahead<<(2*r.parts) {
-		r.parts++
+	if len(r.replay.now) == slotCount {
 		d.Submit() // its error stays with the device
 	}
 	if aliasesForbidden {
@@ -211,6 +207,6 @@ func (d *Device) send(last func(*wgpu.CommandEncoder)) (err error) {
 
 // wait ends when the device has done everything, or is lost.
 func (d *Device) wait() {
-	d.rec.waiting, d.rec.parts = 0, 0
+	d.rec.waiting = 0
 	d.fail(d.dev.WaitIdle())
 }

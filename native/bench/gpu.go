@@ -19,9 +19,7 @@ type GPUEnv struct {
 	// Only are names of GPUParts; none: all of them.
 	Only []string
 	// Quick takes a model of two small layers, whose figures mean nothing, to see that all runs.
-	Quick bool
-	// Ahead is webgpu.Options'.
-	Ahead    int
+	Quick    bool
 	Progress func(what string)
 }
 
@@ -38,7 +36,7 @@ const (
 // GPU measures a GPU on a model of Llama-3-8B's shape with random weights, which are made on the
 // device. A driver that runs on the processor measures nothing: its figures say so.
 func GPU(ctx context.Context, env GPUEnv, emit func(Figure)) error {
-	dev, err := webgpu.New(webgpu.Options{Adapter: env.Adapter, Ahead: env.Ahead})
+	dev, err := webgpu.New(webgpu.Options{Adapter: env.Adapter})
 	if err != nil {
 		return err
 	}

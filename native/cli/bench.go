@@ -20,7 +20,6 @@ type benchFlags struct {
 	model string
 	only  []string
 	quick bool
-	ahead int
 }
 
 func (a *app) benchCmd() *cobra.Command {
@@ -60,8 +59,6 @@ alone.`,
 	modelFlag(cmd, &f.model)
 	cmd.Flags().StringArrayVar(&f.only, "only", nil, "a benchmark of the list above; may be given "+
 		"several times")
-	cmd.Flags().IntVar(&f.ahead, "ahead", 0, "dispatches after which a GPU starts on a token while "+
-		"the rest is recorded; 0: all at once")
 	cmd.Flags().BoolVar(&f.quick, "quick", false, "short runs and rough numbers")
 	return cmd
 }
@@ -69,7 +66,7 @@ alone.`,
 // benchGPU measures a GPU, on its own: its figures have nothing to do with the CPU's.
 func (a *app) benchGPU(ctx context.Context, f benchFlags, name string) error {
 	out := look(a.out)
-	return bench.GPU(ctx, bench.GPUEnv{Adapter: name, Only: f.only, Quick: f.quick, Ahead: f.ahead,
+	return bench.GPU(ctx, bench.GPUEnv{Adapter: name, Only: f.only, Quick: f.quick,
 		Progress: func(what string) { a.note("measuring %s", what) }}, func(g bench.Figure) {
 		if a.json {
 			a.print(g)
