@@ -96,14 +96,19 @@ fn rotate(i: u32, q: vec2<u32>) {
 }
 // The four numbers of G where the pairs i and j, which are a and b now, meet.
 fn join(i: u32, j: u32, a: vec2<u32>, b: vec2<u32>) {
+  let hi = halves[i];
+  let hj = halves[j];
+  if ((hi == 0.0) && (hj == 0.0)) { return; }
+  let si = sines[i];
+  let sj = sines[j];
   let xx = place(a.x, b.x);
   let xy = place(a.x, b.y);
   let yx = place(a.y, b.x);
   let yy = place(a.y, b.y);
-  let u = turned(vec2<f32>(m[xx], m[yx]), sines[i], halves[i]);
-  let v = turned(vec2<f32>(m[xy], m[yy]), sines[i], halves[i]);
-  let x = turned(vec2<f32>(u.x, v.x), sines[j], halves[j]);
-  let y = turned(vec2<f32>(u.y, v.y), sines[j], halves[j]);
+  let u = turned(vec2<f32>(m[xx], m[yx]), si, hi);
+  let v = turned(vec2<f32>(m[xy], m[yy]), si, hi);
+  let x = turned(vec2<f32>(u.x, v.x), sj, hj);
+  let y = turned(vec2<f32>(u.y, v.y), sj, hj);
   m[xx] = x.x;
   m[xy] = x.y;
   m[yx] = y.x;
