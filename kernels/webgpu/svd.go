@@ -270,6 +270,9 @@ func (s *svd) sweep() {
 // A step leaves the square of an error. Two come when the largest rotations are over; one at the
 // end, for those of the sweeps since.
 func (s *svd) refresh(steps int) error {
+	// So much of a sum is added up apart: thousands of additions to what is nearly 1 would be off
+	// by more than what is sought.
+	const slice = 256
 	n, d := s.rows, s.d
 	e, q := s.tensor(n, n), s.tensor(n, n)
 	if s.err != nil {
@@ -281,8 +284,11 @@ func (s *svd) refresh(steps int) error {
 	wb, wo := d.vals("SVD", s.w)
 	ldz, qAt := s.z.Cols, zo+uint32(s.xs)
 	for range steps {
-		d.gemm(product{m: n, n: n, k: n, ka: true, kb: true, c: eb, co: eo, ldc: n, a: zb, ao: qAt,
-			lda: ldz, b: zb, bo: qAt, ldb: ldz})
+		for k := 0; k < n; k += slice {
+			at := qAt + uint32(k)
+			d.gemm(product{m: n, n: n, k: min(slice, n-k), ka: true, kb: true, c: eb, co: eo, ldc: n,
+				a: zb, ao: at, lda: ldz, b: zb, bo: at, ldb: ldz, acc: k > 0})
+		}
 		s.place(e, 0, e, n, n, strides{n, 1}, -0.5, 1.5)
 		d.gemm(product{m: n, n: n, k: n, ka: true, c: qb, co: qo, ldc: n, a: eb, ao: eo, lda: n,
 			b: zb, bo: qAt, ldb: ldz})
