@@ -20,7 +20,8 @@ import (
 const epsF32 = 0x1p-23
 
 // What a decomposition in f32 may be off. Measured over the cases below on lavapipe and
-// SwiftShader: residual 6 eps, orthogonality 5 eps, σ 2 eps of σ₁, subspaces 3 eps·σ₁ over the gap.
+// SwiftShader: residual 6 eps, orthogonality 5 eps, σ 2 eps of σ₁, subspaces 3 eps·σ₁ over the gap;
+// for normal numbers in 1024 dimensions, residual 8 eps and orthogonality 4 eps.
 const (
 	svdResidual   = 40 * epsF32 // of |W|, and see linalg's Residual
 	svdOrthogonal = 40 * epsF32 // |BᵀB − I|max
