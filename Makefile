@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WASM_EXEC = $$(go env GOROOT)/lib/wasm/go_js_wasm_exec
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo tour site test test-go test-wasm deps bench bench-browser zoo check generate
+.PHONY: help build demo tour site test test-go test-gpu test-wasm deps bench bench-browser zoo check generate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,20 +27,33 @@ site: build ## write the page as a static folder, site/
 	GOOS=js GOARCH=wasm go build -trimpath -ldflags='-s -w' -o bin/engine.wasm ./wasm
 	./bin/t2 site --out site --wasm bin/engine.wasm --wasm-exec "$$(go env GOROOT)/lib/wasm/wasm_exec.js"
 
-test: deps check test-go test-wasm ## everything that must hold, as CI runs it
+test: deps check test-go test-gpu test-wasm ## everything that must hold, as CI runs it
 
+# All but the GPU device, which test-gpu runs on every driver.
 test-go:
-	go test ./...
+	go test $$(go list ./... | grep -v /kernels/webgpu)
 
 # The same conformance suite on WebAssembly's SIMD, where the page's arithmetic runs.
 test-wasm:
 	GOOS=js GOARCH=wasm go test -exec="$(WASM_EXEC)" ./kernels/cpu
+
+# A GPU computes what the CPU does: the conformance suite on each Vulkan driver that plays a GPU on the
+# processor, and in a browser. Debian's chromium brings SwiftShader, mesa-vulkan-drivers lavapipe.
+LAVAPIPE := $(firstword $(wildcard /usr/share/vulkan/icd.d/lvp_icd*.json))
+SWIFTSHADER := $(wildcard /usr/lib/chromium/vk_swiftshader_icd.json)
+NVIDIA := $(firstword $(wildcard /usr/share/vulkan/icd.d/nvidia*.json /etc/vulkan/icd.d/nvidia*.json))
+test-gpu: ## the GPU device on lavapipe, on SwiftShader, in a browser, and on NVIDIA's driver if there
+	go test -count=1 ./kernels ./kernels/webgpu/browsertest
+	@for icd in $(LAVAPIPE) $(SWIFTSHADER) $(NVIDIA); do echo "$$icd"; \
+		VK_ICD_FILENAMES=$$icd go test -count=1 -p 1 ./kernels/webgpu ./native/adapter || exit 1; done
 
 # What the tests need besides Go: node runs the WebAssembly build. In CI, where nothing may be skipped,
 # also a browser for the page and the peers of the benchmarks. Nothing is installed that is there.
 PEERS := libopenblas0-pthread python3-numpy python3-scipy python3-torch
 deps: ## install what the tests need (Debian; as root)
 	@command -v node >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs; }
+	@test -z "$(CI)" || test -n "$(LAVAPIPE)" || \
+		{ apt-get update -qq && apt-get install -y -qq libvulkan1 mesa-vulkan-drivers spirv-tools; }
 	@test -z "$(CI)" || { command -v chromium >/dev/null && /usr/bin/python3 -c 'import scipy, torch' 2>/dev/null; } || \
 		{ apt-get update -qq && apt-get install -y -qq chromium $(PEERS); }
 
@@ -64,7 +77,7 @@ generate: ## write generated assembly and pages anew
 check: ## formatting, vet, staticcheck, generated files, import directions
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt"; exit 1; }
 	go vet ./...
-	GOOS=js GOARCH=wasm go vet ./shared/... ./kernels/cpu ./wasm
+	GOOS=js GOARCH=wasm go vet ./shared/... ./kernels ./kernels/cpu ./kernels/webgpu ./wasm
 	go run $(STATICCHECK) ./...
 	go -C kernels/cpu/asm run . -check
 	@cd web && go tool templ generate -f page.templ -stdout 2>/dev/null | diff -q - page_templ.go || \

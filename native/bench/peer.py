@@ -105,6 +105,23 @@ def svd(n, threads):
     return [time.perf_counter() - begin], ""
 
 
+def torch_svd(n):
+    """Seconds of U, sigma, Vt of an n x n matrix in f32 on the GPU that PyTorch sees first."""
+    torch = need("torch", "python3-torch")
+    if not torch.cuda.is_available():
+        raise RuntimeError("PyTorch %s sees no GPU" % torch.__version__)
+    torch.manual_seed(1)
+    a = torch.randn(int(n), int(n), device="cuda")
+    best = math.inf
+    for _ in range(3):  # the first loads libraries
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        torch.linalg.svd(a, full_matrices=False)
+        torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - begin)
+    return [best], "PyTorch %s on %s" % (torch.__version__, torch.cuda.get_device_name())
+
+
 def noise(np, stream, n):
     """n integers below 2^32: the same as in pretrain.go."""
     x = (np.arange(1, n + 1, dtype=np.uint64) + np.uint64(stream) * np.uint64(1000003))
@@ -214,7 +231,8 @@ def train_step():
     return shared["training"].step()
 
 
-verbs = dict(blas=blas, gemm=gemm, svd=svd, train_begin=train_begin, train_step=train_step)
+verbs = dict(blas=blas, gemm=gemm, svd=svd, torch_svd=torch_svd, train_begin=train_begin,
+             train_step=train_step)
 
 
 def answer(line):

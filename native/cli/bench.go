@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"transformer2/kernels/cpu"
+	"transformer2/native/adapter"
 	"transformer2/native/bench"
 	"transformer2/shared/zoo"
 )
@@ -39,18 +41,18 @@ func (a *app) benchCmd() *cobra.Command {
 Read the ratios: both sides of one were measured in this run, in turns, or one of them is a bound. A
 peer that is not installed leaves its figure without a ratio.
 
+With --device gpu, a GPU instead: a copy, the cost of recording, and a model of Llama-3-8B's shape
+with random weights, decoding, prefill, the fold of an expert into its MLP, and the singular values
+of a matrix of 4096, against PyTorch where it has the same GPU; --only then takes
+` + strings.Join(bench.GPUParts(), ", ") + `.
+
 With --json a line a figure: {"name","value","unit","against","ratio"}, where it applies with
 "want", what the ratio should be, and "note"; against is "" and ratio null where a figure stands
 alone.`,
-		Example: "  t2 bench\n  t2 bench --only decode --only switch --json\n  t2 bench --quick",
-		Args:    noWords,
+		Example: "  t2 bench\n  t2 bench --only decode --only switch --json\n  t2 bench --quick\n" +
+			"  t2 bench --device gpu --json",
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range f.only {
-				if !slices.Contains(bench.Names(), name) {
-					return fmt.Errorf("unknown benchmark %q%s; want one of: %s", name,
-						meant(name, bench.Names()), strings.Join(bench.Names(), " "))
-				}
-			}
 			return a.bench(cmd, f)
 		},
 	}
@@ -61,7 +63,37 @@ alone.`,
 	return cmd
 }
 
+// benchGPU measures a GPU, on its own: its figures have nothing to do with the CPU's.
+func (a *app) benchGPU(ctx context.Context, f benchFlags, name string) error {
+	out := look(a.out)
+	return bench.GPU(ctx, bench.GPUEnv{Adapter: name, Only: f.only, Quick: f.quick,
+		Progress: func(what string) { a.note("measuring %s", what) }}, func(g bench.Figure) {
+		if a.json {
+			a.print(g)
+			return
+		}
+		out.figure(g)
+	})
+}
+
 func (a *app) bench(cmd *cobra.Command, f benchFlags) error {
+	choice, err := adapter.Parse(a.devices)
+	if err != nil {
+		return err
+	}
+	names := bench.Names()
+	if choice.Kind == adapter.GPU {
+		names = bench.GPUParts()
+	}
+	for _, name := range f.only {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("unknown benchmark %q%s; want one of: %s", name, meant(name, names),
+				strings.Join(names, " "))
+		}
+	}
+	if choice.Kind == adapter.GPU {
+		return a.benchGPU(cmd.Context(), f, choice.Name)
+	}
 	env := bench.Env{Device: cpu.Options{Threads: a.threads, Form: a.form()}, Ref: f.model,
 		Quick:    f.quick,
 		Progress: func(what string) { a.note("measuring %s", what) }}
@@ -74,7 +106,7 @@ func (a *app) bench(cmd *cobra.Command, f benchFlags) error {
 	}
 	out := look(a.out)
 	missed, first := 0, true
-	err := bench.Run(cmd.Context(), env, f.only, func(g bench.Figure) {
+	err = bench.Run(cmd.Context(), env, f.only, func(g bench.Figure) {
 		if met, judged := g.Met(); judged && !met {
 			missed++
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"transformer2/native/adapter"
 	"transformer2/shared/engine"
 	"transformer2/shared/svf"
 )
@@ -16,6 +17,7 @@ type spectrumLine struct {
 	In            int     `json:"in"`
 	Rank          int     `json:"rank"`
 	Side          string  `json:"side"` // of the basis that is kept: left (U) or right (V)
+	Arithmetic    string  `json:"arithmetic"`
 	SigmaMax      float64 `json:"sigma_max"`
 	SigmaMedian   float64 `json:"sigma_median"`
 	SigmaMin      float64 `json:"sigma_min"`
@@ -27,7 +29,7 @@ type spectrumLine struct {
 }
 
 func (a *app) decomposeCmd() *cobra.Command {
-	var model, scope string
+	var model, scope, solver string
 	var exact bool
 	cmd := &cobra.Command{
 		Use:   "decompose",
@@ -42,9 +44,17 @@ the smaller side in the cache (see t2 info), and measure how good they are:
 What is kept is rounded to f32, so about 1e-7 is right; --exact measures the f64 factors before they
 are rounded, anew, where 1e-12 is the bound.
 
-With --json a line a matrix: {"name","out","in","rank","side","sigma_max","sigma_median",
-"sigma_min","effective_rank","residual","orthogonality","cached","ms"}.`,
+The CPU finds the factors in f64. --svd gpu lets the GPU find them, in f32: of use for big models,
+whose matrices take the CPU minutes each. Their errors are about 1e-6, the vectors of close σ may be
+others of the same plane, and they are kept in files of their own, marked f32: the other verbs, and
+experts that are exchanged, go on with f64's.
+
+A run that is stopped goes on with the first matrix that is not in the cache.
+
+With --json a line a matrix: {"name","out","in","rank","side","arithmetic","sigma_max",
+"sigma_median","sigma_min","effective_rank","residual","orthogonality","cached","ms"}.`,
 		Example: `  t2 decompose
+  t2 decompose --device gpu --svd gpu --model ./llama-3-8b --scope mlp
   t2 decompose --model zoo:tako-b --scope attention:0-2
   t2 decompose --exact --json`,
 		Args: noWords,
@@ -53,8 +63,17 @@ With --json a line a matrix: {"name","out","in","rank","side","sigma_max","sigma
 			if err != nil {
 				return err
 			}
+			if err := a.checkSVD(solver, exact); err != nil {
+				return err
+			}
 			return a.withModel(model, func(s *session) error {
-				return a.decompose(cmd, s, engine.DecomposeOptions{Scope: within, Exact: exact})
+				o := engine.DecomposeOptions{Scope: within, Exact: exact}
+				if solver == adapter.GPU {
+					if o.Solver, err = svf.NewDeviceSolver(s.dev.Device); err != nil {
+						return err
+					}
+				}
+				return a.decompose(cmd, s, o)
 			})
 		},
 	}
@@ -63,7 +82,28 @@ With --json a line a matrix: {"name","out","in","rank","side","sigma_max","sigma
 		"matrices: mlp, attention, all, q, k, v, o, gate, up, down, with :FIRST-LAST for a range "+
 			"of layers")
 	cmd.Flags().BoolVar(&exact, "exact", false, "measure the f64 factors, computed anew")
+	cmd.Flags().StringVar(&solver, "svd", adapter.CPU,
+		"what decomposes: cpu, in f64, or gpu, in f32 (with --device gpu)")
 	return cmd
+}
+
+// checkSVD refuses a solver that is not there, or not with the other flags.
+func (a *app) checkSVD(solver string, exact bool) error {
+	choice, err := adapter.Parse(a.devices)
+	switch {
+	case err != nil:
+		return err
+	case solver == adapter.CPU:
+		return nil
+	case solver != adapter.GPU:
+		return fmt.Errorf("--svd is %q, want %s or %s", solver, adapter.CPU, adapter.GPU)
+	case choice.Kind != adapter.GPU:
+		return fmt.Errorf("--svd gpu wants --device gpu, got --device %s", choice.Kind)
+	case exact:
+		return fmt.Errorf("--exact measures factors in f64, which --svd gpu does not find: want one of " +
+			"them")
+	}
+	return nil
 }
 
 func (a *app) decompose(cmd *cobra.Command, s *session, o engine.DecomposeOptions) error {
@@ -114,7 +154,8 @@ func spectrumOf(m engine.Spectrum) spectrumLine {
 		side = "left"
 	}
 	return spectrumLine{Name: m.Name, Out: m.Out, In: m.In, Rank: m.R, Side: side,
-		SigmaMax: m.Sigma[0], SigmaMedian: median(m.Sigma), SigmaMin: m.Sigma[len(m.Sigma)-1],
+		Arithmetic: m.Arithmetic,
+		SigmaMax:   m.Sigma[0], SigmaMedian: median(m.Sigma), SigmaMin: m.Sigma[len(m.Sigma)-1],
 		EffectiveRank: m.EffectiveRank, Residual: m.Residual, Orthogonality: m.Orthogonality,
 		Cached: m.Cached, Milliseconds: m.Seconds * 1e3}
 }

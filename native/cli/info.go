@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"transformer2/kernels/cpu"
+	"transformer2/kernels/webgpu"
+	"transformer2/native/adapter"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/task"
@@ -39,15 +42,16 @@ type (
 		Looked   int            `json:"looked"`   // items of a split looked at, at most
 	}
 	machineLine struct {
-		Kind       string   `json:"kind"` // "machine"
-		Device     string   `json:"device"`
-		Reason     string   `json:"reason"`
-		Forms      []string `json:"forms"` // of the kernels that run here, best first
-		Processors int      `json:"processors"`
-		Go         string   `json:"go"`
-		Cache      string   `json:"cache"`
-		CacheFiles int      `json:"cache_files"`
-		CacheBytes int64    `json:"cache_bytes"`
+		Kind       string           `json:"kind"` // "machine"
+		Device     string           `json:"device"`
+		Reason     string           `json:"reason"`
+		GPUs       []webgpu.Adapter `json:"gpus"`  // the fastest kind first
+		Forms      []string         `json:"forms"` // of the kernels that run here, best first
+		Processors int              `json:"processors"`
+		Go         string           `json:"go"`
+		Cache      string           `json:"cache"`
+		CacheFiles int              `json:"cache_files"`
+		CacheBytes int64            `json:"cache_bytes"`
 	}
 )
 
@@ -63,8 +67,8 @@ kept.
 
 With --json a line a thing, told apart by "kind": model {"model","parameters","layers","width",
 "vocabulary","context","fingerprint","experts"}, task {"task","label","about","items","distinct",
-"looked"}, machine {"device","reason","forms","processors","go","cache","cache_files",
-"cache_bytes"}.`,
+"looked"}, machine {"device","reason","gpus","forms","processors","go","cache",
+"cache_files","cache_bytes"}.`,
 		Example: `  t2 info
   t2 info --model runs/mine --json
   t2 info --look 0`,
@@ -118,7 +122,7 @@ func (a *app) info(models []string, limit int) error {
 	return nil
 }
 
-func (a *app) aboutModel(dev *cpu.Device, ref string) (modelLine, error) {
+func (a *app) aboutModel(dev *adapter.Device, ref string) (modelLine, error) {
 	src, err := modelSource(ref)
 	if err != nil {
 		return modelLine{}, err
@@ -157,9 +161,15 @@ func aboutTasks(limit int) ([]taskLine, error) {
 	return all, nil
 }
 
-func (a *app) aboutMachine(dev *cpu.Device) machineLine {
+func (a *app) aboutMachine(dev *adapter.Device) machineLine {
 	m := machineLine{Kind: "machine", Device: dev.Name(), Reason: dev.Reason(), Forms: cpu.Forms(),
-		Processors: runtime.NumCPU(), Go: runtime.Version(), Cache: a.cacheDir()}
+		Processors: runtime.NumCPU(), Go: runtime.Version(), Cache: a.cacheDir(),
+		GPUs: []webgpu.Adapter{}}
+	if list, err := webgpu.List(); err != nil {
+		a.warn("GPUs cannot be listed: %v", err)
+	} else {
+		m.GPUs = append(m.GPUs, list...)
+	}
 	filepath.WalkDir(m.Cache, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return nil // a cache that is not there yet holds nothing
@@ -205,6 +215,13 @@ func (u *ui) about(models []modelLine, tasks []taskLine, m machineLine) {
 		tasks[0].Looked)))
 	u.line("\n%s", u.title.Render("Machine"))
 	u.line("computes on  %s: %s", m.Device, m.Reason)
+	for _, g := range m.GPUs {
+		u.line("GPU          %s: %s, %s, buffers of up to %.3g GiB (--device gpu:NAME)", g, g.Kind,
+			orUnknown(g.Driver), float64(g.Binding)/(1<<30))
+	}
+	if len(m.GPUs) == 0 {
+		u.line("GPU          none: no driver was found")
+	}
 	u.line("forms here   %s (force one with --kernels)", strings.Join(m.Forms, ", "))
 	u.line("processors   %d, %s, %s/%s", m.Processors, m.Go, runtime.GOOS, runtime.GOARCH)
 	cache := m.Cache
@@ -225,3 +242,6 @@ func orNone(names []string) string {
 	}
 	return strings.Join(names, " ")
 }
+
+// orUnknown is a driver's name.
+func orUnknown(driver string) string { return cmp.Or(driver, "driver unknown") }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"transformer2/kernels/cpu"
+	"transformer2/native/adapter"
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
@@ -33,7 +33,7 @@ func modelFlag(cmd *cobra.Command, ref *string) {
 // session is a device with a model on it.
 type session struct {
 	*engine.Session
-	dev *cpu.Device
+	dev *adapter.Device
 }
 
 // open loads the model that ref names onto the device.

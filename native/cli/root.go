@@ -20,6 +20,7 @@ import (
 	"golang.org/x/term"
 
 	"transformer2/kernels/cpu"
+	"transformer2/native/adapter"
 )
 
 // app is what every verb needs: where to write, and the flags that all of them have.
@@ -31,7 +32,8 @@ type app struct {
 	kernels  string
 	profile  string
 	cache    string
-	warned   bool // that the build is slow
+	devices  string // which device computes: adapter.Parse
+	warned   bool   // that the build is slow
 }
 
 // Exit codes: what was asked for failed, or was interrupted (128 + SIGINT, as shells have it).
@@ -91,6 +93,7 @@ decomposed, W = U diag(σ) Vᵀ, and a small vector z rescales σ. One z is an e
 	flags.StringVar(&a.kernels, "kernels", "",
 		"CPU kernels to force: loops, simd, avx2, avx512 (default $T2_KERNELS, or the best there "+
 			"is)")
+	flags.StringVar(&a.devices, "device", adapter.CPU, "what computes: "+adapter.Usage)
 	flags.StringVar(&a.cache, "cache", "", "directory of decompositions (default $T2_CACHE, or "+
 		"the user's cache)")
 	flags.StringVar(&a.profile, "cpuprofile", "", "write a CPU profile to this file")
@@ -122,16 +125,26 @@ func (a *app) addVerbs(root *cobra.Command) {
 	}
 }
 
-// device opens the CPU as the flags ask for it.
-func (a *app) device() (*cpu.Device, error) {
+// device opens the device that the flags ask for.
+func (a *app) device() (*adapter.Device, error) {
 	if a.threads < 0 {
 		return nil, fmt.Errorf("--threads is %d, want 0 or more", a.threads)
 	}
-	dev, err := cpu.New(cpu.Options{Threads: a.threads, Form: a.form()})
-	if err == nil && a.form() == "" {
+	choice, err := adapter.Parse(a.devices)
+	if err != nil {
+		return nil, err
+	}
+	dev, err := adapter.Open(choice, cpu.Options{Threads: a.threads, Form: a.form()})
+	if err != nil {
+		return nil, err
+	}
+	if choice.Kind == adapter.Auto {
+		a.warn("%s computes: %s", dev.Name(), dev.Reason())
+	}
+	if choice.Kind == adapter.CPU && a.form() == "" {
 		a.warnSlow()
 	}
-	return dev, err
+	return dev, nil
 }
 
 // warnSlow says so if this build lacks the kernels that make it fast.

@@ -169,7 +169,7 @@ func TestEvalAsksAllOfASmallSplit(t *testing.T) {
 	}
 }
 
-const spectrumFields = "name out in rank side sigma_max sigma_median sigma_min effective_rank " +
+const spectrumFields = "name out in rank side arithmetic sigma_max sigma_median sigma_min effective_rank " +
 	"residual orthogonality cached ms"
 
 func TestDecompose(t *testing.T) {
@@ -312,7 +312,7 @@ func TestInfo(t *testing.T) {
 		fields := map[string]string{
 			"model":   "kind model parameters layers width vocabulary context fingerprint experts",
 			"task":    "kind task label about items distinct looked",
-			"machine": "kind device reason forms processors go cache cache_files cache_bytes",
+			"machine": "kind device reason gpus forms processors go cache cache_files cache_bytes",
 		}[l.Kind]
 		lines(t, text, fields)
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -17,6 +18,7 @@ type Spectrum struct {
 	Out, In, R    int
 	Left          bool      // the basis kept is U, else V
 	Sigma         []float64 // [R] descending
+	Arithmetic    string    // of the solver: "f64" is linalg's
 	EffectiveRank float64   // exp of the entropy of σ/Σσ (Roy & Vetterli 2007)
 	Residual      float64   // see linalg.Decomposition.Residual
 	Orthogonality float64   // |BᵀB − I|max
@@ -30,6 +32,8 @@ type DecomposeOptions struct {
 	// Exact computes every matrix anew and measures its f64 factors; otherwise what the store has,
 	// or gets now, is measured as it is kept: rounded to f32.
 	Exact bool
+	// Solver finds what the store has not; nil: linalg's, in f64, which is also what Exact takes.
+	Solver svf.Solver
 }
 
 // Decompose decomposes the model's matrices within a scope one by one, keeps them in the store and
@@ -54,7 +58,7 @@ func (s *Session) Decompose(ctx context.Context, o DecomposeOptions,
 			if err := weights.ReadInto(m.Name, w, checkpoint.Finite); err != nil {
 				return err
 			}
-			spectrum, err := s.spectrum(m, w, o.Exact)
+			spectrum, err := s.spectrum(ctx, m, w, o)
 			if err != nil {
 				return err
 			}
@@ -65,15 +69,18 @@ func (s *Session) Decompose(ctx context.Context, o DecomposeOptions,
 }
 
 // spectrum decomposes and measures one weight w [Out In].
-func (s *Session) spectrum(m svf.Matrix, w []float32, exact bool) (Spectrum, error) {
+func (s *Session) spectrum(ctx context.Context, m svf.Matrix, w []float32, o DecomposeOptions) (
+	Spectrum, error) {
 	begin := time.Now()
-	cache := svf.Cache{Store: s.Store}
+	cache := svf.Cache{Store: s.Store, Solver: o.Solver}
 	var d linalg.Decomposition
 	var err error
 	cached := false
-	if exact {
+	arithmetic := svf.ArithmeticF64
+	if o.Exact {
 		d, err = linalg.Basis(s.Dev, m.Out, m.In, w)
-	} else if m, cached, err = cache.Matrix(s.Dev, m.Name, m.Out, m.In, w); err == nil {
+	} else if m, cached, err = cache.Matrix(ctx, s.Dev, m.Name, m.Out, m.In, w); err == nil {
+		arithmetic = cmp.Or(m.Arithmetic, arithmetic)
 		d = linalg.Decomposition{Out: m.Out, In: m.In, R: m.R, Left: m.Left, Sigma: m.Sigma,
 			Basis: make([]float64, len(m.Basis))}
 		for i, v := range m.Basis {
@@ -85,7 +92,7 @@ func (s *Session) spectrum(m svf.Matrix, w []float32, exact bool) (Spectrum, err
 	}
 	seconds := time.Since(begin).Seconds()
 	return Spectrum{Name: m.Name, Out: d.Out, In: d.In, R: d.R, Left: d.Left, Sigma: d.Sigma,
-		EffectiveRank: EffectiveRank(d.Sigma), Residual: d.Residual(s.Dev, w),
+		Arithmetic: arithmetic, EffectiveRank: EffectiveRank(d.Sigma), Residual: d.Residual(s.Dev, w),
 		Orthogonality: d.Orthogonality(s.Dev), Cached: cached, Seconds: seconds}, nil
 }
 

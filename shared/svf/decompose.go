@@ -1,6 +1,7 @@
 package svf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,20 +12,25 @@ import (
 
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
-	"transformer2/shared/linalg"
 )
 
 // Decompose computes the basis and the singular values of a weight w [out in]. Signs and order are
 // fixed by linalg, so that z-vectors mean the same on every machine.
 func Decompose(p compute.Dense64, name string, out, in int, w []float32) (Matrix, error) {
-	d, err := linalg.Basis(p, out, in, w)
-	if err != nil {
+	return DecomposeBy(context.Background(), NewF64(p), name, out, in, w)
+}
+
+// DecomposeBy is Decompose by any solver.
+func DecomposeBy(ctx context.Context, s Solver, name string, out, in int, w []float32) (Matrix,
+	error) {
+	m := Matrix{Name: name, Out: out, In: in, R: min(out, in), Left: out <= in}
+	var err error
+	if m.Sigma, m.Basis, err = s.Solve(ctx, out, in, w); err != nil {
 		return Matrix{}, fmt.Errorf("svf: %s: %w", name, err)
 	}
-	m := Matrix{Name: name, Weight: checkpoint.HashWeight(out, in, w), Out: out, In: in,
-		R: d.R, Left: d.Left, Sigma: d.Sigma, Basis: make([]float32, len(d.Basis))}
-	for i, v := range d.Basis {
-		m.Basis[i] = float32(v)
+	m.Weight = checkpoint.HashWeight(out, in, w)
+	if a := s.Arithmetic(); a != ArithmeticF64 {
+		m.Arithmetic = a
 	}
 	return m, m.check()
 }
@@ -36,16 +42,31 @@ func Decompose(p compute.Dense64, name string, out, in int, w []float32) (Matrix
 type Cache struct {
 	Store checkpoint.Store
 	Type  checkpoint.DType // of the bases in the files; "" is F32
+	// Solver finds what is not there; nil: linalg's, in f64. Files of another arithmetic are not
+	// seen, and not touched.
+	Solver Solver
 }
 
-func fileName(name string, weight checkpoint.Fingerprint) string {
-	return fmt.Sprintf("%s.%s.svf.safetensors", stem(name), weight.Short())
+// arithmetic is that of the cache's files, "" for f64.
+func (c *Cache) arithmetic() string {
+	if c.Solver == nil || c.Solver.Arithmetic() == ArithmeticF64 {
+		return ""
+	}
+	return c.Solver.Arithmetic()
+}
+
+// fileName names the arithmetic where it is not f64.
+func fileName(name string, weight checkpoint.Fingerprint, arithmetic string) string {
+	if arithmetic != "" {
+		arithmetic = "." + arithmetic
+	}
+	return fmt.Sprintf("%s.%s%s.svf.safetensors", stem(name), weight.Short(), arithmetic)
 }
 
 // Load reads the matrix of a weight [out in] with these numbers. Where the cache has none the
 // error is an fs.ErrNotExist; a file that is damaged or was made from other numbers is refused.
 func (c *Cache) Load(name string, out, in int, weight checkpoint.Fingerprint) (*Matrix, error) {
-	file := fileName(name, weight)
+	file := fileName(name, weight, c.arithmetic())
 	blob, err := c.Store.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("svf: cache: %w", err)
@@ -59,6 +80,9 @@ func (c *Cache) Load(name string, out, in int, weight checkpoint.Fingerprint) (*
 	case d.Matrices[0].Weight != weight:
 		err = fmt.Errorf("svf: %s was decomposed from weight %s, this model's is %s",
 			name, d.Matrices[0].Weight, weight)
+	case d.Matrices[0].Arithmetic != c.arithmetic():
+		err = fmt.Errorf("svf: %s was decomposed in %s, want %s", name,
+			cmp.Or(d.Matrices[0].Arithmetic, ArithmeticF64), cmp.Or(c.arithmetic(), ArithmeticF64))
 	case d.Matrices[0].Out != out || d.Matrices[0].In != in:
 		err = fmt.Errorf("svf: %s is of a weight [%d %d], want [%d %d]",
 			name, d.Matrices[0].Out, d.Matrices[0].In, out, in)
@@ -70,22 +94,24 @@ func (c *Cache) Load(name string, out, in int, weight checkpoint.Fingerprint) (*
 
 // Save writes the file of a matrix in one step.
 func (c *Cache) Save(m *Matrix) error {
-	if strings.ContainsAny(m.Name, `/\:`) {
-		return fmt.Errorf("svf: cache: weight name %q cannot be a file's", m.Name)
+	if strings.ContainsAny(m.Name+m.Arithmetic, `/\:`) {
+		return fmt.Errorf("svf: cache: weight name %q, found in %q, cannot be a file's", m.Name,
+			m.Arithmetic)
 	}
 	t := c.Type
 	if t == "" {
 		t = checkpoint.F32
 	}
 	one := &Decomposition{Matrices: []Matrix{*m}}
-	return c.Store.Create(fileName(m.Name, m.Weight), func(w io.Writer) error {
+	return c.Store.Create(fileName(m.Name, m.Weight, m.Arithmetic), func(w io.Writer) error {
 		return WriteDecomposition(w, one, t)
 	})
 }
 
-// Matrix loads the matrix of a weight w [out in], or computes and saves it. cached says which.
-func (c *Cache) Matrix(p compute.Dense64, name string, out, in int, w []float32) (m Matrix,
-	cached bool, err error) {
+// Matrix loads the matrix of a weight w [out in], or computes and saves it. cached says which. p
+// computes where the cache has no solver.
+func (c *Cache) Matrix(ctx context.Context, p compute.Dense64, name string, out, in int,
+	w []float32) (m Matrix, cached bool, err error) {
 	if len(w) != out*in {
 		return Matrix{}, false, fmt.Errorf("svf: %s: %d numbers, want %d×%d", name, len(w), out, in)
 	}
@@ -96,7 +122,11 @@ func (c *Cache) Matrix(p compute.Dense64, name string, out, in int, w []float32)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return Matrix{}, false, err
 	}
-	m, err = Decompose(p, name, out, in, w)
+	solver := c.Solver
+	if solver == nil {
+		solver = NewF64(p)
+	}
+	m, err = DecomposeBy(ctx, solver, name, out, in, w)
 	if err == nil {
 		err = c.Save(&m)
 	}
@@ -139,7 +169,7 @@ func (c *Cache) Model(ctx context.Context, p compute.Dense64, src checkpoint.Sou
 			hashes[name] = checkpoint.HashWeight(out, in, w)
 			continue
 		}
-		m, cached, err := c.Matrix(p, name, out, in, w)
+		m, cached, err := c.Matrix(ctx, p, name, out, in, w)
 		if err != nil {
 			return nil, err
 		}

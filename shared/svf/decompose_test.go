@@ -224,7 +224,7 @@ func TestCacheRefusesOtherFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = c.Matrix(linalg.Plain{}, m.Name, 3, 4, w)
+		_, _, err = c.Matrix(context.Background(), linalg.Plain{}, m.Name, 3, 4, w)
 		refused(t, err, want)
 		refused(t, err, "cache file "+file)
 	}
@@ -234,7 +234,7 @@ func TestCacheRefusesOtherFiles(t *testing.T) {
 	m.Name = "../../etc/passwd"
 	err = c.Save(&m)
 	refused(t, err, "cannot be a file's")
-	if _, _, err := c.Matrix(linalg.Plain{}, "w", 3, 5, w); err == nil {
+	if _, _, err := c.Matrix(context.Background(), linalg.Plain{}, "w", 3, 5, w); err == nil {
 		t.Error("12 numbers were taken for 3×5")
 	}
 }

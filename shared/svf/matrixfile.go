@@ -12,7 +12,8 @@ import (
 )
 
 // The metadata of a decomposition file, format 1. Besides these, each matrix has NAME.shape
-// ("OUT IN"), NAME.side, NAME.weight (hash of the weight) and NAME.digest (hash of the tensors).
+// ("OUT IN"), NAME.side, NAME.weight (hash of the weight), NAME.digest (hash of the tensors), and
+// NAME.arithmetic where its solver's is not f64.
 const (
 	matrixKind    = "transformer2 svf decomposition"
 	matrixVersion = "1"
@@ -51,6 +52,9 @@ func WriteDecomposition(w io.Writer, d *Decomposition, t checkpoint.DType) error
 		meta[name+".side"] = side(m.Left)
 		meta[name+".weight"] = m.Weight.String()
 		meta[name+".digest"] = digest
+		if m.Arithmetic != "" {
+			meta[name+".arithmetic"] = m.Arithmetic
+		}
 		tensors = append(tensors, sigma, basis)
 	}
 	return checkpoint.Write(w, tensors, meta)
@@ -103,7 +107,8 @@ func ReadDecomposition(r io.ReaderAt, size int64) (*Decomposition, error) {
 }
 
 func readMatrix(f *checkpoint.File, meta map[string]string, name string) (*Matrix, error) {
-	m := &Matrix{Name: name + ".weight", Left: meta[name+".side"] == left}
+	m := &Matrix{Name: name + ".weight", Left: meta[name+".side"] == left,
+		Arithmetic: meta[name+".arithmetic"]}
 	if meta[name+".side"] != side(m.Left) {
 		return nil, fmt.Errorf("svf: %s: side %q, want left or right", m.Name, meta[name+".side"])
 	}

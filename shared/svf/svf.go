@@ -32,6 +32,8 @@ type Matrix struct {
 	Left    bool      // Basis holds U (R = Out), else V (R = In)
 	Sigma   []float64 // [R] singular values, descending
 	Basis   []float32 // [R R] row-major, column j is singular vector j
+
+	Arithmetic string // of the solver that found them; "" is f64, linalg's
 }
 
 // Decomposition is the singular bases of a base model's weights.

@@ -1,0 +1,15 @@
+// y[i] = x[i], bit by bit{{if .Vec}}, four at a time{{end}}
+// 0 y [n] write | 1 x [n] read | p {n, offsets of y, x}, in vec4 where four at a time
+// 256 threads, a number or four each
+{{- $t := "u32"}}{{if .Vec}}{{$t = "vec4<u32>"}}{{end}}
+struct P { n: u32, yo: u32, xo: u32 }
+@group(0) @binding(0) var<storage, read_write> y: array<{{$t}}>;
+@group(0) @binding(1) var<storage, read> x: array<{{$t}}>;
+@group(0) @binding(2) var<uniform> p: P;
+{{template "linear"}}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32) {
+  let i = linear(w, grid, lane);
+  if (i < p.n) { y[p.yo + i] = x[p.xo + i]; }
+}
