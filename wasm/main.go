@@ -5,6 +5,7 @@
 //
 //	globalThis.t2 = {addFile(path, Uint8Array), send(json)}    made here
 //	globalThis.t2emit(json), globalThis.t2ready()              made by the script
+//	globalThis.t2gpu, globalThis.t2why                         set by it: see choose
 //
 // A path is a model's name and the file's: "tako/config.json", "tako/experts/math.safetensors".
 // Go has one thread here, and messages are delivered only while it waits. Long work asks its
@@ -21,7 +22,6 @@ import (
 	"syscall/js"
 	"testing/fstest"
 
-	"transformer2/kernels/cpu"
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
@@ -36,12 +36,12 @@ const batchRows = 256
 var files = fstest.MapFS{}
 
 func main() {
-	dev, err := cpu.New(cpu.Options{Threads: 1, Int8: true})
+	c, err := choose()
 	if err != nil {
 		panic(err) // the best form of a build is always there
 	}
 	breath := newBreather()
-	d := desk.New(desk.Config{Engine: "wasm", Dev: dev, Kernel: dev.Form(), Reason: dev.Reason(),
+	d := desk.New(desk.Config{Engine: "wasm", Dev: c.dev, Kernel: c.kernel, Reason: c.reason,
 		Threads: 1, Open: open, DType: compute.F32, Store: &checkpoint.Memory{},
 		Wrap: breath.wrap, Emit: emit, Models: models, Ahead: true, BatchRows: batchRows})
 	js.Global().Set("t2", js.ValueOf(map[string]any{

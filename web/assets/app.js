@@ -86,7 +86,8 @@ function honesty() {
   if (!hello || !model) return;
   $("strip").textContent = t("strip", { model: model.model, params: (model.params / 1e6).toFixed(2),
     weights: model.weights, kernel: hello.kernel, threads: threads(), engine: hello.engine,
-    speed: speed ? Math.round(speed) : "–" });
+    speed: speed ? Math.round(speed) : "–" }) + " " + t(hello.kernel === "webgpu" ? "strip.rounds" : "strip.exact");
+  $("strip").title = hello.reason;
 }
 
 // threads is what computes, in words: threads of an engine, and how many engines there are.
@@ -153,6 +154,8 @@ function wire(manifest) {
   wide.addEventListener("change", fold);
   fold();
   $("theme").addEventListener("change", (e) => set({ theme: e.target.value }));
+  $("device").value = state.d;
+  $("device").addEventListener("change", (e) => set({ d: e.target.value }));
   $("lang").addEventListener("click", () => set({ lang: (state.lang || preferred()) === "zh" ? "en" : "zh" }));
   share.start();
   const models = Object.keys(manifest.models);
@@ -171,9 +174,9 @@ async function change() {
 
 // engines are a worker, and a second one where there is a processor and memory for it.
 function engines(manifest) {
-  const one = new Engine(inWorker(manifest, document.baseURI, storageFull));
+  const one = new Engine(inWorker(manifest, document.baseURI, state.d, storageFull));
   const room = navigator.hardwareConcurrency >= 2 && (navigator.deviceMemory ?? 8) >= 2;
-  return room ? new Pair(one, () => new Engine(inWorker(manifest, document.baseURI, () => {}))) : one;
+  return room ? new Pair(one, () => new Engine(inWorker(manifest, document.baseURI, state.d, () => {}))) : one;
 }
 
 async function start() {
@@ -189,6 +192,7 @@ async function start() {
   watch(async (names) => {
     if (names.has("lang")) { await use(state.lang || preferred()); for (const v of parts) v.translated?.(); honesty(); }
     show();
+    if (names.has("d") && app.engine) { location.reload(); return; } // an engine keeps its device
     if (names.has("m") && app.engine) await change();
     for (const v of parts) v.changed?.(names);
   });
@@ -199,6 +203,7 @@ async function start() {
   const hello = app.engine.request("hello");
   await load();
   app.hello = await hello.catch(() => null);
+  if (state.d === "gpu" && app.hello && app.hello.kernel !== "webgpu") say(t("device.none"), "warn", app.hello.reason);
   honesty();
   navigator.serviceWorker?.register("sw.js").catch(() => {}); // a page without offline use is still a page
 }

@@ -57,13 +57,13 @@ export class Engine {
   }
 }
 
-// inWorker starts the engine in a Web Worker.
+// inWorker starts the engine in a Web Worker, on a device: "auto", "gpu" or "cpu".
 // onnotice hears what is not about a request.
-export function inWorker(manifest, base, onnotice) {
+export function inWorker(manifest, base, device, onnotice) {
   const worker = new Worker(new URL("./worker.js", import.meta.url));
   const transport = { send: (text) => worker.postMessage(text), close: () => worker.terminate() };
   worker.onmessage = (e) => (typeof e.data === "string" ? transport.onmessage(e.data) : onnotice(e.data.notice));
   worker.onerror = (e) => { e.preventDefault(); transport.onfail(e.message || "the worker stopped"); };
-  worker.postMessage({ manifest, base });
+  worker.postMessage({ manifest, base, device });
   return transport;
 }

@@ -5,7 +5,7 @@ import { t } from "./i18n.js";
 export const defaults = {
   view: "play", m: "tako", p: "", x: "math", c: "", z: "", k: "", seed: "1", t: "0", topk: "0",
   topp: "1", minp: "0", mx: "3.gate", mode: "free", lesson: "", step: "0", lang: "", theme: "auto", hide: "",
-  scale: "own",
+  scale: "own", d: "auto",
 };
 
 const views = ["play", "experts", "sigma", "passes", "search", "teach", "learn"];
@@ -18,7 +18,7 @@ const checks = {
   topk: number(0, 1000, true), topp: number(0, 1), minp: number(0, 1), step: number(0, 99, true), hide: (v) => /^[a-z,]*$/.test(v),
   c: (v) => ["", "random", "shuffled"].includes(v), lang: (v) => ["", "en", "zh"].includes(v),
   mode: (v) => ["free", "forced"].includes(v), theme: (v) => ["auto", "light", "dark", "contrast"].includes(v), mx: (v) => /^\d+\.\w+$/.test(v),
-  scale: (v) => ["own", "common"].includes(v),
+  scale: (v) => ["own", "common"].includes(v), d: (v) => ["auto", "gpu", "cpu"].includes(v),
   x: (v) => /^[\p{L}\p{N}_-]+$/u.test(v) || mixOf(v).length > 0,
   z: (v) => v === "" || editsOf(v).length === v.split(",").length,
   k: (v) => v === "" || keepsOf(v).length === v.split(",").length,

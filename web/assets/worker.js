@@ -4,13 +4,13 @@
 importScripts("wasm_exec.js");
 
 const CACHE = "t2-files";
-let manifest, base, started;
+let manifest, base, device, started;
 
 globalThis.t2emit = (json) => postMessage(json);
 
 onmessage = ({ data }) => {
   if (data.manifest) {
-    ({ manifest, base } = data);
+    ({ manifest, base, device } = data);
     started = start();
     started.catch(() => {}); // whoever asks first hears of it
     return;
@@ -38,12 +38,23 @@ function answer(id, type, body) { postMessage(JSON.stringify({ v: 1, id, type, b
 const fault = (code, file) => Object.assign(new Error(file.name), { code });
 
 async function start() {
-  const file = await bringOne(manifest.engine, () => {});
+  const [file] = await Promise.all([bringOne(manifest.engine, () => {}), choose()]);
   const ready = new Promise((resolve) => { globalThis.t2ready = resolve; });
   const go = new Go();
   const { instance } = await WebAssembly.instantiate(file, go.importObject);
   go.run(instance);
   await ready;
+}
+
+// choose tells the engine which GPU to try. Left alone, it takes none that the processor plays.
+async function choose() {
+  globalThis.t2gpu = "";
+  if (device === "cpu") { globalThis.t2why = "the processor, as asked"; return; }
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  const info = adapter?.info ?? {}, played = info.isFallbackAdapter ?? adapter?.isFallbackAdapter;
+  if (!adapter) globalThis.t2why = "the processor, since this browser offers no GPU";
+  else if (played && device !== "gpu") globalThis.t2why = "the processor, since it plays the GPU here";
+  else globalThis.t2gpu = [info.vendor, info.architecture].filter(Boolean).join(" ") || "the browser's GPU";
 }
 
 const held = new Set();

@@ -54,11 +54,9 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
-	alloc, stop := chromedp.NewExecAllocator(context.Background(), chromedp.ExecPath(path),
-		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.UserDataDir(filepath.Join(dir, "profile")),
-		chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	executable = path
+	alloc, stop := chromedp.NewExecAllocator(context.Background(), append(flags(),
+		chromedp.DisableGPU, chromedp.UserDataDir(filepath.Join(dir, "profile")))...)
 	defer stop()
 	var cancel context.CancelFunc
 	browser, cancel = chromedp.NewContext(alloc)
@@ -68,6 +66,16 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// executable is the browser's.
+var executable string
+
+// flags are what every browser here is started with.
+func flags() []chromedp.ExecAllocatorOption {
+	return []chromedp.ExecAllocatorOption{chromedp.ExecPath(executable), chromedp.Headless,
+		chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true)}
 }
 
 func chromium() string {
