@@ -77,6 +77,13 @@ fn to_bf16(b: u32) -> u32 {
   return (b + 0x7fffu + ((b >> 16u) & 1u)) >> 16u;
 }
 {{end}}
+{{define "ratio"}}
+// a/b, rounded well: division alone may be off by 2.5 ulp, and a tie then rounds to the wrong side.
+fn ratio(a: f32, b: f32) -> f32 {
+  let q = a / b;
+  return q + fma(-q, b, a) / b;
+}
+{{end}}
 {{define "bytes"}}
 // The four signed bytes of a word. A byte put into the last bits of 2^23 is that number and more,
 // exactly; conversions of integers are slower than sums on many devices.
@@ -85,6 +92,18 @@ fn bytes(w: u32) -> vec4<f32> {
   return bitcast<vec4<f32>>((vec4<u32>(u, u >> 8u, u >> 16u, u >> 24u) & vec4<u32>(0xffu)) |
     vec4<u32>(0x4b000000u)) - vec4<f32>(8388736.0);
 }
+{{template "pick"}}
+{{end}}
+{{define "nibbles"}}
+// The four signed nibbles in the lower half of a word; see bytes.
+fn nibbles(w: u32) -> vec4<f32> {
+  let u = w ^ 0x8888u;
+  return bitcast<vec4<f32>>((vec4<u32>(u, u >> 4u, u >> 8u, u >> 12u) & vec4<u32>(15u)) |
+    vec4<u32>(0x4b000000u)) - vec4<f32>(8388616.0);
+}
+{{template "pick"}}
+{{end}}
+{{define "pick"}}
 // Number i of a vec4, without an index that is not constant: that would go through memory.
 fn pick(v: vec4<u32>, i: u32) -> u32 {
   let odd = (i & 1u) == 1u;
@@ -108,6 +127,10 @@ fn four(w: Word) -> vec4<f32> {
 alias Word = u32;
 {{template "bytes"}}
 fn four(w: Word) -> vec4<f32> { return bytes(w); }
+{{- else if eq .Type "q4"}}
+alias Word = u32;
+{{template "nibbles"}}
+fn four(w: Word) -> vec4<f32> { return nibbles(w); }
 {{- end}}
 {{end}}
 {{define "pair"}}
@@ -250,13 +273,15 @@ fn load(lane: u32, t0: u32, head: u32, s0: u32, kvhead: u32, c0: u32) {
 }
 {{end}}
 {{define "part"}}
-{{- if eq .Type "q8"}}{{template "bytes"}}{{end}}
+{{- if eq .Type "q8"}}{{template "bytes"}}{{else if eq .Type "q4"}}{{template "nibbles"}}{{end}}
 // Numbers 4i to 4i+3 of the vec4 w.
 fn part(w: vec4<u32>, i: u32) -> vec4<f32> {
 {{- if eq .Type "f32"}}
   return bitcast<vec4<f32>>(w);
 {{- else if eq .Type "q8"}}
   return bytes(pick(w, i));
+{{- else if eq .Type "q4"}}
+  return nibbles(pick(w, i / 2u) >> (16u * (i & 1u)));
 {{- else if eq .Type "f16"}}
   let pair = select(w.xy, w.zw, i == 1u);
   return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));

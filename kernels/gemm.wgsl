@@ -1,5 +1,5 @@
 // C (+)= op(A)·op(B): c[i,j] = Σ_k a(i,k)·b(k,j), one tile of C to a workgroup, a range of k each
-// 0 c write | 1 a read | 2 b read: a tensor or the rows of a weight | 3 scales of a q8 b, else b
+// 0 c write | 1 a read | 2 b read: a tensor or the rows of a weight | 3 scales of a q8 or q4 b, else b
 // p {m, n, k, offset and row of c, of a, of b, whether to add, k of a range, partial sums' stride,
 // scales, k where the scales' blocks begin}
 // A tile is {{.TileM}}×{{.TileN}}: {{.TX}}×{{.TY}} threads with {{mul 4 .RM}}×{{mul 4 .RN}} numbers
@@ -37,6 +37,8 @@ fn b4(row: u32, rows: u32, j: u32, end: u32) -> vec4<f32> {
   let at = row * p.ldb + j / 4u;
 {{- if eq .Type "q8"}}
   return four(b[at]) * scales[p.so + at / 8u];
+{{- else if eq .Type "q4"}}
+  return four(b[at / 2u] >> (16u * (at & 1u))) * scales[p.so + at / 8u];
 {{- else}}
   return four(b[at]);
 {{- end}}

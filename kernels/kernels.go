@@ -27,7 +27,7 @@ var files embed.FS
 // Variant is a kernel with its constants. Fields that a kernel does not use are zero.
 type Variant struct {
 	Name string // of the file, without .wgsl
-	Type string // how the weight is held: f32, f16, bf16, q8; "" where B is a tensor
+	Type string // how the weight is held: f32, f16, bf16, q8, q4; "" where B is a tensor
 	Vec  bool   // tensors are read four numbers at a time: offsets and widths allow it
 
 	// Matrix products. A tile of 4·RM·TY × 4·RN·TX numbers is made by TX·TY threads, each with

@@ -34,8 +34,8 @@ struct P { w4: u32, width: u32, xo: u32, row: u32, last: u32
 {{- $next = add $next 1}}{{end}}
 @group(0) @binding({{$next}}) var<uniform> p: P;
 var<workgroup> red: array<f32, {{mul 64 $all}}>;
-{{- $per := 1}}{{if eq .Type "q8"}}{{$per = 4}}{{else if ne .Type "f32"}}{{$per = 2}}{{end}}
-{{- $q8 := eq .Type "q8"}}
+{{- $per := .Per}}
+{{- $scaled := .Scaled}}
 {{- $v := .}}
 {{template "part" .}}
 {{template "vector" .}}
@@ -68,8 +68,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
 {{- range $u := seq $unroll}}
       {
         let k = (c + {{mul 64 $u}}u) * {{$per}}u;
-{{- if $q8}}{{range seq $v.Out}}
-        let b{{.}} = (r{{.}} + c + {{mul 64 $u}}u) / 2u;
+{{- if $scaled}}{{range seq $v.Out}}
+        let b{{.}} = (r{{.}} + c + {{mul 64 $u}}u) / {{$v.Parts}}u;
         let s{{.}} = bitcast<f32>(pick(w_{{$which}}[p.out{{$which}} * p.w4 + b{{.}} / 4u],
           b{{.}} % 4u));
 {{- end}}{{end}}
@@ -84,7 +84,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
           if (4u * (k + {{$i}}u) < p.width) { x{{$t}} = four(t{{$t}}, k + {{$i}}u); }
 {{- end}}{{end}}
 {{- range $r := seq $v.Out}}
-          let q{{$r}} = part(w{{$u}}_{{$r}}, {{$i}}u){{if $q8}} * s{{$r}}{{end}};
+          let q{{$r}} = part(w{{$u}}_{{$r}}, {{$i}}u){{if $scaled}} * s{{$r}}{{end}};
 {{- range $t := seq $v.Rows}}
           a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + dot(q{{$r}}, x{{$t}});
 {{- end}}{{end}}
@@ -104,10 +104,10 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
         x{{$t}}_{{$i}} = x{{$t}}_{{$i}} * gain(k + {{$i}}u);
 {{- end}}{{end}}
 {{- range $r := seq $v.Out}}
-        a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + {{if $q8}}s{{$r}} * ({{end}}
+        a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + {{if $scaled}}s{{$r}} * ({{end}}
 {{- range $i := seq $per}}{{if $i}} + {{end -}}
           dot(part(w{{$u}}_{{$r}}, {{$i}}u), x{{$t}}_{{$i}}){{end}}
-{{- if $q8}}){{end}};
+{{- if $scaled}}){{end}};
 {{- end}}{{end}}
 {{- end}}
       }

@@ -9,8 +9,8 @@
 {{- $v := .}}{{$both := mul 2 .Out}}{{$sums := mul $both .Rows}}{{$all := $sums}}
 {{- if .Norm}}{{$all = add $sums 1}}{{end}}
 {{- $t := "f32"}}{{$step := 1}}{{if .Vec}}{{$t = "vec4<f32>"}}{{$step = 4}}{{end}}
-{{- $per := 1}}{{if eq .Type "q8"}}{{$per = 4}}{{else if ne .Type "f32"}}{{$per = 2}}{{end}}
-{{- $q8 := eq .Type "q8"}}
+{{- $per := .Per}}
+{{- $scaled := .Scaled}}
 struct P { w4: u32, width: u32, xo: u32, row: u32, last: u32, out: u32, gateo: u32, uo: u32, so: u32
 {{- if .Norm}}, go: u32, ho: u32, eps: f32{{end}} }
 @group(0) @binding(0) var<storage, read_write> gate: array<f32>;
@@ -56,8 +56,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
 {{- range $u := seq $unroll}}
     {
       let k = (c + {{mul 64 $u}}u) * {{$per}}u;
-{{- if $q8}}{{range seq $both}}
-      let b{{.}} = (r{{.}} + c + {{mul 64 $u}}u) / 2u;
+{{- if $scaled}}{{range seq $both}}
+      let b{{.}} = (r{{.}} + c + {{mul 64 $u}}u) / {{$v.Parts}}u;
       let s{{.}} = bitcast<f32>(pick(w_{{div . $v.Out}}[p.out * p.w4 + b{{.}} / 4u], b{{.}} % 4u));
 {{- end}}{{end}}
 {{- if gt $v.Rows 1}}
@@ -71,7 +71,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
         if (4u * (k + {{$i}}u) < p.width) { x{{$t}} = four(t{{$t}}, k + {{$i}}u); }
 {{- end}}{{end}}
 {{- range $r := seq $both}}
-        let q{{$r}} = part(w{{$u}}_{{$r}}, {{$i}}u){{if $q8}} * s{{$r}}{{end}};
+        let q{{$r}} = part(w{{$u}}_{{$r}}, {{$i}}u){{if $scaled}} * s{{$r}}{{end}};
 {{- range $t := seq $v.Rows}}
         a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + dot(q{{$r}}, x{{$t}});
 {{- end}}{{end}}
@@ -91,10 +91,10 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
       x{{$t}}_{{$i}} = x{{$t}}_{{$i}} * gain(k + {{$i}}u);
 {{- end}}{{end}}
 {{- range $r := seq $both}}
-      a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + {{if $q8}}s{{$r}} * ({{end}}
+      a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + {{if $scaled}}s{{$r}} * ({{end}}
 {{- range $i := seq $per}}{{if $i}} + {{end -}}
         dot(part(w{{$u}}_{{$r}}, {{$i}}u), x{{$t}}_{{$i}}){{end}}
-{{- if $q8}}){{end}};
+{{- if $scaled}}){{end}};
 {{- end}}{{end}}
 {{- end}}
     }

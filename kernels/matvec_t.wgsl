@@ -4,8 +4,8 @@
 // p {rows of w, vec4 of a row, in, offset of dx, of dy, row of dy, first and last row of dy, rows
 // of a range, whether to add, stride of a range}
 // 256 threads to (32 vec4 of columns, range of rows of w): 8 share the rows
-{{- $per := 1}}{{if eq .Type "q8"}}{{$per = 4}}{{else if ne .Type "f32"}}{{$per = 2}}{{end}}
-{{- $q8 := eq .Type "q8"}}{{$v := .}}
+{{- $per := .Per}}
+{{- $scaled := .Scaled}}{{$v := .}}
 struct P { out: u32, w4: u32, width: u32, xo: u32, yo: u32, ldy: u32, row: u32, last: u32,
   range: u32, acc: u32, stride: u32 }
 @group(0) @binding(0) var<storage, read_write> dx: array<f32>;
@@ -36,12 +36,12 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
 {{- range $u := seq $unroll}}
       {
         let row = n + {{mul 8 $u}}u;
-{{- if $q8}}
-        let b = (row * p.w4 + c) / 2u;
+{{- if $scaled}}
+        let b = (row * p.w4 + c) / {{$v.Parts}}u;
         let s = bitcast<f32>(pick(w_[p.out * p.w4 + b / 4u], b % 4u));
 {{- end}}
 {{- range $t := seq $v.Rows}}
-        let y{{$t}} = dy[t{{$t}} + row]{{if $q8}} * s{{end}};
+        let y{{$t}} = dy[t{{$t}} + row]{{if $scaled}} * s{{end}};
 {{- range $i := seq $per}}
         a{{$t}}_{{$i}} = fma(vec4<f32>(y{{$t}}), part(w{{$u}}, {{$i}}u), a{{$t}}_{{$i}});
 {{- end}}{{end}}

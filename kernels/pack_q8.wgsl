@@ -6,11 +6,7 @@ struct P { n: u32, xo: u32, words: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<uniform> p: P;
 {{template "linear"}}
-// a/b, rounded well: division alone may be off by 2.5 ulp, and a tie then rounds to the wrong side.
-fn ratio(a: f32, b: f32) -> f32 {
-  let q = a / b;
-  return q + fma(-q, b, a) / b;
-}
+{{template "ratio"}}
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32) {

@@ -1,4 +1,4 @@
-// x = the numbers of w as pack and pack_q8 left them
+// x = the numbers of w as pack, pack_q8 and pack_q4 left them
 // 0 x [rows n] write, as bits | 1 w read | p {rows·n, words of a row, n, offset of x, words of q}
 // 256 threads, a number each
 struct P { n: u32, words: u32, cols: u32, xo: u32, quants: u32 }
@@ -18,6 +18,9 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
   x[p.xo + i] = w_[row * p.words + k];
 {{- else if eq .Type "q8"}}
   let q = unpack4xI8(w_[i / 4u])[i % 4u];
+  x[p.xo + i] = bitcast<u32>(bitcast<f32>(w_[p.quants + i / 32u]) * f32(q));
+{{- else if eq .Type "q4"}}
+  let q = extractBits(bitcast<i32>(w_[i / 8u]), 4u * (i % 8u), 4u);
   x[p.xo + i] = bitcast<u32>(bitcast<f32>(w_[p.quants + i / 32u]) * f32(q));
 {{- else}}
   let bits = (w_[row * p.words + k / 2u] >> ((k & 1u) * 16u)) & 0xffffu;

@@ -49,7 +49,26 @@ func (v Variant) To(dest string) pieces { return pieces{Variant: v, Dest: dest} 
 func (v Variant) Broad() int { return (v.Columns() + 31) / 32 }
 
 // weightTypes are the ways in which a weight is held.
-var weightTypes = []string{"f32", "f16", "bf16", "q8"}
+var weightTypes = []string{"f32", "f16", "bf16", "q8", "q4"}
+
+// Scaled reports whether the weight's numbers have a scale for each block of 32.
+func (v Variant) Scaled() bool { return v.Type == "q8" || v.Type == "q4" }
+
+// Per is how many times four numbers of the weight a vec4 of words holds.
+func (v Variant) Per() int {
+	switch v.Type {
+	case "f32":
+		return 1
+	case "q8":
+		return 4
+	case "q4":
+		return 8
+	}
+	return 2
+}
+
+// Parts is how many vec4 of words a block with a scale takes.
+func (v Variant) Parts() int { return 8 / v.Per() }
 
 // Variants lists at least one of each way in which a template can go, for those who check kernels.
 func Variants() []Variant {
@@ -70,7 +89,7 @@ func Variants() []Variant {
 			}
 		case "pack", "unpack":
 			for _, typ := range weightTypes {
-				if name != "pack" || typ != "q8" {
+				if name != "pack" || !(Variant{Type: typ}).Scaled() {
 					list = append(list, Variant{Name: name, Type: typ})
 				}
 			}
@@ -112,7 +131,8 @@ func matvecVariants(name string) []Variant {
 			{Rows: 1, Out: 4, Unroll: 2, Count: 3}, {Rows: 1, Out: 2, Unroll: 4, Count: 2},
 			{Rows: 16, Out: 4, Unroll: 1, Count: 2}, {Rows: 2, Out: 4, Unroll: 2, Count: 1},
 			{Rows: 4, Out: 4, Unroll: 1, Count: 3}, {Rows: 8, Out: 4, Unroll: 1, Count: 1}} {
-			if name == "matvec_t" && (v.Rows > 8 || v.Rows > 4 && typ == "q8") {
+			if name == "matvec_t" && (v.Rows > 8 || v.Rows > 4 && typ == "q8" ||
+				v.Rows > 2 && typ == "q4") {
 				continue
 			}
 			v.Name, v.Type, v.Vec = name, typ, i%3 > 0 || v.Rows > 8

@@ -165,7 +165,7 @@ func TestFreeWhileHeld(t *testing.T) {
 func TestGate(t *testing.T) {
 	b := newBoth(t)
 	gpu := b.devs[1].(*Device)
-	for _, typ := range []compute.DType{compute.F32, compute.F16, compute.BF16, compute.Q8} {
+	for typ := range compute.Q4 + 1 {
 		for _, s := range [][3]int{{1, 515, 1024}, {2, 96, 4096}, {3, 33, 160}, {16, 130, 512}} {
 			rows, out, in := s[0], s[1], s[2]
 			wg, wu := b.weight(typ, out, in), b.weight(typ, out, in)
@@ -196,10 +196,10 @@ func TestGate(t *testing.T) {
 // are what they are one by one.
 func TestJoined(t *testing.T) {
 	b := newBoth(t)
-	for _, typ := range []compute.DType{compute.F32, compute.F16, compute.BF16, compute.Q8} {
+	for typ := range compute.Q4 + 1 {
 		for _, s := range [][2]int{{259, 1024}, {96, 4096}, {33, 160}, {515, 352}} {
 			out, in := s[0], s[1]
-			if typ != compute.Q8 {
+			if !typ.Blocked() {
 				in -= 3 * (out % 2) // also widths that no vec4 fits
 			}
 			b.joined(typ, out, in)

@@ -68,12 +68,16 @@ func (b *both) ints(v []int32) (x [2]compute.Ints) {
 func (b *both) weight(t compute.DType, out, in int) (w [2]compute.Weight) {
 	b.t.Helper()
 	src := b.tensor(out, in)
-	if t == compute.Q8 { // whole numbers and a scale of 1: near a tie devices may round either way
+	if t.Blocked() { // whole numbers and a scale of 1: near a tie devices may round either way
+		n, first := 255, float32(127)
+		if t == compute.Q4 {
+			n, first = 15, -8
+		}
 		host := make([]float32, out*in)
 		for i := range host {
-			host[i] = float32(b.rng.IntN(255) - 127)
+			host[i] = float32(b.rng.IntN(n) - n/2)
 			if i%compute.BlockQ8 == 0 {
-				host[i] = 127
+				host[i] = first
 			}
 		}
 		for i, d := range b.devs {
@@ -149,7 +153,7 @@ func TestLargeGemm(t *testing.T) {
 // TestLargeMatMul: every type of weight on every path that a number of rows takes.
 func TestLargeMatMul(t *testing.T) {
 	b := newBoth(t)
-	for _, typ := range []compute.DType{compute.F32, compute.F16, compute.BF16, compute.Q8} {
+	for typ := range compute.Q4 + 1 {
 		for i, s := range [][2]int{{4100, 1024}, {257, 4096}, {1031, 2080}} {
 			out, in := s[0], s[1]
 			w := b.weight(typ, out, in)

@@ -14,7 +14,8 @@ const fewRows = 16
 
 // heldRows is how many rows' sums the threads of a transposed product hold, by the type of the
 // weight, of which a load is more or fewer numbers. More rows take several passes.
-var heldRows = [...]int{compute.F32: 8, compute.F16: 8, compute.BF16: 8, compute.Q8: 4}
+var heldRows = [...]int{compute.F32: 8, compute.F16: 8, compute.BF16: 8, compute.Q8: 4,
+	compute.Q4: 2}
 
 // MatMul: see compute.Products.
 func (d *Device) MatMul(y, x compute.Tensor, w compute.Weight) {

@@ -17,7 +17,7 @@ type weight struct {
 	parts   []part
 }
 
-// part is rows [lo, lo+rows) of a weight. A row is padded with zeros to whole vec4; of Q8, the
+// part is rows [lo, lo+rows) of a weight. A row is padded with zeros to whole vec4; of Q8 and Q4, the
 // scales [rows, in/32] follow the rows.
 type part struct {
 	b        *buffer
@@ -33,7 +33,8 @@ func (w *weight) Len() int { return w.out * w.in }
 func (w *weight) Bytes() int64 { return int64(w.out) * int64(w.rowBytes()) }
 
 // perWord is how many numbers a word of a weight holds.
-var perWord = [...]int{compute.F32: 1, compute.F16: 2, compute.BF16: 2, compute.Q8: 4}
+var perWord = [...]int{compute.F32: 1, compute.F16: 2, compute.BF16: 2, compute.Q8: 4,
+	compute.Q4: 8}
 
 // words is how many words of numbers a row has, padded.
 func (w *weight) words() int {
@@ -43,7 +44,7 @@ func (w *weight) words() int {
 
 func (w *weight) rowBytes() int {
 	n := 4 * w.words()
-	if w.t == compute.Q8 {
+	if w.t.Blocked() {
 		n += 4 * w.in / compute.BlockQ8
 	}
 	return n
@@ -52,12 +53,12 @@ func (w *weight) rowBytes() int {
 // NewWeight: see compute.Memory.
 func (d *Device) NewWeight(t compute.DType, out, in int) (compute.Weight, error) {
 	w := &weight{d: d, t: t, out: out, in: in}
-	if t > compute.Q8 {
+	if t > compute.Q4 {
 		return nil, fmt.Errorf("webgpu: weight [%d %d]: unknown type %v", out, in, t)
 	}
-	if t == compute.Q8 && in%compute.BlockQ8 != 0 {
-		return nil, fmt.Errorf("webgpu: q8 weight [%d %d]: want inputs in blocks of %d",
-			out, in, compute.BlockQ8)
+	if t.Blocked() && in%compute.BlockQ8 != 0 {
+		return nil, fmt.Errorf("webgpu: %v weight [%d %d]: want inputs in blocks of %d",
+			t, out, in, compute.BlockQ8)
 	}
 	if err := d.room("row of a weight", 1, in); err != nil {
 		return nil, err
@@ -99,9 +100,9 @@ func (d *Device) Pack(w compute.Weight, src compute.Tensor) {
 	words := m.words()
 	for _, p := range m.parts {
 		at := xo + uint32(p.lo*m.in)
-		if m.t == compute.Q8 {
+		if m.t.Blocked() {
 			blocks := p.rows * m.in / compute.BlockQ8
-			d.run(plain("pack_q8"), threads(blocks), bufs{p.b, xb}, uint32(blocks), at,
+			d.run(plain("pack_"+m.t.String()), threads(blocks), bufs{p.b, xb}, uint32(blocks), at,
 				uint32(p.rows*words))
 			continue
 		}
