@@ -148,9 +148,16 @@ func (d *Device) joinGate(y *buffer, yo uint32, gate *buffer, gateOff uint32, up
 	h.kind, h.n = holdsNothing, 0
 	w4 := a.w.words() / 4
 	v := a.variant
-	v.Name, v.Out, v.Unroll = "matvec_gate", 2, 2
-	if v.Rows > 2 || w4 < 128 {
-		v.Unroll = 1
+	v.Name = "matvec_gate"
+	switch {
+	case v.Rows > 2 || w4 < 128:
+		v.Out, v.Unroll = 2, 1
+	case a.w.t == compute.Q4:
+		v.Out, v.Unroll = 4, 1
+	case v.Rows == 1 && w4 >= 256:
+		v.Out, v.Unroll = 1, 4
+	default:
+		v.Out, v.Unroll = 2, 2
 	}
 	xb, xo := h.input(a)
 	bs := bufs{gate, up, y, xb, a.p.b, b.p.b}
@@ -170,10 +177,12 @@ func (d *Device) binds(n int) bool {
 }
 
 // joinNorm holds a product of one row back with the norm that it is of, if that is what is held.
+// Products of few bits are bound by arithmetic, and to norm in each workgroup costs them more than a
+// dispatch does (H200: 10 µs of 40).
 func (d *Device) joinNorm(o matvecOp) bool {
 	h := &d.held
 	n := h.norm
-	if h.kind != holdsNorm || n.y != o.x || n.yo != o.xo || o.rows != 1 || n.n != o.w.in ||
+	if o.w.t.Blocked() || h.kind != holdsNorm || n.y != o.x || n.yo != o.xo || o.rows != 1 || n.n != o.w.in ||
 		o.y == n.x || o.y == n.y || o.y == n.g || n.y == n.x ||
 		o.variant.Vec != (n.xo%4 == 0 && n.gOff%4 == 0 && o.variant.Vec) {
 		return false
@@ -235,9 +244,10 @@ func (d *Device) runMatvec(ops []matvecOp) {
 		rows += p.p.rows
 	}
 	v := o.variant
-	// Eight loads of each thread are under way at once; weights of few rows need the workgroups.
+	// Eight loads of each thread are under way at once; weights of few rows need the workgroups. A
+	// load of Q4 is eight times four numbers, whose inputs several outputs should share.
 	switch {
-	case v.Rows > 2:
+	case v.Rows > 2 || o.w.t == compute.Q4:
 		v.Out, v.Unroll = 4, 1
 	case rows >= 8192 || w4 < 128:
 		v.Out, v.Unroll = 4, 2

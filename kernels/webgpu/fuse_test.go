@@ -215,19 +215,23 @@ func (b *both) joined(typ compute.DType, out, in int) {
 	wd := b.weight(typ, out, in)
 	x, g, h := b.tensor(1, in), b.tensor(1, in), b.tensor(1, in)
 	ya, yb, yc, yd := b.tensor(1, out), b.tensor(1, out), b.tensor(1, out), b.tensor(1, out)
+	normed := 1
+	if typ.Blocked() {
+		normed = 2 // the norm goes alone
+	}
 	steps := []struct {
 		name       string
 		dispatches int
 		run        func(j int, d compute.Device)
 		outs       []twin
 	}{
-		{"norm and three products", 1, func(j int, d compute.Device) {
+		{"norm and three products", normed, func(j int, d compute.Device) {
 			d.RMSNorm(h[j], x[j], g[j], 0.1)
 			d.MatMul(ya[j], h[j], wa[j])
 			d.MatMul(yb[j], h[j], wb[j])
 			d.MatMul(yc[j], h[j], wc[j])
 		}, []twin{h, ya, yb, yc}},
-		{"norm, two products, gated unit", 1, func(j int, d compute.Device) {
+		{"norm, two products, gated unit", normed, func(j int, d compute.Device) {
 			d.RMSNorm(h[j], x[j], g[j], 0.2)
 			d.MatMul(ya[j], h[j], wa[j])
 			d.MatMul(yb[j], h[j], wb[j])
