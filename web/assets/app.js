@@ -174,9 +174,9 @@ async function change() {
 
 // engines are a worker, and a second one where there is a processor and memory for it.
 function engines(manifest) {
-  const one = new Engine(inWorker(manifest, document.baseURI, state.d, storageFull));
+  const one = new Engine(inWorker(manifest, document.baseURI, storageFull, state.d));
   const room = navigator.hardwareConcurrency >= 2 && (navigator.deviceMemory ?? 8) >= 2;
-  return room ? new Pair(one, () => new Engine(inWorker(manifest, document.baseURI, state.d, () => {}))) : one;
+  return room ? new Pair(one, () => new Engine(inWorker(manifest, document.baseURI, () => {}, state.d))) : one;
 }
 
 async function start() {

@@ -59,7 +59,7 @@ export class Engine {
 
 // inWorker starts the engine in a Web Worker, on a device: "auto", "gpu" or "cpu".
 // onnotice hears what is not about a request.
-export function inWorker(manifest, base, device, onnotice) {
+export function inWorker(manifest, base, onnotice, device = "auto") {
   const worker = new Worker(new URL("./worker.js", import.meta.url));
   const transport = { send: (text) => worker.postMessage(text), close: () => worker.terminate() };
   worker.onmessage = (e) => (typeof e.data === "string" ? transport.onmessage(e.data) : onnotice(e.data.notice));
