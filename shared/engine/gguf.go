@@ -99,7 +99,7 @@ func ggufVocabulary(tok *tokenizer.Tokenizer, vocab int) ([]checkpoint.GGUFValue
 func ggufTensors(m *llama.Model, t checkpoint.GGUFType) []checkpoint.GGUFTensor {
 	var tensors []checkpoint.GGUFTensor
 	for _, spec := range m.Tensors() {
-		g := checkpoint.GGUFTensor{Name: ggufName(spec.Name), Type: t, Rows: spec.Rows, Cols: spec.Cols}
+		g := checkpoint.GGUFTensor{Name: GGUFName(spec.Name), Type: t, Rows: spec.Rows, Cols: spec.Cols}
 		if spec.Rows == 1 {
 			g.Type = checkpoint.GGUFF32
 		}
@@ -135,8 +135,8 @@ func interleave(w []float32, heads, dim, cols int) []float32 {
 	return out
 }
 
-// ggufName is a tensor's name in a GGUF.
-func ggufName(name string) string {
+// GGUFName is a tensor's name in a GGUF.
+func GGUFName(name string) string {
 	return ggufNames.Replace(name)
 }
 

@@ -201,9 +201,14 @@ func (c Config) CheckTensors(src checkpoint.Source) error {
 }
 
 // LoadWeights fills a frozen model from a checkpoint.
-func (m *Model) LoadWeights(f *checkpoint.File) error {
-	if err := m.CheckTensors(f); err != nil {
+func (m *Model) LoadWeights(src checkpoint.Source) error {
+	if err := m.CheckTensors(src); err != nil {
 		return err
 	}
-	return m.Load(func(name string) ([]float32, error) { return f.Float32(name) })
+	var data []float32 // one tensor's memory serves all of them
+	return m.Load(func(name string) ([]float32, error) {
+		info, _ := src.Tensor(name)
+		data = slices.Grow(data[:0], info.Len())[:info.Len()]
+		return data, src.ReadInto(name, data)
+	})
 }

@@ -1,6 +1,9 @@
 package tokenizer
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Roles of a Message.
 const (
@@ -61,7 +64,28 @@ func House(t *Tokenizer, dst []int32, msgs []Message, generate bool) ([]int32, e
 	return out, nil
 }
 
-// Chat appends the ids of a conversation in the house template to dst.
+// Chat appends the ids of a conversation in the model's template to dst: the house's unless With
+// gave another.
 func (t *Tokenizer) Chat(dst []int32, msgs []Message, generate bool) ([]int32, error) {
+	if t.template != nil {
+		return t.template(t, dst, msgs, generate)
+	}
 	return House(t, dst, msgs, generate)
+}
+
+// With is t with a model's own chat template and the tokens that end its answers, the first of them
+// the one that closes a message.
+func (t *Tokenizer) With(template Template, stops []int32) *Tokenizer {
+	own := *t
+	own.template, own.stops = template, slices.Clone(stops)
+	return &own
+}
+
+// Stops are the tokens that end an answer, the one that closes a message first; the house
+// template's End unless With gave others. The slice is not to be changed.
+func (t *Tokenizer) Stops() []int32 {
+	if end, ok := t.Special(End); ok && t.stops == nil {
+		return []int32{end}
+	}
+	return t.stops
 }
