@@ -130,20 +130,6 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 	return m, nil
 }
 
-// ropeTable is cos in the first half of a row and sin in the second, one row a position.
-func ropeTable(c Config) []float32 {
-	half := c.HeadDim / 2
-	table := make([]float32, c.Context*c.HeadDim)
-	for pos := range c.Context {
-		row := table[pos*c.HeadDim:]
-		for i := range half {
-			angle := float64(pos) * math.Pow(c.RopeTheta, -2*float64(i)/float64(c.HeadDim))
-			row[i], row[half+i] = float32(math.Cos(angle)), float32(math.Sin(angle))
-		}
-	}
-	return table
-}
-
 // allocator keeps the first error of a row of allocations.
 type allocator struct {
 	dev compute.Device

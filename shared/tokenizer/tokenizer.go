@@ -38,8 +38,7 @@ type Tokenizer struct {
 	wholeWords   bool // "ignore_merges": a word that is a token is that token, whatever its merges
 	cache        wordCache
 	pieces       *sentencePiece // nil for a byte-level vocabulary
-	template     Template       // nil: House
-	stops        []int32        // nil: the house template's End
+	style        Style          // its zero value is the house's
 }
 
 // kind says what an id stands for.
