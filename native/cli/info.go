@@ -119,7 +119,7 @@ func (a *app) info(models []string, limit int) error {
 }
 
 func (a *app) aboutModel(dev *cpu.Device, ref string) (modelLine, error) {
-	src, err := modelSource(ref)
+	src, err := a.modelSource(ref)
 	if err != nil {
 		return modelLine{}, err
 	}

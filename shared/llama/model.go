@@ -119,7 +119,7 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 	m.Norm = norm("model.norm.weight")
 	head := "lm_head.weight"
 	if c.Tied {
-		head = embedName
+		head = EmbedName
 	}
 	m.Head = linear(head, c.Vocab, c.Dim)
 	m.cosSin = a.tensor(c.Context, c.HeadDim)
@@ -226,7 +226,7 @@ type Param struct {
 
 // Params lists what a trainable model trains, each tensor once, in the checkpoint's order.
 func (m *Model) Params() []Param {
-	ps := []Param{{embedName, m.Embed, m.EmbedGrad, true}}
+	ps := []Param{{EmbedName, m.Embed, m.EmbedGrad, true}}
 	for i := range m.Blocks {
 		b := &m.Blocks[i]
 		for _, l := range b.Linears() {

@@ -11,7 +11,8 @@ import (
 	"transformer2/shared/compute"
 )
 
-const embedName = "model.embed_tokens.weight"
+// EmbedName is the embedding table's name in a checkpoint.
+const EmbedName = "model.embed_tokens.weight"
 
 func isResidual(name string) bool {
 	return strings.HasSuffix(name, "o_proj.weight") || strings.HasSuffix(name, "down_proj.weight")
@@ -31,7 +32,7 @@ type TensorSpec struct {
 // Tensors lists what a checkpoint holds, in order.
 func (c Config) Tensors() []TensorSpec {
 	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	specs := []TensorSpec{{embedName, c.Vocab, c.Dim}}
+	specs := []TensorSpec{{EmbedName, c.Vocab, c.Dim}}
 	for i := range c.Layers {
 		p := fmt.Sprintf("model.layers.%d.", i)
 		specs = append(specs,
@@ -77,7 +78,7 @@ func (m *Model) Load(read func(name string) ([]float32, error)) error {
 		if err := checkNumbers(spec, data); err != nil {
 			return err
 		}
-		if spec.Name == embedName {
+		if spec.Name == EmbedName {
 			m.Dev.Write(m.Embed, data)
 		}
 		if l := linears[spec.Name]; l != nil {
@@ -134,7 +135,7 @@ func (m *Model) Export(emit func(spec TensorSpec, data []float32) error) error {
 // ReadTensor reads a tensor of the checkpoint back from the device, row-major.
 func (m *Model) ReadTensor(name string) ([]float32, error) {
 	linears, norms := m.byName()
-	if name == embedName {
+	if name == EmbedName {
 		data := make([]float32, m.Embed.Len())
 		return data, m.Dev.Read(data, m.Embed)
 	}
