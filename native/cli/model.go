@@ -45,7 +45,7 @@ func (a *app) open(ref string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	held, err := compute.ParseDType(a.weights)
+	held, err := compute.ParseDType(cmp.Or(a.weights, compute.F32.String()))
 	if err != nil {
 		return nil, fmt.Errorf("--weights is %q, want f32, f16, bf16 or q8", a.weights)
 	}

@@ -157,18 +157,9 @@ func (g *gguf) Weights(f func(checkpoint.Source) error) error {
 		if err != nil {
 			return err
 		}
-		r := renamed{file: file, names: map[string]llama.TensorSpec{}, heads: map[string]int{},
-			dim: c.HeadDim}
-		known := map[string]bool{engine.RopeDivisors: true}
-		for _, spec := range c.Tensors() {
-			r.names[spec.Name] = spec
-			r.heads[spec.Name] = engine.TurnedHeads(c, spec.Name)
-			known[engine.GGUFName(spec.Name)] = true
-		}
-		for _, name := range file.Names() {
-			if !known[name] {
-				return fmt.Errorf("tensor %.60q is none of a Llama's", name)
-			}
+		r, err := newRenamed(file, c)
+		if err != nil {
+			return err
 		}
 		return f(r)
 	})
@@ -177,9 +168,26 @@ func (g *gguf) Weights(f func(checkpoint.Source) error) error {
 // renamed is a GGUF's tensors as the program's own checkpoints have them.
 type renamed struct {
 	file  *checkpoint.GGUF
-	names map[string]llama.TensorSpec
+	names map[string]bool
 	heads map[string]int // of a matrix whose rows GGUF orders otherwise
 	dim   int            // rows of a head
+}
+
+// newRenamed refuses a tensor that a model of the config does not have: what it is for is not known.
+func newRenamed(file *checkpoint.GGUF, c llama.Config) (checkpoint.Source, error) {
+	r := renamed{file: file, names: map[string]bool{}, heads: map[string]int{}, dim: c.HeadDim}
+	known := map[string]bool{engine.RopeDivisors: true}
+	for _, spec := range c.Tensors() {
+		r.names[spec.Name] = true
+		r.heads[spec.Name] = engine.TurnedHeads(c, spec.Name)
+		known[engine.GGUFName(spec.Name)] = true
+	}
+	for _, name := range file.Names() {
+		if !known[name] {
+			return nil, fmt.Errorf("tensor %.60q is none of a Llama's", name)
+		}
+	}
+	return r, nil
 }
 
 func (r renamed) Names() []string {
@@ -194,14 +202,14 @@ func (r renamed) Names() []string {
 }
 
 func (r renamed) Tensor(name string) (checkpoint.Info, bool) {
-	if _, ok := r.names[name]; !ok {
+	if !r.names[name] {
 		return checkpoint.Info{}, false
 	}
 	return r.file.Tensor(engine.GGUFName(name))
 }
 
 func (r renamed) ReadInto(name string, dst []float32, opts ...checkpoint.Option) error {
-	if _, ok := r.names[name]; !ok {
+	if !r.names[name] {
 		return fmt.Errorf("a Llama has no tensor %q", name)
 	}
 	if err := r.file.ReadInto(engine.GGUFName(name), dst, opts...); err != nil {

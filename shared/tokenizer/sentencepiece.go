@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -124,8 +125,10 @@ func (v *vocabulary) addPiece(text string, id int32) error {
 
 // addByte enters a token <0xNN>.
 func (v *vocabulary) addByte(text string, id int32) error {
-	var b byte
-	if n, err := fmt.Sscanf(text, "<0x%02X>", &b); n != 1 || err != nil || text != byteName(b) {
+	digits := strings.TrimSuffix(strings.TrimPrefix(text, "<0x"), ">")
+	value, err := strconv.ParseUint(digits, 16, 8)
+	b := byte(value)
+	if err != nil || text != byteName(b) {
 		return fmt.Errorf("byte token %d reads %.40q, want <0x00> to <0xFF>", id, text)
 	}
 	if other, again := v.fallback[b]; again {
