@@ -21,14 +21,26 @@ const (
 // kBlock is the numbers of a block of the K types.
 const kBlock = 256
 
-var ggufBlocks = map[GGUFType]ggufBlock{
-	GGUFF32:  {F32, 1, 4, decoders[F32]},
-	GGUFF16:  {F16, 1, 2, decoders[F16]},
-	GGUFBF16: {BF16, 1, 2, decoders[BF16]},
-	GGUFQ8:   {"Q8_0", q8Block, q8BlockBytes, decodeQ8},
-	GGUFQ4:   {"Q4_0", q8Block, 2 + q8Block/2, decodeQ4},
-	GGUFQ4K:  {"Q4_K", kBlock, 2 + 2 + 12 + kBlock/2, decodeQ4K},
-	GGUFQ6K:  {"Q6_K", kBlock, kBlock/2 + kBlock/4 + 16 + 2, decodeQ6K},
+// block is how a type lies; false for one that is not read. A function rather than a table, so that
+// a program that reads no GGUF does not hold the decoders.
+func (t GGUFType) block() (ggufBlock, bool) {
+	switch t {
+	case GGUFF32:
+		return ggufBlock{F32, 1, 4, decoders[F32]}, true
+	case GGUFF16:
+		return ggufBlock{F16, 1, 2, decoders[F16]}, true
+	case GGUFBF16:
+		return ggufBlock{BF16, 1, 2, decoders[BF16]}, true
+	case GGUFQ8:
+		return ggufBlock{"Q8_0", q8Block, q8BlockBytes, decodeQ8}, true
+	case GGUFQ4:
+		return ggufBlock{"Q4_0", q8Block, 2 + q8Block/2, decodeQ4}, true
+	case GGUFQ4K:
+		return ggufBlock{"Q4_K", kBlock, 2 + 2 + 12 + kBlock/2, decodeQ4K}, true
+	case GGUFQ6K:
+		return ggufBlock{"Q6_K", kBlock, kBlock/2 + kBlock/4 + 16 + 2, decodeQ6K}, true
+	}
+	return ggufBlock{}, false
 }
 
 // decodeQ8: y[i] = d·q[i].

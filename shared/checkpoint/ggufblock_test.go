@@ -22,7 +22,7 @@ func TestGGUFBlocks(t *testing.T) {
 // decoded is a block of the type, twice in a row, so that the step between blocks is seen as well.
 func decoded(t *testing.T, kind GGUFType, block []byte) []float32 {
 	t.Helper()
-	b := ggufBlocks[kind]
+	b, _ := kind.block()
 	if len(block) != b.bytes {
 		t.Fatalf("%s: a block of %d bytes, want %d", b.name, len(block), b.bytes)
 	}

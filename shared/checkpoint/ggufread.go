@@ -260,7 +260,7 @@ func (h *ggufHeader) tensor() (e ggufEntry, err error) {
 	if h.err != nil {
 		return e, h.err
 	}
-	block, ok := ggufBlocks[kind]
+	block, ok := kind.block()
 	if !ok {
 		return e, fmt.Errorf("type %d, want F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K", kind)
 	}

@@ -67,12 +67,11 @@ func (d *directory) vocabulary() (t *tokenizer.Tokenizer, version string, err er
 			break
 		}
 	}
-	if exists(d.files, tokenizerJSON) {
-		t, err = engine.House{Files: d.files}.Tokenizer()
-		return t, version, err
-	}
-	name := tokenizerModel
-	if !exists(d.files, name) && version != "" {
+	name, read := tokenizerModel, tokenizer.ReadSentencePiece
+	switch {
+	case exists(d.files, tokenizerJSON):
+		name, read = tokenizerJSON, tokenizer.ReadAny
+	case !exists(d.files, name) && version != "":
 		name += "." + version
 	}
 	file, err := d.files.Open(name)
@@ -83,7 +82,7 @@ func (d *directory) vocabulary() (t *tokenizer.Tokenizer, version string, err er
 		return nil, "", err
 	}
 	defer file.Close()
-	if t, err = tokenizer.ReadSentencePiece(file); err != nil {
+	if t, err = read(file); err != nil {
 		return nil, "", fmt.Errorf("%s: %w", name, err)
 	}
 	return t, version, nil

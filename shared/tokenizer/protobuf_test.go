@@ -113,7 +113,7 @@ func TestReadPiecesRefusals(t *testing.T) {
 			list + extra + `}, "merges": [` + merges + `]}}`
 	}
 	const meta = `"pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "split": false}, `
-	good, err := Read(strings.NewReader(file(meta, `"a b"`, "")))
+	good, err := ReadAny(strings.NewReader(file(meta, `"a b"`, "")))
 	if err != nil || !slices.Equal(good.Encode("ab"), []int32{259, 258}) {
 		t.Fatal(err, good.Encode("ab"))
 	}
@@ -127,7 +127,7 @@ func TestReadPiecesRefusals(t *testing.T) {
 		"twice":      {file(meta, `"a b", "a b"`, ""), "appears twice"},
 		"byte":       {file(meta, "", `, "<0xzz>": 260`), "<0xzz>"},
 	} {
-		if _, err := Read(strings.NewReader(c.file)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := ReadAny(strings.NewReader(c.file)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}

@@ -14,11 +14,14 @@ const (
 	maxSteps    = 16        // steps of one sequence
 )
 
-// Read reads a Hugging Face tokenizer.json of the byte-level BPE or the SentencePiece kind. The file is not trusted:
+// Read reads a Hugging Face tokenizer.json of the byte-level BPE kind. The file is not trusted:
 // whatever this package would read differently than Hugging Face does is refused with a sentence
 // that names it. What surrounds a text rather than splitting it ("post_processor", "truncation",
 // "padding") is left to the caller, see Template.
-func Read(r io.Reader) (*Tokenizer, error) {
+func Read(r io.Reader) (*Tokenizer, error) { return read(r, byteLevelJSON) }
+
+// read reads a file and makes of it what translate does.
+func read(r io.Reader, translate func(*fileJSON) (*Tokenizer, error)) (*Tokenizer, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: read: %w", err)
@@ -31,19 +34,19 @@ func Read(r io.Reader) (*Tokenizer, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, fmt.Errorf("tokenizer: read: tokenizer.json: %w", err)
 	}
-	t, err := f.tokenizer()
+	var t *Tokenizer
+	if err = f.check(); err == nil {
+		t, err = translate(&f)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: read: %w", err)
 	}
 	return t, nil
 }
 
-func (f *fileJSON) tokenizer() (*Tokenizer, error) {
-	if err := f.check(); err != nil {
-		return nil, err
-	}
+func byteLevelJSON(f *fileJSON) (*Tokenizer, error) {
 	if f.Model.ByteFallback {
-		return f.pieces()
+		return nil, errors.New("byte_fallback, want a byte-level model")
 	}
 	v, err := f.vocabulary()
 	if err != nil {

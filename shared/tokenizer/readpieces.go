@@ -3,8 +3,20 @@ package tokenizer
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 )
+
+// ReadAny is Read that takes a tokenizer.json of the SentencePiece kind as well. What links only Read
+// stays smaller.
+func ReadAny(r io.Reader) (*Tokenizer, error) {
+	return read(r, func(f *fileJSON) (*Tokenizer, error) {
+		if f.Model.ByteFallback {
+			return f.pieces()
+		}
+		return byteLevelJSON(f)
+	})
+}
 
 // pieces reads a tokenizer.json of the SentencePiece kind, which "byte_fallback" marks. Its merges
 // are a list of pairs in order, where SentencePiece ranks what a pair makes: where the list holds
