@@ -113,7 +113,8 @@ func TestReadPiecesRefusals(t *testing.T) {
 			list + extra + `}, "merges": [` + merges + `]}}`
 	}
 	const meta = `"pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "split": false}, `
-	good, err := ReadAny(strings.NewReader(file(meta, `"a b"`, "")))
+	// A pair that spells a byte's token makes no piece.
+	good, err := ReadAny(strings.NewReader(file(meta, `"<0x0 A>", "a b"`, `, "<0x0": 260, "A>": 261`)))
 	if err != nil || !slices.Equal(good.Encode("ab"), []int32{259, 258}) {
 		t.Fatal(err, good.Encode("ab"))
 	}

@@ -57,10 +57,18 @@ func (f *fileJSON) pieces() (*Tokenizer, error) {
 	return t, t.rankMerges(f.Model.Merges)
 }
 
-// rankMerges ranks the pairs of a file.
+// rankMerges ranks the pairs of a file. A pair that spells a token which is no piece, such as </ and
+// s>, is passed over: text never becomes a control token.
 func (t *Tokenizer) rankMerges(merges mergeList) error {
 	first := make(map[string]int32, len(merges)) // piece -> the first of its merges
 	listed := make(map[pair]merged, len(merges))
+	taken := make(map[string]bool, len(t.added)+len(t.byteIDs))
+	for b := range t.byteIDs {
+		taken[byteName(byte(b))] = true
+	}
+	for _, a := range t.added {
+		taken[a.name] = true
+	}
 	runs := int32(len(merges)) // the first of the last merges that make nothing but runs of spaces
 	for i, m := range merges {
 		left, right := m[0], m[1]
@@ -69,6 +77,9 @@ func (t *Tokenizer) rankMerges(merges mergeList) error {
 		left, right = strings.ReplaceAll(left, spaceMark, " "), strings.ReplaceAll(right, spaceMark, " ")
 		p.left, ok[0] = t.ordinary[left]
 		p.right, ok[1] = t.ordinary[right]
+		if taken[left+right] {
+			continue
+		}
 		id, whole := t.ordinary[left+right]
 		ok[2] = whole
 		if ok != [3]bool{true, true, true} {
