@@ -95,9 +95,10 @@ decomposed, W = U diag(σ) Vᵀ, and a small vector z rescales σ. One z is an e
 			"is)")
 	flags.StringVar(&a.cache, "cache", "", "directory of decompositions (default $T2_CACHE, or "+
 		"the user's cache)")
-	flags.IntVar(&a.context, "context", 0, fmt.Sprintf("tokens that a model from the disk sees at most "+
-		"(0: what it was made for, up to %d)", defaultContext))
-	flags.StringVar(&a.weights, "weights", "f32", "how a model's matrices are held: f32, f16, bf16 or q8")
+	flags.IntVar(&a.context, "context", 0, fmt.Sprintf("tokens that a model from the disk sees "+
+		"at most (0: what it was made for, up to %d)", defaultContext))
+	flags.StringVar(&a.weights, "weights", "f32",
+		"how a model's matrices are held: f32, f16, bf16 or q8")
 	flags.StringVar(&a.profile, "cpuprofile", "", "write a CPU profile to this file")
 	flags.MarkHidden("cpuprofile")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.startProfile() }

@@ -16,7 +16,7 @@ type FS string
 
 // Open opens a file. A regular one that is not empty is mapped, and is an io.ReaderAt then.
 func (dir FS) Open(name string) (fs.File, error) {
-	if !fs.ValidPath(name) || filepath.Separator != '/' && !filepath.IsLocal(filepath.FromSlash(name)) {
+	if !fs.ValidPath(name) || !filepath.IsLocal(filepath.FromSlash(name)) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
 	file, err := os.Open(filepath.Join(string(dir), filepath.FromSlash(name)))

@@ -8,8 +8,8 @@ import (
 // bitField puts bits of v into a block: bits of the number are at (byte, shift) pairs.
 func bitField(b []byte, at, shift int, v byte) { b[at] |= v << shift }
 
-// The K types hold what their published layouts say, told here from the number's side: where are the
-// bits of number i?
+// The K types hold what their published layouts say, told here from the number's side: where are
+// the bits of number i?
 func TestGGUFBlocks(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	for range 50 {

@@ -111,7 +111,8 @@ func checkGGUFNumbers(t *testing.T, g *GGUF, data []float32) {
 			}
 		}
 	}
-	if err := g.ReadInto("gain", make([]float32, 5)); err == nil || !strings.Contains(err.Error(), "288") {
+	err := g.ReadInto("gain", make([]float32, 5))
+	if err == nil || !strings.Contains(err.Error(), "288") {
 		t.Errorf("a length that does not fit: %v", err)
 	}
 	if err := g.ReadInto("none", nil); err == nil {
@@ -128,7 +129,8 @@ func TestGGUFIntegers(t *testing.T) {
 		raw  []byte
 	}{{"u8", 0, []byte{0xff}}, {"i8", 1, []byte{0xff}}, {"u16", 2, []byte{0xfe, 0xff}},
 		{"i16", 3, []byte{0xfe, 0xff}}, {"u64", 10, []byte{1, 0, 0, 0, 1, 0, 0, 0}},
-		{"i64", 11, bytes.Repeat([]byte{0xff}, 8)}, {"f64", 12, le.AppendUint64(nil, math.Float64bits(0.1))},
+		{"i64", 11, bytes.Repeat([]byte{0xff}, 8)},
+		{"f64", 12, le.AppendUint64(nil, math.Float64bits(0.1))},
 		{"bytes", 9, append(le.AppendUint64(le.AppendUint32(nil, 1), 2), 1, 0xff)}} {
 		f.text(c.key).u32(c.kind)
 		f.b = append(f.b, c.raw...)
@@ -179,7 +181,7 @@ func TestGGUFRefusals(t *testing.T) {
 		"past end":    {head(1, 0).tensor("t", 0, 64, 8).data(64), "32 bytes at offset 64"},
 		"too long":    {head(1, 0).tensor("t", 0, 32, 9).data(64), "36 bytes at offset 32"},
 		"far":         {head(1, 0).tensor("t", 0, 1<<62, 8).data(64), "offset"},
-		"overlap":     {head(2, 0).tensor("a", 0, 32, 8).tensor("b", 0, 0, 9).data(96), "lies within another"},
+		"overlap":     {head(2, 0).tensor("a", 0, 32, 8).tensor("b", 0, 0, 9).data(96), "within another"},
 		"no data":     {head(1, 0).tensor("t", 0, 0, 8).b, "of 0 of data"},
 	} {
 		_, err := openGGUF(c.file)
@@ -198,7 +200,8 @@ func TestGGUFRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.ReadInto("t", make([]float32, 8), Finite); err == nil || !strings.Contains(err.Error(), "number 7") {
+	err = g.ReadInto("t", make([]float32, 8), Finite)
+	if err == nil || !strings.Contains(err.Error(), "number 7") {
 		t.Errorf("NaN: %v", err)
 	}
 }

@@ -21,7 +21,8 @@ var ggufSizes = map[uint32]int{ggufUint8: 1, ggufInt8: 1, ggufUint16: 2, ggufInt
 	ggufUint32: 4, ggufInt32: 4, ggufFloat32: 4, ggufBool: 1, ggufString: 8, ggufArray: 12,
 	ggufUint64: 8, ggufInt64: 8, ggufFloat64: 8}
 
-// maxGGUFList bounds a list of the metadata; the merges of the largest vocabularies are the longest.
+// maxGGUFList bounds a list of the metadata; the merges of the largest vocabularies are the
+// longest.
 const maxGGUFList = 1 << 22
 
 // value takes a value of the metadata in one of the forms that GGUF.Values names.

@@ -160,8 +160,8 @@ func ggufTensors(m *llama.Model, t checkpoint.GGUFType) []checkpoint.GGUFTensor 
 // RopeDivisors is the tensor of a GGUF that holds what each frequency is divided by, [D/2].
 const RopeDivisors = "rope_freqs.weight"
 
-// TurnedHeads is the number of heads in a matrix whose rows GGUF has in another order, which are the
-// queries' and the keys'; 0 for any other.
+// TurnedHeads is the number of heads in a matrix whose rows GGUF has in another order, which are
+// the queries' and the keys'; 0 for any other.
 func TurnedHeads(c llama.Config, name string) int {
 	switch {
 	case strings.HasSuffix(name, "q_proj.weight"):

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// RopeScaling stretches rotary positions beyond the context that a model was first trained for, under
-// the names of config.json. The zero value does nothing. The kinds are "linear" and "llama3".
+// RopeScaling stretches rotary positions beyond the context that a model was first trained for,
+// under the names of config.json. The zero value does nothing. The kinds are "linear" and "llama3".
 type RopeScaling struct {
 	Kind       string  `json:"rope_type"`
 	Factor     float64 `json:"factor"`

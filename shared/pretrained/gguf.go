@@ -173,7 +173,8 @@ type renamed struct {
 	dim   int            // rows of a head
 }
 
-// newRenamed refuses a tensor that a model of the config does not have: what it is for is not known.
+// newRenamed refuses a tensor that a model of the config does not have: what it is for is not
+// known.
 func newRenamed(file *checkpoint.GGUF, c llama.Config) (checkpoint.Source, error) {
 	r := renamed{file: file, names: map[string]bool{}, heads: map[string]int{}, dim: c.HeadDim}
 	known := map[string]bool{engine.RopeDivisors: true}

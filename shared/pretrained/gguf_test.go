@@ -33,7 +33,8 @@ func tokens() []string {
 
 // openSmall writes and opens a GGUF of values and of a config's tensors, of which change may
 // replace or drop some.
-func openSmall(t *testing.T, values map[string]any, change func(*checkpoint.GGUFTensor) bool) *checkpoint.GGUF {
+func openSmall(t *testing.T, values map[string]any, change func(*checkpoint.GGUFTensor) bool) (
+	file *checkpoint.GGUF) {
 	t.Helper()
 	var meta []checkpoint.GGUFValue
 	for _, key := range slices.Sorted(maps.Keys(values)) {
@@ -52,7 +53,8 @@ func openSmall(t *testing.T, values map[string]any, change func(*checkpoint.GGUF
 	if err := checkpoint.WriteGGUF(&b, meta, all); err != nil {
 		t.Fatal(err)
 	}
-	file, err := checkpoint.OpenGGUF(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	var err error
+	file, err = checkpoint.OpenGGUF(bytes.NewReader(b.Bytes()), int64(b.Len()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +66,8 @@ func TestGGUFConfig(t *testing.T) {
 	values["tokenizer.ggml.token_type"] = slices.Repeat([]int32{6}, 256)
 	file := openSmall(t, values, nil)
 	c, err := ggufConfig(file)
-	if err != nil || c.Tied || c.Vocab != 256 || c.HeadDim != 4 || c.KVHeads != 2 || c.RopeTheta != 1e4 {
+	if err != nil || c.Tied || c.Vocab != 256 || c.HeadDim != 4 || c.KVHeads != 2 ||
+		c.RopeTheta != 1e4 {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := ggufTokenizer(file); err != nil {
@@ -72,9 +75,12 @@ func TestGGUFConfig(t *testing.T) {
 	}
 	values["llama.rope.scaling.type"], values["llama.rope.scaling.factor"] = "linear", float32(4)
 	values["llama.attention.sliding_window"] = uint32(5)
-	tied := openSmall(t, values, func(g *checkpoint.GGUFTensor) bool { return g.Name != "output.weight" })
+	tied := openSmall(t, values, func(g *checkpoint.GGUFTensor) bool {
+		return g.Name != "output.weight"
+	})
 	c, err = ggufConfig(tied)
-	if err != nil || !c.Tied || c.Window != 5 || c.RopeScaling.Kind != "linear" || c.RopeScaling.Factor != 4 {
+	if err != nil || !c.Tied || c.Window != 5 || c.RopeScaling.Kind != "linear" ||
+		c.RopeScaling.Factor != 4 {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -114,8 +120,12 @@ func TestGGUFRefusals(t *testing.T) {
 			t.Errorf("%s = %v: %v, want %s", c.key, c.value, err, c.want)
 		}
 	}
+}
+
+// Tensors that are not what the metadata tells, or that no Llama has.
+func TestGGUFTensorRefusals(t *testing.T) {
 	values := small()
-	values[p+"attention.key_length"] = uint32(6) // which the tensors do not have
+	values["llama.attention.key_length"] = uint32(6) // which the tensors do not have
 	wide := openSmall(t, values, nil)
 	c, err := ggufConfig(wide)
 	if err != nil {

@@ -1,9 +1,9 @@
 // Package pretrained answers: which model do these files hold, as their makers publish them?
 //
-// Two layouts are read: a Hugging Face directory (config.json, safetensors in one file or in shards,
-// tokenizer.json or tokenizer.model) and a GGUF, which is all of that in one file. Both give the same
-// thing, an engine.Format: tensors under the names of llama.Config.Tensors, in the order of rows that
-// the arithmetic here has, a tokenizer, and how the model converses.
+// Two layouts are read: a Hugging Face directory (config.json, safetensors in one file or in
+// shards, tokenizer.json or tokenizer.model) and a GGUF, which is all of that in one file. Both
+// give the same thing, an engine.Format: tensors under the names of llama.Config.Tensors, in the
+// order of rows that the arithmetic here has, a tokenizer, and how the model converses.
 package pretrained
 
 import (

@@ -67,8 +67,9 @@ var conversation = []tokenizer.Message{{Role: tokenizer.RoleSystem, Content: "be
 	{Role: tokenizer.RoleUser, Content: "how many boats?"}}
 
 // stops are what ends an answer of each family, the closing token first.
-var stops = map[string][]int32{"Llama-2-7b-chat-hf": {2}, "Meta-Llama-3-8B-Instruct": {389, 386, 390},
-	"Llama-3.2-1B-Instruct": {389, 386, 390}, "Mistral-7B-Instruct-v0.1": {2},
+var stops = map[string][]int32{"Llama-2-7b-chat-hf": {2},
+	"Meta-Llama-3-8B-Instruct": {389, 386, 390},
+	"Llama-3.2-1B-Instruct":    {389, 386, 390}, "Mistral-7B-Instruct-v0.1": {2},
 	"Mistral-7B-Instruct-v0.3": {2}}
 
 // A family's files load, converse as they should, and say the same as a GGUF made from them.
@@ -132,8 +133,9 @@ func compare(t *testing.T, a, b *engine.Session) {
 		t.Errorf("stops %v, want %v", b.Model.Tok.Stops(), a.Model.Tok.Stops())
 	}
 	wantChat, _ := a.Model.Tok.Chat(nil, conversation, true)
-	if got, err := b.Model.Tok.Chat(nil, conversation, true); err != nil || !slices.Equal(got, wantChat) {
-		t.Errorf("chat %v (%v), want %v", got, err, wantChat)
+	chat, err := b.Model.Tok.Chat(nil, conversation, true)
+	if err != nil || !slices.Equal(chat, wantChat) {
+		t.Errorf("chat %v (%v), want %v", chat, err, wantChat)
 	}
 	r := engine.Request{System: "be brief", Prompt: "how many boats went out?", MaxTokens: 64}
 	want, err := a.Generate(context.Background(), engine.Voice{Name: "base"}, r)

@@ -76,8 +76,8 @@ func TestRealShapesResolve(t *testing.T) {
 	}
 }
 
-// headerOf is the header of a GGUF with the keys, each tensor of the shape that the config gives it,
-// and the whole file's size.
+// headerOf is the header of a GGUF with the keys, each tensor of the shape that the config gives
+// it, and the whole file's size.
 func headerOf(t *testing.T, keys map[string]string, c llama.Config) ([]byte, int64) {
 	t.Helper()
 	le := binary.LittleEndian

@@ -41,8 +41,8 @@ func (f facts) style(t *tokenizer.Tokenizer) *tokenizer.Tokenizer {
 	return t.With(s)
 }
 
-// plain reports whether the model is a base model: no file of it holds a template, it ends no turns,
-// and its name is no instructed model's. Older GGUFs of instructed models hold no template.
+// plain reports whether the model is a base model: no file of it holds a template, it ends no
+// turns, and its name is no instructed model's. Older GGUFs of instructed models hold no template.
 func (f facts) plain(t *tokenizer.Tokenizer) bool {
 	if f.jinja != "" {
 		return false
@@ -53,9 +53,11 @@ func (f facts) plain(t *tokenizer.Tokenizer) bool {
 			return false
 		}
 	}
-	name := strings.ToLower(f.name)
-	return ok || !strings.Contains(name, "instruct") && !strings.Contains(name, "chat")
+	return ok || !f.named("instruct") && !f.named("chat")
 }
+
+// named reports whether the model's name has a word in it.
+func (f facts) named(word string) bool { return strings.Contains(strings.ToLower(f.name), word) }
 
 func (f facts) template(t *tokenizer.Tokenizer) tokenizer.Template {
 	_, header := t.Special(tokenizer.StartHeader)
@@ -68,7 +70,7 @@ func (f facts) template(t *tokenizer.Tokenizer) tokenizer.Template {
 		return tokenizer.Llama31
 	case header:
 		return tokenizer.Llama3
-	case says("<<SYS>>") || f.jinja == "" && !inst && strings.Contains(strings.ToLower(f.name), "chat"):
+	case says("<<SYS>>") || f.jinja == "" && !inst && f.named("chat"):
 		return tokenizer.Llama2
 	case f.jinja != "" && !says("[INST]"):
 		return tokenizer.Plain // of no family that this program knows

@@ -2,8 +2,8 @@ package tokenizer
 
 import "math"
 
-// maxLinear is the longest word, in tokens before merging, that is merged by repeated scans; a longer one takes a
-// heap, whose n log n keeps a megabyte without a space from costing n squared.
+// maxLinear is the longest word, in tokens before merging, that is merged by repeated scans; a
+// longer one takes a heap, whose n log n keeps a megabyte without a space from costing n squared.
 const maxLinear = 64
 
 // noMerge is the rank of a pair that has none.

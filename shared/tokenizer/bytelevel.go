@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// NewByteLevel makes a byte-level tokenizer of entries in GPT-2's alphabet, as a GGUF lists them, of
-// merges "left right" and of the pattern that text is split by. With wholeWords a word that is a
+// NewByteLevel makes a byte-level tokenizer of entries in GPT-2's alphabet, as a GGUF lists them,
+// of merges "left right" and of the pattern that text is split by. With wholeWords a word that is a
 // token is that token, whatever its merges (Llama 3).
-func NewByteLevel(entries []Entry, merges []string, pattern string, wholeWords bool) (*Tokenizer, error) {
+func NewByteLevel(entries []Entry, merges []string, pattern string, wholeWords bool) (
+	*Tokenizer, error) {
 	t, err := byteLevelOf(entries, merges, pattern, wholeWords)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: entries: %w", err)
@@ -16,7 +17,8 @@ func NewByteLevel(entries []Entry, merges []string, pattern string, wholeWords b
 	return t, nil
 }
 
-func byteLevelOf(entries []Entry, merges []string, pattern string, wholeWords bool) (*Tokenizer, error) {
+func byteLevelOf(entries []Entry, merges []string, pattern string, wholeWords bool) (
+	*Tokenizer, error) {
 	if len(entries) > maxVocab || len(merges) > maxMerges {
 		return nil, fmt.Errorf("%d tokens and %d merges, want at most %d and %d",
 			len(entries), len(merges), maxVocab, maxMerges)

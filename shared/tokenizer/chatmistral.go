@@ -38,8 +38,8 @@ type Dialogue struct {
 //	1: <s> { ▁[INST] user [/INST] assistant </s> }
 //	2: <s> { [INST] user [/INST] assistant </s> }
 //
-// Version 3 has calls in another form than 2. A system text, an empty line after it, begins the last
-// user's message; in version 1, or with SystemFirst, the first one's.
+// Version 3 has calls in another form than 2. A system text, an empty line after it, begins the
+// last user's message; in version 1, or with SystemFirst, the first one's.
 type Mistral struct {
 	Version     int
 	SystemFirst bool

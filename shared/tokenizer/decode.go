@@ -5,9 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// AppendDecode appends the raw bytes of ids, a whole text, to dst. Special tokens and ids that stand
-// for nothing add none. The bytes are exactly those that were encoded, valid UTF-8 or not; only ▁
-// in the text of a SentencePiece vocabulary comes back as a space.
+// AppendDecode appends the raw bytes of ids, a whole text, to dst. Special tokens and ids that
+// stand for nothing add none. The bytes are exactly those that were encoded, valid UTF-8 or not;
+// only ▁ in the text of a SentencePiece vocabulary comes back as a space.
 func (t *Tokenizer) AppendDecode(dst []byte, ids []int32) []byte {
 	begun := false
 	for _, id := range ids {

@@ -112,7 +112,8 @@ func TestFamilyChats(t *testing.T) {
 	}{
 		"Llama 2": {llama2, Llama2, "<s> [INST] <<SYS>>\nbe brief\n<</SYS>>\n\n hi [/INST] ho </s>" +
 			"<s> [INST] <s>? [/INST]"},
-		"Llama 3.1": {llama3(t), Llama31, "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n" +
+		"Llama 3.1": {llama3(t), Llama31, "<|begin_of_text|>" +
+			"<|start_header_id|>system<|end_header_id|>\n\n" +
 			"Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\nbe brief<|eot_id|>" +
 			"<|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>" +
 			"<|start_header_id|>assistant<|end_header_id|>\n\nho<|eot_id|>" +
@@ -149,18 +150,28 @@ func TestFamilyChats(t *testing.T) {
 func TestFamilyChatRefusals(t *testing.T) {
 	llama2, v3 := pieceModel(t, pieceModels[0].file), pieceModel(t, pieceModels[2].file)
 	tool := Dialogue{Tools: []string{"{"}, Turns: []Turn{{Message: Message{RoleUser, "x"}}}}
-	call := Dialogue{Turns: []Turn{{Message: Message{Role: RoleAssistant}, Calls: []Call{{Arguments: "{]"}}}}}
+	call := Dialogue{Turns: []Turn{{Message: Message{Role: RoleAssistant},
+		Calls: []Call{{Arguments: "{]"}}}}}
+	v3Chat := Mistral{Version: 3}
 	dst := []int32{1}
 	for name, c := range map[string]struct {
 		run  func() ([]int32, error)
 		want string
 	}{
-		"two users":   {func() ([]int32, error) { return Llama2(llama2, dst, []Message{{RoleUser, ""}, {RoleUser, ""}}, true) }, "take turns"},
-		"no header":   {func() ([]int32, error) { return Llama3(llama2, dst, nil, true) }, "<|begin_of_text|>"},
-		"no [INST]":   {func() ([]int32, error) { return Mistral{Version: 3}.Template(llama2, dst, nil, true) }, "[INST]"},
-		"role":        {func() ([]int32, error) { return Mistral{Version: 3}.Template(v3, dst, []Message{{"x", ""}}, true) }, `"x"`},
-		"broken tool": {func() ([]int32, error) { return Mistral{Version: 3}.Dialogue(v3, dst, tool) }, "tool 0"},
-		"broken call": {func() ([]int32, error) { return Mistral{Version: 3}.Dialogue(v3, dst, call) }, "call 0"},
+		"two users": {func() ([]int32, error) {
+			return Llama2(llama2, dst, []Message{{RoleUser, ""}, {RoleUser, ""}}, true)
+		}, "take turns"},
+		"no header": {func() ([]int32, error) {
+			return Llama3(llama2, dst, nil, true)
+		}, "<|begin_of_text|>"},
+		"no [INST]": {func() ([]int32, error) {
+			return v3Chat.Template(llama2, dst, nil, true)
+		}, "[INST]"},
+		"role": {func() ([]int32, error) {
+			return v3Chat.Template(v3, dst, []Message{{"x", ""}}, true)
+		}, `"x"`},
+		"broken tool": {func() ([]int32, error) { return v3Chat.Dialogue(v3, dst, tool) }, "tool 0"},
+		"broken call": {func() ([]int32, error) { return v3Chat.Dialogue(v3, dst, call) }, "call 0"},
 	} {
 		got, err := c.run()
 		if err == nil || !strings.Contains(err.Error(), c.want) || !slices.Equal(got, dst) {

@@ -8,8 +8,8 @@ import (
 )
 
 // Piece is a token as vocabulary files spell it: its bytes as the printable characters of GPT-2's
-// table, or in a SentencePiece vocabulary with ▁ for spaces and <0xNN> for a byte, or its name if it
-// is an added token; "" for an id that stands for nothing.
+// table, or in a SentencePiece vocabulary with ▁ for spaces and <0xNN> for a byte, or its name if
+// it is an added token; "" for an id that stands for nothing.
 func (t *Tokenizer) Piece(id int32) string {
 	switch k := t.kindOf(id); {
 	case k == hole:
@@ -24,9 +24,9 @@ func (t *Tokenizer) Piece(id int32) string {
 	return t.tokens[id]
 }
 
-// Merges are the pairs by rank, "left right", spelled as Piece spells them. Pairs of a SentencePiece
-// vocabulary that make the same piece, or runs of spaces, have one rank; the shorter piece and then
-// the shorter left side come first.
+// Merges are the pairs by rank, "left right", spelled as Piece spells them. Pairs of a
+// SentencePiece vocabulary that make the same piece, or runs of spaces, have one rank; the shorter
+// piece and then the shorter left side come first.
 func (t *Tokenizer) Merges() []string {
 	pairs := t.merges
 	if t.pieces != nil {

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// modelFile writes a tokenizer.model; settings are fields of the trainer (2) and the normalizer (3).
+// modelFile writes a tokenizer.model; settings are fields of the trainer (2) and the normalizer
+// (3).
 func modelFile(entries []Entry, trainer, normalizer []byte) []byte {
 	var out []byte
 	for _, e := range entries {
@@ -68,7 +69,7 @@ func TestReadSentencePieceRefusals(t *testing.T) {
 		"no trainer": {modelFile(entries, nil, keepSpaces), "model type 1, want 2"},
 		"spaces":     {modelFile(entries, bpe, varint(4, 1)), "spaces that repeat"},
 		"default":    {modelFile(entries, bpe, nil), "spaces that repeat"},
-		"table":      {modelFile(entries, bpe, slices.Concat(keepSpaces, message(2, []byte{1}))), "1 bytes"},
+		"table":      {modelFile(entries, bpe, append(message(2, []byte{1}), keepSpaces...)), "1 bytes"},
 		"suffix":     {modelFile(entries, slices.Concat(bpe, varint(24, 1)), keepSpaces), "end words"},
 		"escape":     {modelFile(entries, bpe, slices.Concat(keepSpaces, varint(5, 0))), "not written ▁"},
 		"cut":        {modelFile(entries, bpe, keepSpaces)[:100], "are left"},
@@ -87,7 +88,8 @@ func TestReadSentencePieceRefusals(t *testing.T) {
 
 // Whatever bytes a file holds, reading ends in an error or in a tokenizer that gives text back.
 func FuzzReadSentencePiece(f *testing.F) {
-	f.Add(modelFile(tinyPieces(Entry{"ab", EntryNormal, -1}, Entry{"<u>", EntryUser, 0}), bpe, keepSpaces))
+	more := tinyPieces(Entry{"ab", EntryNormal, -1}, Entry{"<u>", EntryUser, 0})
+	f.Add(modelFile(more, bpe, keepSpaces))
 	f.Add(modelFile(tinyPieces()[:3], bpe, keepSpaces))
 	f.Add([]byte{0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
 	f.Fuzz(func(t *testing.T, file []byte) {
@@ -109,8 +111,8 @@ func TestReadPiecesRefusals(t *testing.T) {
 	}
 	list := strings.Join(vocab, ", ") + `, "a": 256, "b": 257, "ab": 258, "▁": 259`
 	file := func(steps, merges, extra string) string {
-		return `{` + steps + `"added_tokens": [], "model": {"type": "BPE", "byte_fallback": true, "vocab": {` +
-			list + extra + `}, "merges": [` + merges + `]}}`
+		return `{` + steps + `"added_tokens": [], "model": {"type": "BPE", "byte_fallback": true, ` +
+			`"vocab": {` + list + extra + `}, "merges": [` + merges + `]}}`
 	}
 	const meta = `"pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "split": false}, `
 	// A pair that spells a byte's token makes no piece.
@@ -128,7 +130,8 @@ func TestReadPiecesRefusals(t *testing.T) {
 		"twice":      {file(meta, `"a b", "a b"`, ""), "appears twice"},
 		"byte":       {file(meta, "", `, "<0xzz>": 260`), "<0xzz>"},
 	} {
-		if _, err := ReadAny(strings.NewReader(c.file)); err == nil || !strings.Contains(err.Error(), c.want) {
+		_, err := ReadAny(strings.NewReader(c.file))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// ReadAny is Read that takes a tokenizer.json of the SentencePiece kind as well. What links only Read
-// stays smaller.
+// ReadAny is Read that takes a tokenizer.json of the SentencePiece kind as well. What links only
+// Read stays smaller.
 func ReadAny(r io.Reader) (*Tokenizer, error) {
 	return read(r, func(f *fileJSON) (*Tokenizer, error) {
 		if f.Model.ByteFallback {
@@ -57,8 +57,8 @@ func (f *fileJSON) pieces() (*Tokenizer, error) {
 	return t, t.rankMerges(f.Model.Merges)
 }
 
-// rankMerges ranks the pairs of a file. A pair that spells a token which is no piece, such as </ and
-// s>, is passed over: text never becomes a control token.
+// rankMerges ranks the pairs of a file. A pair that spells a token which is no piece, such as </
+// and s>, is passed over: text never becomes a control token.
 func (t *Tokenizer) rankMerges(merges mergeList) error {
 	first := make(map[string]int32, len(merges)) // piece -> the first of its merges
 	listed := make(map[pair]merged, len(merges))

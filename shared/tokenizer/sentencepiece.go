@@ -11,11 +11,12 @@ import (
 
 // A SentencePiece vocabulary (Kudo and Richardson 2018, arXiv 1808.06226; Llama 2, Mistral) merges
 // characters where a byte-level one merges bytes. A space reads ▁ and the text gets one in front; a
-// character that is no piece falls back to the tokens of its bytes. Any two neighbours whose join is
-// a piece may merge, the piece of the highest score first, of equal scores the leftmost pair.
+// character that is no piece falls back to the tokens of its bytes. Any two neighbours whose join
+// is a piece may merge, the piece of the highest score first, of equal scores the leftmost pair.
 const spaceMark = "▁"
 
-// EntryKind says what an entry of a vocabulary is, in the numbering that SentencePiece and GGUF share.
+// EntryKind says what an entry of a vocabulary is, in the numbering that SentencePiece and GGUF
+// share.
 type EntryKind int32
 
 // The kinds of an Entry.

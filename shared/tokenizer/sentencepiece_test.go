@@ -87,7 +87,8 @@ func checkPieceVectors(t *testing.T, tok *Tokenizer, name string, data []byte) {
 	}
 }
 
-// everySource is a tokenizer with what its tokenizer.json and its entries, as a GGUF holds them, give.
+// everySource is a tokenizer with what its tokenizer.json and its entries, as a GGUF holds them,
+// give.
 func everySource(t *testing.T, tok *Tokenizer) map[string]*Tokenizer {
 	t.Helper()
 	fromJSON, err := ReadAny(bytes.NewReader(written(t, tok)))
@@ -216,7 +217,8 @@ func TestSentencePieceRefusals(t *testing.T) {
 		"empty":       {tinyPieces(Entry{"", EntryNormal, 0}), "0 bytes"},
 		"empty added": {tinyPieces(Entry{"", EntryControl, 0}), "0 bytes"},
 	} {
-		if _, err := NewSentencePiece(c.entries, true); err == nil || !strings.Contains(err.Error(), c.want) {
+		_, err := NewSentencePiece(c.entries, true)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}

@@ -151,7 +151,8 @@ func (f Family) writeWeights(dir string, c llama.Config) error {
 	}
 	if strings.HasPrefix(f.Name, "Llama-2") { // whose files hold what is computed as well
 		const name = "model.layers.0.self_attn.rotary_emb.inv_freq"
-		shards[0] = append(shards[0], checkpoint.FromFloat32(name, checkpoint.F32, []float32{1, 0.1, 0.01, 0.001}, 4))
+		shards[0] = append(shards[0],
+			checkpoint.FromFloat32(name, checkpoint.F32, []float32{1, 0.1, 0.01, 0.001}, 4))
 		where[name] = shard(0)
 	}
 	for i, tensors := range shards {

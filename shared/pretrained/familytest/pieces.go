@@ -13,8 +13,8 @@ import (
 )
 
 // prose is what the small vocabularies are made of.
-const prose = `The harbour wakes before the town. Nets are hauled, crates are counted, and the gulls ` +
-	`argue over what is left. Ten boats went out, three came back with nothing, and the other ` +
+const prose = `The harbour wakes before the town. Nets are hauled, crates are counted, and the ` +
+	`gulls argue over what is left. Ten boats went out, three came back with nothing, and the other ` +
 	`seven shared what they had. Somebody asks how many baskets there are; somebody answers that ` +
 	`there are twelve, then counts again and says that there are eleven. A child writes the number ` +
 	`on the wall with a piece of chalk. By noon the ice has melted, the market is empty and the ` +
