@@ -104,6 +104,7 @@ func (a *app) modelSource(ref string) (engine.Source, error) {
 	} else {
 		src.Files, weights = mapped.FS(filepath.Dir(ref)), filepath.Base(ref)
 	}
+	src.Weights = weights
 	src.Format, err = pretrained.Open(src.Files, weights,
 		pretrained.Options{Context: cmp.Or(a.context, defaultContext)})
 	if err != nil {
