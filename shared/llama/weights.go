@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"transformer2/shared/checkpoint"
-	"transformer2/shared/compute"
 )
 
 // EmbedName is the embedding table's name in a checkpoint.
@@ -70,6 +69,15 @@ func (m *Model) byName() (map[string]*Linear, map[string]*Norm) {
 // A length that does not fit or a number that is not finite is refused by name.
 func (m *Model) Load(read func(name string) ([]float32, error)) error {
 	linears, norms := m.byName()
+	largest := 0
+	for _, l := range linears {
+		largest = max(largest, l.Out*l.In)
+	}
+	plain, err := m.Dev.NewTensor(1, largest) // every matrix is packed from here
+	if err != nil {
+		return err
+	}
+	defer m.Dev.Free(plain.Buf)
 	for _, spec := range m.Tensors() {
 		data, err := read(spec.Name)
 		if err != nil {
@@ -82,7 +90,10 @@ func (m *Model) Load(read func(name string) ([]float32, error)) error {
 			m.Dev.Write(m.Embed, data)
 		}
 		if l := linears[spec.Name]; l != nil {
-			if err := m.pack(l.W, data); err != nil {
+			t := plain.Reshape(l.Out, l.In)
+			m.Dev.Write(t, data)
+			m.Dev.Pack(l.W, t)
+			if err := m.Dev.Submit(); err != nil {
 				return err
 			}
 		}
@@ -91,18 +102,6 @@ func (m *Model) Load(read func(name string) ([]float32, error)) error {
 		}
 	}
 	return nil
-}
-
-func (m *Model) pack(w compute.Weight, data []float32) error {
-	out, in := w.Dims()
-	t, err := m.Dev.NewTensor(out, in)
-	if err != nil {
-		return err
-	}
-	defer m.Dev.Free(t.Buf)
-	m.Dev.Write(t, data)
-	m.Dev.Pack(w, t)
-	return m.Dev.Submit()
 }
 
 func checkNumbers(spec TensorSpec, data []float32) error {
