@@ -50,8 +50,8 @@ func (w countedWeight) Dims() (out, in int) { return w.out, w.in }
 func (w countedWeight) Type() compute.DType { return w.t }
 func (w countedWeight) Bytes() int64        { return w.bytes }
 
-// weightBytes is a weight in panels of 32 rows, as the processor's kernels hold it. Q8 has a scale of
-// f32 for every 32 numbers.
+// weightBytes is a weight in panels of 32 rows, as the processor's kernels hold it. Q8 has a scale
+// of f32 for every 32 numbers.
 func weightBytes(t compute.DType, out, in int) int64 {
 	const panel = 32
 	n := int64((out+panel-1)/panel*panel) * int64(in)

@@ -16,8 +16,8 @@ type Device interface {
 	compute.Dense64
 }
 
-// The shapes that rates are measured on: large enough to be no cache's matter, small enough that all
-// of it takes about a second.
+// The shapes that rates are measured on: large enough to be no cache's matter, small enough that
+// all of it takes about a second.
 const (
 	streamOut, streamIn = 4096, 2048
 	productRows         = 256

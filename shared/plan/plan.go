@@ -38,8 +38,8 @@ type Work struct {
 // TrainTokens is the size of a step whose time is told.
 const TrainTokens = 2048
 
-// Of plans loading a model, answering as it, answering as an expert (which folds the expert into the
-// weights), decomposing all of its matrices, and training an expert for all of them.
+// Of plans loading a model, answering as it, answering as an expert (which folds the expert into
+// the weights), decomposing all of its matrices, and training an expert for all of them.
 func Of(m Model, r Rates) ([]Work, error) {
 	model, err := modelBytes(m)
 	if err != nil {
@@ -119,9 +119,10 @@ func foldBytes(held compute.DType, s llama.TensorSpec) int64 {
 	return weightBytes(held, s.Rows, s.Cols) + 4*int64(s.Rows+s.Cols)*int64(min(s.Rows, s.Cols))
 }
 
-// BasisBytes is what decomposing a matrix [out in] allocates: the weight in f32, and in f64 the Gram
-// matrix, its tridiagonal form, four matrices of the divide and conquer, and chunks of W. A square
-// matrix has σ so small that the Gram matrix loses them: two matrices more separate their vectors.
+// BasisBytes is what decomposing a matrix [out in] allocates: the weight in f32, and in f64 the
+// Gram matrix, its tridiagonal form, four matrices of the divide and conquer, and chunks of W. A
+// square matrix has σ so small that the Gram matrix loses them: two matrices more separate their
+// vectors.
 func BasisBytes(out, in int) int64 {
 	r, other := min(out, in), max(out, in)
 	squares := 6 * square(r)
@@ -167,8 +168,8 @@ func within(m Model, f func(*llama.Model) error) (int64, error) {
 	return c.bytes - model, err
 }
 
-// trainBytes is what REINFORCE on all matrices takes beside the model and its bases: of a matrix the
-// base weight, W', its gradient and W' packed, all in f32, the factors of W and a square; the
+// trainBytes is what REINFORCE on all matrices takes beside the model and its bases: of a matrix
+// the base weight, W', its gradient and W' packed, all in f32, the factors of W and a square; the
 // activations of policy and reference; and what the rollouts take.
 func trainBytes(m Model) (int64, error) {
 	n, err := within(m, func(lm *llama.Model) error {

@@ -202,7 +202,8 @@ type zTrainer struct {
 	rows     int // of a batch
 }
 
-// PolicyRows is a Base's Rows unless it says otherwise; the activations of both models take about 50 KB a row in a model of a million parameters.
+// PolicyRows is a Base's Rows unless it says otherwise; the activations of both models take about
+// 50 KB a row in a model of a million parameters.
 const PolicyRows = 2048
 
 // MaxSlots bounds how many answers are generated at once.
