@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -103,11 +104,13 @@ func planned(src engine.Source) (plan.Model, error) {
 		return m, err
 	}
 	for _, e := range entries {
+		// Mistral's directories hold the weights twice, once under names of its own.
 		if src.Weights != "" && e.Name() != src.Weights ||
+			strings.HasPrefix(e.Name(), "consolidated") ||
 			!slices.Contains([]string{".safetensors", ".gguf"}, path.Ext(e.Name())) {
 			continue
 		}
-		info, err := e.Info()
+		info, err := fs.Stat(src.Files, e.Name()) // of the file, where the entry is a link to it
 		if err != nil {
 			return m, err
 		}

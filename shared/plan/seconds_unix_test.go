@@ -21,9 +21,9 @@ func processor(t *testing.T) float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// Seconds follow from rates: what one shape tells holds for another. Time is the processor's own, as
-// the machine may be busy with other things; it slows what shares its caches all the same, so a shape
-// gets several chances, and half as much again is near enough.
+// Seconds follow from rates: what one shape tells holds for another. Time is the processor's own,
+// as the machine may be busy with other things; it slows what shares its caches all the same, so a
+// shape gets several chances, and half as much again is near enough.
 func TestSecondsOfDecomposing(t *testing.T) {
 	dev := device(t)
 	rng := rand.New(rand.NewPCG(3, 3))

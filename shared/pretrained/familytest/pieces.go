@@ -38,8 +38,8 @@ func pieces(third bool) []tokenizer.Entry {
 		entries = append(entries,
 			tokenizer.Entry{Text: fmt.Sprintf("<0x%02X>", b), Kind: tokenizer.EntryByte})
 	}
-	for i, text := range strings.Fields("▁t he ▁a in re er ▁the an at ou ▁w on nd ▁b ▁s ▁and en is ▁c " +
-		"th es ▁h ar it ▁o or ed ▁n ing ▁there") {
+	for i, text := range strings.Fields("▁t he ▁a in re er ▁the an at ou ▁w on nd ▁b ▁s ▁and en " +
+		"is ▁c th es ▁h ar it ▁o or ed ▁n ing ▁there") {
 		entries = append(entries,
 			tokenizer.Entry{Text: text, Kind: tokenizer.EntryNormal, Score: -float32(i)})
 	}
