@@ -90,10 +90,11 @@ func (m *Model) load(dev compute.Device, dtype compute.DType) error {
 		if m.LM, err = llama.New(dev, config, dtype); err != nil {
 			return err
 		}
-		if err := m.LM.LoadWeights(weights); err != nil {
+		h := &hashing{Source: weights, weights: map[string]checkpoint.Fingerprint{}}
+		if err := m.LM.LoadWeights(h); err != nil {
 			return err
 		}
-		m.Fingerprint, err = svf.Base(weights)
+		m.Fingerprint, err = h.model()
 		return err
 	})
 }
