@@ -100,7 +100,7 @@ func (a *app) bench(cmd *cobra.Command, f benchFlags) error {
 	// A build that ships no model measures random weights of the usual shape.
 	if cmd.Flags().Changed("model") || slices.Contains(zoo.Names(), zoo.Default) {
 		var err error
-		if env.Model, err = modelSource(f.model); err != nil {
+		if env.Model, err = a.modelSource(f.model); err != nil {
 			return err
 		}
 	}

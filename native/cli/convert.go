@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,7 @@ With --json {"file","expert","type","bytes"}.`,
 			if err != nil {
 				return err
 			}
+			a.context = math.MaxInt // what is written keeps the context that the model was made for
 			return a.withModel(model, func(s *session) error {
 				line := convertedLine{File: out, Type: kind}
 				if line.Expert, err = writeGGUF(cmd.Context(), cmd, s, who, t, out); err != nil {

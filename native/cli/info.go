@@ -123,7 +123,7 @@ func (a *app) info(models []string, limit int) error {
 }
 
 func (a *app) aboutModel(dev *adapter.Device, ref string) (modelLine, error) {
-	src, err := modelSource(ref)
+	src, err := a.modelSource(ref)
 	if err != nil {
 		return modelLine{}, err
 	}

@@ -14,9 +14,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"transformer2/native/adapter"
+	"transformer2/native/mapped"
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
+	"transformer2/shared/pretrained"
 	"transformer2/shared/svf"
 	"transformer2/shared/zoo"
 )
@@ -27,7 +29,8 @@ const zooPrefix = "zoo:"
 // modelFlag adds --model.
 func modelFlag(cmd *cobra.Command, ref *string) {
 	cmd.Flags().StringVar(ref, "model", zooPrefix+zoo.Default,
-		"zoo:NAME for a model that ships with t2, a model's directory, or its weights' file")
+		"zoo:NAME for a model that ships with t2, a model's directory (config.json, safetensors, "+
+			"tokenizer), its weights' file, or a GGUF")
 }
 
 // session is a device with a model on it.
@@ -38,15 +41,19 @@ type session struct {
 
 // open loads the model that ref names onto the device.
 func (a *app) open(ref string) (*session, error) {
-	src, err := modelSource(ref)
+	src, err := a.modelSource(ref)
 	if err != nil {
 		return nil, err
+	}
+	held, err := compute.ParseDType(cmp.Or(a.weights, compute.F32.String()))
+	if err != nil {
+		return nil, fmt.Errorf("--weights is %q, want f32, f16, bf16, q8 or q4", a.weights)
 	}
 	dev, err := a.device()
 	if err != nil {
 		return nil, err
 	}
-	m, err := engine.Open(dev, src, compute.F32)
+	m, err := engine.Open(dev, src, held)
 	if err != nil {
 		dev.Close()
 		return nil, err
@@ -71,12 +78,16 @@ func (a *app) withModel(ref string, f func(*session) error) error {
 	return f(s)
 }
 
-func modelSource(ref string) (engine.Source, error) {
+// modelSource finds the files of a model, and how they are laid out.
+func (a *app) modelSource(ref string) (engine.Source, error) {
 	src := engine.Source{Name: ref}
 	if name, ok := strings.CutPrefix(ref, zooPrefix); ok {
 		files, err := zoo.Open(name)
 		src.Files = files
 		return src, err
+	}
+	if a.context < 0 {
+		return src, fmt.Errorf("--context is %d, want 1 or more, or 0", a.context)
 	}
 	info, err := os.Stat(ref)
 	if err != nil {
@@ -87,13 +98,24 @@ func modelSource(ref string) (engine.Source, error) {
 			ref, err,
 			strings.Join(zoo.Names(), ", "))
 	}
+	weights := ""
 	if info.IsDir() {
-		src.Files = os.DirFS(ref)
-		return src, nil
+		src.Files = mapped.FS(ref)
+	} else {
+		src.Files, weights = mapped.FS(filepath.Dir(ref)), filepath.Base(ref)
 	}
-	src.Files, src.Weights = os.DirFS(filepath.Dir(ref)), filepath.Base(ref)
+	src.Weights = weights
+	src.Format, err = pretrained.Open(src.Files, weights,
+		pretrained.Options{Context: cmp.Or(a.context, defaultContext)})
+	if err != nil {
+		return src, fmt.Errorf("model %s: %w", ref, err)
+	}
 	return src, nil
 }
+
+// defaultContext bounds the context where --context does not: the keys and values of the 131,072
+// tokens that Llama 3.1 8B was made for take 34 GB, those of 4,096 take 1.
+const defaultContext = 4096
 
 // cacheDir is where decompositions are kept between runs, "" where there is no such place.
 func (a *app) cacheDir() string {

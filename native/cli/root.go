@@ -33,7 +33,9 @@ type app struct {
 	profile  string
 	cache    string
 	devices  string // which device computes: adapter.Parse
-	warned   bool   // that the build is slow
+	context  int
+	weights  string
+	warned   bool // that the build is slow
 }
 
 // Exit codes: what was asked for failed, or was interrupted (128 + SIGINT, as shells have it).
@@ -96,6 +98,10 @@ decomposed, W = U diag(σ) Vᵀ, and a small vector z rescales σ. One z is an e
 	flags.StringVar(&a.devices, "device", adapter.CPU, "what computes: "+adapter.Usage)
 	flags.StringVar(&a.cache, "cache", "", "directory of decompositions (default $T2_CACHE, or "+
 		"the user's cache)")
+	flags.IntVar(&a.context, "context", 0, fmt.Sprintf("tokens that a model from the disk sees "+
+		"at most (0: what it was made for, up to %d)", defaultContext))
+	flags.StringVar(&a.weights, "weights", "f32",
+		"how a model's matrices are held: f32, f16, bf16, q8 or q4")
 	flags.StringVar(&a.profile, "cpuprofile", "", "write a CPU profile to this file")
 	flags.MarkHidden("cpuprofile")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.startProfile() }
@@ -115,7 +121,8 @@ func (a *app) addVerbs(root *cobra.Command) {
 			a.expertsCmd(), a.pretrainCmd()}},
 		{"show", "Show it to others:", []*cobra.Command{a.siteCmd(), a.serveCmd(),
 			a.convertCmd()}},
-		{"look", "Look inside:", []*cobra.Command{a.infoCmd(), a.decomposeCmd(), a.benchCmd()}},
+		{"look", "Look inside:", []*cobra.Command{a.infoCmd(), a.planCmd(), a.decomposeCmd(),
+			a.benchCmd()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.verbs {

@@ -353,7 +353,7 @@ func TestBench(t *testing.T) {
 // Every verb explains itself, with examples.
 func TestHelp(t *testing.T) {
 	for _, verb := range []string{"generate", "compare", "adapt", "chat", "train", "eval",
-		"pretrain", "info", "decompose",
+		"pretrain", "info", "plan", "decompose",
 		"bench", "experts list", "experts inspect", "experts diff", "experts mix",
 		"experts verify"} {
 		text := ok(t, append(strings.Fields(verb), "--help")...)

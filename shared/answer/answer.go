@@ -7,6 +7,7 @@ package answer
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"transformer2/shared/llama"
 	"transformer2/shared/sample"
@@ -35,16 +36,16 @@ type Answer struct {
 
 // Answerer owns the memory that answering takes: a generator of some slots.
 type Answerer struct {
-	Tok *tokenizer.Tokenizer
-	gen *llama.Generator
-	end int32
+	Tok  *tokenizer.Tokenizer
+	gen  *llama.Generator
+	ends []int32
 }
 
 // New makes an Answerer for models of m's shape that answers up to slots questions at once.
 func New(m *llama.Model, tok *tokenizer.Tokenizer, slots int) (*Answerer, error) {
-	end, ok := tok.Special(tokenizer.End)
-	if !ok {
-		return nil, fmt.Errorf("answer: the tokenizer has no %s token", tokenizer.End)
+	if len(tok.Stops()) == 0 {
+		return nil, fmt.Errorf("answer: no token of the tokenizer ends an answer, want %s or a "+
+			"model's own", tokenizer.End)
 	}
 	if tok.VocabSize() > m.Vocab {
 		return nil, fmt.Errorf("answer: the tokenizer has %d tokens, the model embeds %d",
@@ -54,7 +55,7 @@ func New(m *llama.Model, tok *tokenizer.Tokenizer, slots int) (*Answerer, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Answerer{Tok: tok, gen: gen, end: end}, nil
+	return &Answerer{Tok: tok, gen: gen, ends: tok.Stops()}, nil
 }
 
 // Tokens is a question as the model reads it, up to where its answer begins.
@@ -76,14 +77,14 @@ func (a *Answerer) Answer(ctx context.Context, m *llama.Model, questions []Quest
 			return nil, err
 		}
 		reqs[i] = llama.Request{Prompt: prompt, MaxTokens: q.MaxTokens, Sampling: q.Sampling,
-			Seed: q.Seed, Seq: q.Seq, Stop: []int32{a.end}, OnToken: q.OnToken}
+			Seed: q.Seed, Seq: q.Seq, Stop: a.ends, OnToken: q.OnToken}
 	}
 	a.gen.Use(m)
 	results, err := a.gen.Run(ctx, reqs)
 	answers := make([]Answer, len(results))
 	for i, r := range results {
 		n := len(r.Tokens)
-		closed := n > 0 && r.Tokens[n-1] == a.end
+		closed := n > 0 && slices.Contains(a.ends, r.Tokens[n-1])
 		if closed {
 			n--
 		}
@@ -94,4 +95,4 @@ func (a *Answerer) Answer(ctx context.Context, m *llama.Model, questions []Quest
 }
 
 // End is the id that closes an answer.
-func (a *Answerer) End() int32 { return a.end }
+func (a *Answerer) End() int32 { return a.ends[0] }

@@ -8,7 +8,6 @@ import (
 
 	"transformer2/shared/answer"
 	"transformer2/shared/task"
-	"transformer2/shared/tokenizer"
 )
 
 // Quiz is a set of questions of a task.
@@ -79,7 +78,7 @@ func (s *Session) answers(ctx context.Context, v Voice, q Quiz, progress func(do
 // questions asks items greedily; progress hears of every answer that ends.
 func (s *Session) questions(t task.Task, items []task.Item,
 	progress func(done, total int)) []answer.Question {
-	end, _ := s.Model.Tok.Special(tokenizer.End)
+	ends := s.Model.Tok.Stops()
 	var done atomic.Int64 // tokens are picked by several goroutines
 	questions := make([]answer.Question, len(items))
 	for i, it := range items {
@@ -89,7 +88,7 @@ func (s *Session) questions(t task.Task, items []task.Item,
 		}
 		left := questions[i].MaxTokens
 		questions[i].OnToken = func(id int32, _ []float32) bool {
-			if left--; left == 0 || id == end {
+			if left--; left == 0 || slices.Contains(ends, id) {
 				left = 0
 				progress(int(done.Add(1)), len(items))
 			}

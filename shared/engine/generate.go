@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -93,7 +94,7 @@ func (s *Session) generate(ctx context.Context, m *llama.Model, voice string, r 
 	begin := time.Now()
 	gen.Use(m)
 	results, err := gen.Run(ctx, []llama.Request{{Prompt: prompt, MaxTokens: r.MaxTokens,
-		Sampling: r.Sampling, Seed: r.Seed, Stop: []int32{w.end}, OnToken: w.token}})
+		Sampling: r.Sampling, Seed: r.Seed, Stop: w.ends, OnToken: w.token}})
 	if len(results) == 0 {
 		return Answer{}, err
 	}
@@ -152,7 +153,7 @@ type writer struct {
 	stops   []string
 	onText  func(string)
 	onToken func(Token, []float32, bool)
-	end     int32
+	ends    []int32
 	text    strings.Builder
 	shown   int // bytes of text that are certain
 	tokens  []Token
@@ -160,9 +161,8 @@ type writer struct {
 }
 
 func (s *Session) newWriter(r Request) *writer {
-	end, _ := s.Model.Tok.Special(tokenizer.End)
 	return &writer{decoder: s.Model.Tok.NewDecoder(), stops: r.Stop, onText: r.OnText,
-		onToken: r.OnToken, end: end}
+		onToken: r.OnToken, ends: s.Model.Tok.Stops()}
 }
 
 // answer is what was written.
@@ -173,7 +173,7 @@ func (w *writer) answer(voice string, reason llama.Reason, prompt int, begin tim
 
 // token is an llama.Request's OnToken.
 func (w *writer) token(id int32, logits []float32) bool {
-	closing := id == w.end
+	closing := slices.Contains(w.ends, id)
 	t := Token{ID: id}
 	if !closing {
 		t.Text = w.decoder.Push(id)

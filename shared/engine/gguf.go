@@ -52,6 +52,10 @@ func ggufMeta(m *Model, v Voice, t checkpoint.GGUFType) ([]checkpoint.GGUFValue,
 		{Key: "llama.attention.layer_norm_rms_epsilon", Value: c.Eps},
 		{Key: "llama.vocab_size", Value: uint32(c.Vocab)},
 	}
+	if c.Window > 0 {
+		meta = append(meta, checkpoint.GGUFValue{Key: "llama.attention.sliding_window",
+			Value: uint32(c.Window)})
+	}
 	vocabulary, err := ggufVocabulary(m.Tok, c.Vocab)
 	return append(meta, vocabulary...), err
 }
@@ -59,17 +63,55 @@ func ggufMeta(m *Model, v Voice, t checkpoint.GGUFType) ([]checkpoint.GGUFValue,
 // ggufVocabulary is the tokenizer under the names that llama.cpp reads. Rows of the embedding that
 // have no token are named [unused N].
 func ggufVocabulary(tok *tokenizer.Tokenizer, vocab int) ([]checkpoint.GGUFValue, error) {
-	const normal, control, unused = 1, 3, 5
-	tokens, kinds := make([]string, vocab), make([]int32, vocab)
+	tokens, kinds, scores := make([]string, vocab), make([]int32, vocab), make([]float32, vocab)
+	entries := tok.Entries()
 	for id := range vocab {
-		switch {
-		case tok.Piece(int32(id)) == "":
-			tokens[id], kinds[id] = fmt.Sprintf("[unused %d]", id), unused
-		case tok.IsSpecial(int32(id)):
-			tokens[id], kinds[id] = tok.Piece(int32(id)), control
-		default:
-			tokens[id], kinds[id] = tok.Piece(int32(id)), normal
+		if id >= len(entries) || entries[id].Kind == tokenizer.EntryUnused {
+			tokens[id], kinds[id] = fmt.Sprintf("[unused %d]", id), int32(tokenizer.EntryUnused)
+			continue
 		}
+		e := entries[id]
+		tokens[id], kinds[id], scores[id] = e.Text, int32(e.Kind), e.Score
+	}
+	values, err := ggufModel(tok, scores)
+	if err != nil {
+		return nil, err
+	}
+	values = append(values,
+		checkpoint.GGUFValue{Key: "tokenizer.ggml.tokens", Value: tokens},
+		checkpoint.GGUFValue{Key: "tokenizer.ggml.token_type", Value: kinds},
+		// A prompt's template brings it.
+		checkpoint.GGUFValue{Key: "tokenizer.ggml.add_bos_token", Value: false})
+	special := func(key string, names ...string) {
+		for _, name := range names {
+			if id, ok := tok.Special(name); ok {
+				values = append(values, checkpoint.GGUFValue{
+					Key: "tokenizer.ggml." + key + "_token_id", Value: uint32(id)})
+				return
+			}
+		}
+	}
+	special("bos", tokenizer.Begin, tokenizer.BeginText, tokenizer.BeginPieces)
+	if stops := tok.Stops(); len(stops) > 0 {
+		values = append(values, checkpoint.GGUFValue{Key: "tokenizer.ggml.eos_token_id",
+			Value: uint32(stops[0])})
+	}
+	special("padding", tokenizer.Pad)
+	if jinja := tok.Jinja(); jinja != "" {
+		values = append(values, checkpoint.GGUFValue{Key: "tokenizer.chat_template", Value: jinja})
+	}
+	return values, nil
+}
+
+// ggufModel is what tells how the tokens merge: scores, or merges and a pattern.
+func ggufModel(tok *tokenizer.Tokenizer, scores []float32) ([]checkpoint.GGUFValue, error) {
+	if pieces, prefix := tok.SentencePiece(); pieces {
+		return []checkpoint.GGUFValue{
+			{Key: "tokenizer.ggml.model", Value: "llama"},
+			{Key: "tokenizer.ggml.pre", Value: "default"},
+			{Key: "tokenizer.ggml.scores", Value: scores},
+			{Key: "tokenizer.ggml.add_space_prefix", Value: prefix},
+		}, nil
 	}
 	pre, ok := map[string]string{tokenizer.PatternLlama3: "llama-bpe",
 		tokenizer.PatternSingleDigit: "qwen2"}[tok.Pattern()]
@@ -77,39 +119,22 @@ func ggufVocabulary(tok *tokenizer.Tokenizer, vocab int) ([]checkpoint.GGUFValue
 		return nil, fmt.Errorf("the tokenizer splits by the pattern %q, for which GGUF has no name",
 			tok.Pattern())
 	}
-	values := []checkpoint.GGUFValue{
+	return []checkpoint.GGUFValue{
 		{Key: "tokenizer.ggml.model", Value: "gpt2"},
 		{Key: "tokenizer.ggml.pre", Value: pre},
-		{Key: "tokenizer.ggml.tokens", Value: tokens},
-		{Key: "tokenizer.ggml.token_type", Value: kinds},
 		{Key: "tokenizer.ggml.merges", Value: tok.Merges()},
-		{Key: "tokenizer.ggml.add_bos_token", Value: false}, // a prompt's template brings it
-	}
-	for _, s := range []struct{ key, name string }{{"bos", tokenizer.Begin}, {"eos", tokenizer.End},
-		{"padding", tokenizer.Pad}} {
-		if id, ok := tok.Special(s.name); ok {
-			values = append(values, checkpoint.GGUFValue{
-				Key: "tokenizer.ggml." + s.key + "_token_id", Value: uint32(id)})
-		}
-	}
-	return values, nil
+	}, nil
 }
 
 // ggufTensors are the tensors of m, read from the device one at a time as they are written.
 func ggufTensors(m *llama.Model, t checkpoint.GGUFType) []checkpoint.GGUFTensor {
 	var tensors []checkpoint.GGUFTensor
 	for _, spec := range m.Tensors() {
-		g := checkpoint.GGUFTensor{Name: ggufName(spec.Name), Type: t, Rows: spec.Rows, Cols: spec.Cols}
+		g := checkpoint.GGUFTensor{Name: GGUFName(spec.Name), Type: t, Rows: spec.Rows, Cols: spec.Cols}
 		if spec.Rows == 1 {
 			g.Type = checkpoint.GGUFF32
 		}
-		heads := 0 // whose rows GGUF has in another order
-		switch {
-		case strings.HasSuffix(spec.Name, "q_proj.weight"):
-			heads = m.Heads
-		case strings.HasSuffix(spec.Name, "k_proj.weight"):
-			heads = m.KVHeads
-		}
+		heads := TurnedHeads(m.Config, spec.Name)
 		g.Data = func() ([]float32, error) {
 			data, err := m.ReadTensor(spec.Name)
 			if err == nil && heads > 0 {
@@ -119,7 +144,32 @@ func ggufTensors(m *llama.Model, t checkpoint.GGUFType) []checkpoint.GGUFTensor 
 		}
 		tensors = append(tensors, g)
 	}
+	if divisors := m.RopeDivisors(); divisors != nil {
+		tensors = append(tensors, checkpoint.GGUFTensor{Name: RopeDivisors, Type: checkpoint.GGUFF32,
+			Rows: 1, Cols: len(divisors), Data: func() ([]float32, error) {
+				data := make([]float32, len(divisors))
+				for i, d := range divisors {
+					data[i] = float32(d)
+				}
+				return data, nil
+			}})
+	}
 	return tensors
+}
+
+// RopeDivisors is the tensor of a GGUF that holds what each frequency is divided by, [D/2].
+const RopeDivisors = "rope_freqs.weight"
+
+// TurnedHeads is the number of heads in a matrix whose rows GGUF has in another order, which are
+// the queries' and the keys'; 0 for any other.
+func TurnedHeads(c llama.Config, name string) int {
+	switch {
+	case strings.HasSuffix(name, "q_proj.weight"):
+		return c.Heads
+	case strings.HasSuffix(name, "k_proj.weight"):
+		return c.KVHeads
+	}
+	return 0
 }
 
 // interleave turns each head's rows from (first halves, second halves) to pairs: GGUF's rotary
@@ -135,8 +185,22 @@ func interleave(w []float32, heads, dim, cols int) []float32 {
 	return out
 }
 
-// ggufName is a tensor's name in a GGUF.
-func ggufName(name string) string {
+// Deinterleave is the inverse of what WriteGGUF does to the rows of queries and keys, in place:
+// w [heads·dim cols].
+func Deinterleave(w []float32, heads, dim, cols int) {
+	head := make([]float32, dim*cols)
+	for h := range heads {
+		rows := w[h*dim*cols : (h+1)*dim*cols]
+		copy(head, rows)
+		for i := range dim {
+			to := i/2 + i%2*(dim/2)
+			copy(rows[to*cols:(to+1)*cols], head[i*cols:])
+		}
+	}
+}
+
+// GGUFName is a tensor's name in a GGUF.
+func GGUFName(name string) string {
 	return ggufNames.Replace(name)
 }
 

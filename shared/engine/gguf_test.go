@@ -51,7 +51,7 @@ func TestGGUFNames(t *testing.T) {
 	c := llama.Config{Vocab: 8, Dim: 4, Hidden: 8, Layers: 11, Heads: 2, KVHeads: 1, HeadDim: 2}
 	seen := map[string]bool{}
 	for _, spec := range c.Tensors() {
-		name := ggufName(spec.Name)
+		name := GGUFName(spec.Name)
 		if seen[name] || strings.Contains(name, "model") || strings.Contains(name, "proj") ||
 			strings.Contains(name, "layernorm") {
 			t.Errorf("%s is called %s", spec.Name, name)

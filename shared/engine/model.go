@@ -36,8 +36,8 @@ type Model struct {
 	Tok         *tokenizer.Tokenizer
 	Fingerprint checkpoint.Fingerprint // of its linear weights
 
-	files   fs.FS
-	weights string // name of the weights' file
+	files  fs.FS
+	format Format
 }
 
 // Source is where a model's files are.
@@ -45,11 +45,24 @@ type Source struct {
 	Name    string // for people: "zoo:tako", a path
 	Files   fs.FS
 	Weights string // name of the weights' file; "" is model.safetensors
+	Format  Format // reads the files; nil: config.json, tokenizer.json and the weights' file
+}
+
+// Format reads a model's files. The program's own layout is one, what others publish are others.
+type Format interface {
+	Config() (llama.Config, error)
+	// Tokenizer gives the vocabulary with the chat template and the stop tokens of the model.
+	Tokenizer() (*tokenizer.Tokenizer, error)
+	// Weights opens the tensors, under the names of llama.Config.Tensors, for as long as f runs.
+	Weights(f func(checkpoint.Source) error) error
 }
 
 // Open loads a model onto a device. Weights are held as dtype.
 func Open(dev compute.Device, src Source, dtype compute.DType) (*Model, error) {
-	m := &Model{Name: src.Name, files: src.Files, weights: cmp.Or(src.Weights, weightsFile)}
+	m := &Model{Name: src.Name, files: src.Files, format: src.Format}
+	if m.format == nil {
+		m.format = House{src.Files, cmp.Or(src.Weights, weightsFile)}
+	}
 	if err := m.load(dev, dtype); err != nil {
 		return nil, fmt.Errorf("model %s: %w", src.Name, err)
 	}
@@ -57,18 +70,18 @@ func Open(dev compute.Device, src Source, dtype compute.DType) (*Model, error) {
 }
 
 func (m *Model) load(dev compute.Device, dtype compute.DType) error {
-	config, err := m.readConfig()
+	config, err := m.format.Config()
 	if err != nil {
 		return err
 	}
-	if m.Tok, err = m.readTokenizer(); err != nil {
+	if m.Tok, err = m.format.Tokenizer(); err != nil {
 		return err
 	}
 	if m.Tok.VocabSize() > config.Vocab {
-		return fmt.Errorf("%s has %d tokens, %s embeds %d", tokenizerFile, m.Tok.VocabSize(),
-			configFile, config.Vocab)
+		return fmt.Errorf("the tokenizer has %d tokens, the model embeds %d", m.Tok.VocabSize(),
+			config.Vocab)
 	}
-	return m.withWeights(func(weights *checkpoint.File) error {
+	return m.format.Weights(func(weights checkpoint.Source) error {
 		// The tensors are looked at before memory is taken for a model as large as the config
 		// claims.
 		if err := config.CheckTensors(weights); err != nil {
@@ -77,59 +90,17 @@ func (m *Model) load(dev compute.Device, dtype compute.DType) error {
 		if m.LM, err = llama.New(dev, config, dtype); err != nil {
 			return err
 		}
-		if err := m.LM.LoadWeights(weights); err != nil {
+		h := &hashing{Source: weights, weights: map[string]checkpoint.Fingerprint{}}
+		if err := m.LM.LoadWeights(h); err != nil {
 			return err
 		}
-		m.Fingerprint, err = svf.Base(weights)
+		m.Fingerprint, err = h.model()
 		return err
 	})
 }
 
-func (m *Model) readConfig() (llama.Config, error) {
-	file, err := m.files.Open(configFile)
-	if err != nil {
-		return llama.Config{}, err
-	}
-	defer file.Close()
-	config, err := llama.ReadConfig(file)
-	if err != nil {
-		return config, fmt.Errorf("%s: %w", configFile, err)
-	}
-	return config, nil
-}
-
-func (m *Model) readTokenizer() (*tokenizer.Tokenizer, error) {
-	file, err := m.files.Open(tokenizerFile)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	tok, err := tokenizer.Read(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", tokenizerFile, err)
-	}
-	return tok, nil
-}
-
-// withWeights opens the weights' file for as long as f runs.
-func (m *Model) withWeights(f func(*checkpoint.File) error) error {
-	blob, err := openBlob(m.files, m.weights)
-	if err != nil {
-		return err
-	}
-	defer blob.Close()
-	weights, err := checkpoint.Open(blob, blob.Size())
-	if err == nil {
-		err = f(weights)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", m.weights, err)
-	}
-	return nil
-}
-
-// openBlob opens a file of any fs.FS for random access; one that only streams is read whole.
-func openBlob(files fs.FS, name string) (checkpoint.Blob, error) {
+// OpenBlob opens a file of any fs.FS for random access; one that only streams is read whole.
+func OpenBlob(files fs.FS, name string) (checkpoint.Blob, error) {
 	file, err := files.Open(name)
 	if err != nil {
 		return nil, err
@@ -176,7 +147,7 @@ func (m *Model) ExpertNames() []string {
 
 // Expert reads an expert that came with the model.
 func (m *Model) Expert(name string) (*svf.Expert, error) {
-	blob, err := openBlob(m.files, path.Join(expertsDir, name+expertSuffix))
+	blob, err := OpenBlob(m.files, path.Join(expertsDir, name+expertSuffix))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
 		return nil, fmt.Errorf("model %s has no expert %q, it has: %s", m.Name, name,
 			strings.Join(m.ExpertNames(), ", "))
@@ -196,7 +167,7 @@ func (m *Model) Expert(name string) (*svf.Expert, error) {
 func (m *Model) Decompose(ctx context.Context, p compute.Dense64, store checkpoint.Store,
 	scope svf.Scope, report func(svf.Progress)) (*svf.Decomposition, error) {
 	var d *svf.Decomposition
-	err := m.withWeights(func(weights *checkpoint.File) (err error) {
+	err := m.format.Weights(func(weights checkpoint.Source) (err error) {
 		cache := svf.Cache{Store: store}
 		d, err = cache.Model(ctx, p, weights, scope, report)
 		return err

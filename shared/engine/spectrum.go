@@ -49,7 +49,7 @@ func (s *Session) Decompose(ctx context.Context, o DecomposeOptions,
 	if len(names) == 0 {
 		return fmt.Errorf("model %s has no matrix in the scope %v", s.Model.Name, o.Scope)
 	}
-	return s.Model.withWeights(func(weights *checkpoint.File) error {
+	return s.Model.format.Weights(func(weights checkpoint.Source) error {
 		for _, m := range names {
 			if err := ctx.Err(); err != nil {
 				return err

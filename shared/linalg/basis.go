@@ -62,10 +62,10 @@ func (d *Decomposition) project(p compute.Dense64, w []float32, from int,
 	if k == 0 {
 		return
 	}
-	buf := make([]float64, d.R*min(other, gramChunk))
-	m := make([]float64, k*min(other, gramChunk))
-	for at := 0; at < other; at += gramChunk {
-		c := widen(p, d.Out, d.In, w, d.Left, at, min(gramChunk, other-at), buf)
+	buf := make([]float64, d.R*min(other, GramChunk))
+	m := make([]float64, k*min(other, GramChunk))
+	for at := 0; at < other; at += GramChunk {
+		c := widen(p, d.Out, d.In, w, d.Left, at, min(GramChunk, other-at), buf)
 		part := m[:k*c.len]
 		clear(part)
 		p.Gemm64(k, c.len, d.R, 1, d.Basis[from:], 1, d.R, c.x, c.ns, c.ss, part, c.len)

@@ -34,7 +34,7 @@ func (d *Decomposition) Residual(p compute.Dense64, w []float32) float64 {
 	}
 	h := make([]float64, r*r)
 	var missing, total float64
-	buf := make([]float64, r*min(gramChunk, max(d.Out, d.In)))
+	buf := make([]float64, r*min(GramChunk, max(d.Out, d.In)))
 	d.project(p, w, 0, func(at, n int, m []float64) {
 		gemmLower(p, r, n, 1, m, n, 1, m, 1, n, h, r)
 		c := widen(p, d.Out, d.In, w, d.Left, at, n, buf)

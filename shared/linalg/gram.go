@@ -2,8 +2,8 @@ package linalg
 
 import "transformer2/shared/compute"
 
-// gramChunk is how much of the summed side is widened to float64 at once.
-const gramChunk = 512
+// GramChunk is how much of the summed side is widened to float64 at once.
+const GramChunk = 512
 
 // Gram is W Wᵀ [rows rows] if left, else Wᵀ W [cols cols], in float64, for W [rows cols] row-major.
 // Both triangles are filled.
@@ -13,9 +13,9 @@ func Gram(p compute.Dense64, rows, cols int, w []float32, left bool) []float64 {
 		n, sum = rows, cols
 	}
 	g := make([]float64, n*n)
-	buf := make([]float64, n*min(sum, gramChunk))
-	for c := 0; c < sum; c += gramChunk {
-		part := widen(p, rows, cols, w, left, c, min(gramChunk, sum-c), buf)
+	buf := make([]float64, n*min(sum, GramChunk))
+	for c := 0; c < sum; c += GramChunk {
+		part := widen(p, rows, cols, w, left, c, min(GramChunk, sum-c), buf)
 		gemmLower(p, n, part.len, 1, part.x, part.ns, part.ss, part.x, part.ss, part.ns, g, n)
 	}
 	mirror(p, n, g)

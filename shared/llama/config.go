@@ -2,6 +2,7 @@ package llama
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -20,6 +21,9 @@ type Config struct {
 	RopeTheta float64 `json:"rope_theta"`
 	Eps       float32 `json:"rms_norm_eps"`
 	Tied      bool    `json:"tie_word_embeddings"` // the head is the embedding table
+	// Window is how many tokens a token sees, itself among them; 0: all before it (Mistral v0.1).
+	Window      int         `json:"sliding_window,omitempty"`
+	RopeScaling RopeScaling `json:"rope_scaling,omitzero"`
 }
 
 // maxDim bounds every size in a config, so that products of two of them fit an int64 with ease.
@@ -53,6 +57,12 @@ func (c Config) Validate() error {
 	if !(c.Eps > 0 && c.Eps < 1) {
 		return fmt.Errorf("llama: config: rms_norm_eps is %g, want between 0 and 1", c.Eps)
 	}
+	if c.Window < 0 || c.Window > maxDim {
+		return fmt.Errorf("llama: config: sliding_window is %d, want 0 to %d", c.Window, maxDim)
+	}
+	if err := c.RopeScaling.validate(c.HeadDim / 2); err != nil {
+		return fmt.Errorf("llama: config: %w", err)
+	}
 	return nil
 }
 
@@ -81,6 +91,9 @@ func ReadConfig(r io.Reader) (Config, error) {
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return Config{}, fmt.Errorf("llama: config: %w", err)
 	}
+	if err := c.readOthers(raw); err != nil {
+		return Config{}, fmt.Errorf("llama: config: %w", err)
+	}
 	if c.KVHeads == 0 {
 		c.KVHeads = c.Heads
 	}
@@ -90,15 +103,60 @@ func ReadConfig(r io.Reader) (Config, error) {
 	return c, c.Validate()
 }
 
-// Write writes a config.json that Hugging Face's loader takes as a Llama.
+// readOthers reads what a config.json says beside the Config: newer files keep what turns the
+// positions in one object, and whatever would need other arithmetic is refused.
+func (c *Config) readOthers(raw []byte) error {
+	var f struct {
+		ModelType    string          `json:"model_type"`
+		Activation   string          `json:"hidden_act"`
+		AttnBias     bool            `json:"attention_bias"`
+		MLPBias      bool            `json:"mlp_bias"`
+		Quantization json.RawMessage `json:"quantization_config"`
+		Scaling      RopeScaling     `json:"rope_parameters"`
+	}
+	var theta struct {
+		Rope struct {
+			Theta *float64 `json:"rope_theta"`
+		} `json:"rope_parameters"`
+	}
+	if err := errors.Join(json.Unmarshal(raw, &f), json.Unmarshal(raw, &theta)); err != nil {
+		return err
+	}
+	if theta.Rope.Theta != nil {
+		c.RopeTheta = *theta.Rope.Theta
+	}
+	if !f.Scaling.IsZero() {
+		c.RopeScaling = f.Scaling
+	}
+	switch {
+	case f.ModelType != "" && f.ModelType != "llama" && f.ModelType != "mistral":
+		return fmt.Errorf("model_type is %.40q, want llama or mistral", f.ModelType)
+	case f.Activation != "" && f.Activation != "silu":
+		return fmt.Errorf("hidden_act is %.40q, want silu", f.Activation)
+	case f.AttnBias:
+		return errors.New("attention_bias is true, want matrices without a bias")
+	case f.MLPBias:
+		return errors.New("mlp_bias is true, want matrices without a bias")
+	case len(f.Quantization) > 0 && string(f.Quantization) != "null":
+		return errors.New("quantization_config: want f32, f16 or bf16 weights, or a GGUF")
+	}
+	return nil
+}
+
+// Write writes a config.json that Hugging Face's loader takes as a Llama, or as a Mistral where
+// there is a sliding window.
 func (c Config) Write(w io.Writer) error {
 	type plain Config
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
+	architecture, kind := "LlamaForCausalLM", "llama"
+	if c.Window > 0 {
+		architecture, kind = "MistralForCausalLM", "mistral"
+	}
 	return enc.Encode(struct {
 		Architectures []string `json:"architectures"`
 		ModelType     string   `json:"model_type"`
 		Activation    string   `json:"hidden_act"`
 		plain
-	}{[]string{"LlamaForCausalLM"}, "llama", "silu", plain(c)})
+	}{[]string{architecture}, kind, "silu", plain(c)})
 }

@@ -119,7 +119,7 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 	m.Norm = norm("model.norm.weight")
 	head := "lm_head.weight"
 	if c.Tied {
-		head = embedName
+		head = EmbedName
 	}
 	m.Head = linear(head, c.Vocab, c.Dim)
 	m.cosSin = a.tensor(c.Context, c.HeadDim)
@@ -128,20 +128,6 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 	}
 	dev.Write(m.cosSin, ropeTable(c))
 	return m, nil
-}
-
-// ropeTable is cos in the first half of a row and sin in the second, one row a position.
-func ropeTable(c Config) []float32 {
-	half := c.HeadDim / 2
-	table := make([]float32, c.Context*c.HeadDim)
-	for pos := range c.Context {
-		row := table[pos*c.HeadDim:]
-		for i := range half {
-			angle := float64(pos) * math.Pow(c.RopeTheta, -2*float64(i)/float64(c.HeadDim))
-			row[i], row[half+i] = float32(math.Cos(angle)), float32(math.Sin(angle))
-		}
-	}
-	return table
 }
 
 // allocator keeps the first error of a row of allocations.
@@ -240,7 +226,7 @@ type Param struct {
 
 // Params lists what a trainable model trains, each tensor once, in the checkpoint's order.
 func (m *Model) Params() []Param {
-	ps := []Param{{embedName, m.Embed, m.EmbedGrad, true}}
+	ps := []Param{{EmbedName, m.Embed, m.EmbedGrad, true}}
 	for i := range m.Blocks {
 		b := &m.Blocks[i]
 		for _, l := range b.Linears() {

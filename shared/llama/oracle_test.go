@@ -53,12 +53,40 @@ func (o *oracle) rope(x []float64, pos int) {
 	half := o.HeadDim / 2
 	for h := 0; h < len(x); h += o.HeadDim {
 		for i := range half {
-			angle := float64(pos) * math.Pow(o.RopeTheta, -2*float64(i)/float64(o.HeadDim))
+			angle := float64(pos) * o.frequency(math.Pow(o.RopeTheta, -2*float64(i)/float64(o.HeadDim)))
 			a, b := x[h+i], x[h+half+i]
 			x[h+i] = a*math.Cos(angle) - b*math.Sin(angle)
 			x[h+half+i] = b*math.Cos(angle) + a*math.Sin(angle)
 		}
 	}
+}
+
+// frequency is f with the scaling, told by wavelengths as Llama 3.1 was published.
+func (o *oracle) frequency(f float64) float64 {
+	r := o.RopeScaling
+	switch r.Kind {
+	case "linear":
+		return f / r.Factor
+	case "llama3":
+		wavelength := 2 * math.Pi / f
+		switch {
+		case wavelength < float64(r.Original)/r.HighFactor:
+			return f
+		case wavelength > float64(r.Original)/r.LowFactor:
+			return f / r.Factor
+		}
+		smooth := (float64(r.Original)/wavelength - r.LowFactor) / (r.HighFactor - r.LowFactor)
+		return (1-smooth)*f/r.Factor + smooth*f
+	}
+	return f
+}
+
+// seen is what the sliding window leaves of the keys or values so far.
+func (o *oracle) seen(all [][]float64) [][]float64 {
+	if o.Window == 0 || len(all) <= o.Window {
+		return all
+	}
+	return all[len(all)-o.Window:]
 }
 
 // logits of every position of one sequence.
@@ -84,7 +112,7 @@ func (o *oracle) logits(tokens []int32) [][]float64 {
 			for h := range o.Heads {
 				g := h / (o.Heads / o.KVHeads)
 				o.attend(att[h*o.HeadDim:(h+1)*o.HeadDim], q[h*o.HeadDim:(h+1)*o.HeadDim],
-					keys[l], values[l], g*o.HeadDim)
+					o.seen(keys[l]), o.seen(values[l]), g*o.HeadDim)
 			}
 			for i, y := range matVec(name("self_attn.o_proj"), att) {
 				x[i] += y

@@ -3,15 +3,14 @@ package llama
 import (
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 
 	"transformer2/shared/checkpoint"
-	"transformer2/shared/compute"
 )
 
-const embedName = "model.embed_tokens.weight"
+// EmbedName is the embedding table's name in a checkpoint.
+const EmbedName = "model.embed_tokens.weight"
 
 func isResidual(name string) bool {
 	return strings.HasSuffix(name, "o_proj.weight") || strings.HasSuffix(name, "down_proj.weight")
@@ -31,7 +30,7 @@ type TensorSpec struct {
 // Tensors lists what a checkpoint holds, in order.
 func (c Config) Tensors() []TensorSpec {
 	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	specs := []TensorSpec{{embedName, c.Vocab, c.Dim}}
+	specs := []TensorSpec{{EmbedName, c.Vocab, c.Dim}}
 	for i := range c.Layers {
 		p := fmt.Sprintf("model.layers.%d.", i)
 		specs = append(specs,
@@ -69,6 +68,15 @@ func (m *Model) byName() (map[string]*Linear, map[string]*Norm) {
 // A length that does not fit or a number that is not finite is refused by name.
 func (m *Model) Load(read func(name string) ([]float32, error)) error {
 	linears, norms := m.byName()
+	largest := 0
+	for _, l := range linears {
+		largest = max(largest, l.Out*l.In)
+	}
+	plain, err := m.Dev.NewTensor(1, largest) // every matrix is packed from here
+	if err != nil {
+		return err
+	}
+	defer m.Dev.Free(plain.Buf)
 	for _, spec := range m.Tensors() {
 		data, err := read(spec.Name)
 		if err != nil {
@@ -77,11 +85,14 @@ func (m *Model) Load(read func(name string) ([]float32, error)) error {
 		if err := checkNumbers(spec, data); err != nil {
 			return err
 		}
-		if spec.Name == embedName {
+		if spec.Name == EmbedName {
 			m.Dev.Write(m.Embed, data)
 		}
 		if l := linears[spec.Name]; l != nil {
-			if err := m.pack(l.W, data); err != nil {
+			t := plain.Reshape(l.Out, l.In)
+			m.Dev.Write(t, data)
+			m.Dev.Pack(l.W, t)
+			if err := m.Dev.Submit(); err != nil {
 				return err
 			}
 		}
@@ -92,25 +103,13 @@ func (m *Model) Load(read func(name string) ([]float32, error)) error {
 	return nil
 }
 
-func (m *Model) pack(w compute.Weight, data []float32) error {
-	out, in := w.Dims()
-	t, err := m.Dev.NewTensor(out, in)
-	if err != nil {
-		return err
-	}
-	defer m.Dev.Free(t.Buf)
-	m.Dev.Write(t, data)
-	m.Dev.Pack(w, t)
-	return m.Dev.Submit()
-}
-
 func checkNumbers(spec TensorSpec, data []float32) error {
 	if len(data) != spec.Rows*spec.Cols {
 		return fmt.Errorf("llama: tensor %q holds %d numbers, want %d×%d",
 			spec.Name, len(data), spec.Rows, spec.Cols)
 	}
 	for i, v := range data {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+		if v-v != 0 { // NaN − NaN and Inf − Inf are NaN
 			return fmt.Errorf("llama: tensor %q: number %d is %v, want a finite one", spec.Name, i, v)
 		}
 	}
@@ -134,7 +133,7 @@ func (m *Model) Export(emit func(spec TensorSpec, data []float32) error) error {
 // ReadTensor reads a tensor of the checkpoint back from the device, row-major.
 func (m *Model) ReadTensor(name string) ([]float32, error) {
 	linears, norms := m.byName()
-	if name == embedName {
+	if name == EmbedName {
 		data := make([]float32, m.Embed.Len())
 		return data, m.Dev.Read(data, m.Embed)
 	}
@@ -201,9 +200,14 @@ func (c Config) CheckTensors(src checkpoint.Source) error {
 }
 
 // LoadWeights fills a frozen model from a checkpoint.
-func (m *Model) LoadWeights(f *checkpoint.File) error {
-	if err := m.CheckTensors(f); err != nil {
+func (m *Model) LoadWeights(src checkpoint.Source) error {
+	if err := m.CheckTensors(src); err != nil {
 		return err
 	}
-	return m.Load(func(name string) ([]float32, error) { return f.Float32(name) })
+	var data []float32 // one tensor's memory serves all of them
+	return m.Load(func(name string) ([]float32, error) {
+		info, _ := src.Tensor(name)
+		data = slices.Grow(data[:0], info.Len())[:info.Len()]
+		return data, src.ReadInto(name, data)
+	})
 }

@@ -59,6 +59,7 @@ type Workspace struct {
 
 	tokens, pos, spans, seq, cacheRows compute.Ints
 	zeros                              []int32
+	windows                            []int32 // spans, cut to the model's sliding window
 
 	// backward only
 	dx, dh   compute.Tensor // [T C]
@@ -114,7 +115,7 @@ func (ws *Workspace) load(m *Model, b *Batch) {
 	ws.rows = n
 	m.Dev.WriteInts(ws.tokens.Slice(0, n), b.Tokens)
 	m.Dev.WriteInts(ws.pos.Slice(0, n), b.Pos)
-	m.Dev.WriteInts(ws.spans.Slice(0, 2*n), b.Spans)
+	m.Dev.WriteInts(ws.spans.Slice(0, 2*n), ws.windowed(b.Spans, m.Window))
 	seq := b.Seq
 	if seq == nil {
 		seq = ws.zeros[:n]
@@ -123,6 +124,18 @@ func (ws *Workspace) load(m *Model, b *Batch) {
 	if len(b.Rows) > 0 {
 		m.Dev.WriteInts(ws.cacheRows.Slice(0, n), b.Rows)
 	}
+}
+
+// windowed is spans without what lies further back than the window.
+func (ws *Workspace) windowed(spans []int32, window int) []int32 {
+	if window == 0 {
+		return spans
+	}
+	ws.windows = append(ws.windows[:0], spans...)
+	for i := 0; i < len(spans); i += 2 {
+		ws.windows[i] = max(spans[i], spans[i+1]-int32(window))
+	}
+	return ws.windows
 }
 
 // Hidden is what the head reads, [T C], of the last forward pass.

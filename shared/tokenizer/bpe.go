@@ -2,8 +2,8 @@ package tokenizer
 
 import "math"
 
-// maxLinear is the longest word, in bytes, that is merged by repeated scans; a longer one takes a
-// heap, whose n log n keeps a megabyte without a space from costing n squared.
+// maxLinear is the longest word, in tokens before merging, that is merged by repeated scans; a
+// longer one takes a heap, whose n log n keeps a megabyte without a space from costing n squared.
 const maxLinear = 64
 
 // noMerge is the rank of a pair that has none.
@@ -16,21 +16,29 @@ func (t *Tokenizer) mergeWord(dst []int32, word string) []int32 {
 			return append(dst, id)
 		}
 	}
-	if len(word) <= maxLinear {
-		return t.mergeShort(dst, word)
+	var few [maxLinear]int32
+	ids := few[:0]
+	if len(word) > maxLinear {
+		ids = make([]int32, 0, len(word))
 	}
-	return t.mergeLong(dst, word)
+	if t.pieces != nil {
+		ids = t.symbols(ids, word)
+	} else {
+		for i := range len(word) {
+			ids = append(ids, t.byteIDs[word[i]])
+		}
+	}
+	if len(ids) <= maxLinear {
+		return t.mergeShort(dst, ids)
+	}
+	return t.mergeLong(dst, ids)
 }
 
-// mergeShort merges a word of at most maxLinear bytes: scan for the lowest rank, merge there,
-// look up the two pairs that changed, scan again.
-func (t *Tokenizer) mergeShort(dst []int32, word string) []int32 {
-	var ids [maxLinear]int32
+// mergeShort merges at most maxLinear tokens in place: scan for the lowest rank, merge there, look
+// up the two pairs that changed, scan again.
+func (t *Tokenizer) mergeShort(dst, ids []int32) []int32 {
 	var next [maxLinear]merged // next[i] is what ids[i] and ids[i+1] become
-	n := len(word)
-	for i := range n {
-		ids[i] = t.byteIDs[word[i]]
-	}
+	n := len(ids)
 	for i := range n - 1 {
 		next[i] = t.merge(ids[i], ids[i+1])
 	}
@@ -73,10 +81,10 @@ type candidate uint64
 func (c candidate) rank() int32 { return int32(c >> 32) }
 func (c candidate) place() int  { return int(uint32(c)) }
 
-// mergeLong merges a word of any length with a heap of candidates over a linked list of tokens.
-// It finds the same merges in the same order as mergeShort.
-func (t *Tokenizer) mergeLong(dst []int32, word string) []int32 {
-	n := len(word)
+// mergeLong merges any number of tokens with a heap of candidates over a linked list of them. It
+// finds the same merges in the same order as mergeShort.
+func (t *Tokenizer) mergeLong(dst, ids []int32) []int32 {
+	n := len(ids)
 	list := make([]link, n)
 	var h []candidate
 	smaller := func(a, b candidate) bool { return a < b }
@@ -91,7 +99,7 @@ func (t *Tokenizer) mergeLong(dst []int32, word string) []int32 {
 		}
 	}
 	for i := range list {
-		list[i] = link{id: t.byteIDs[word[i]], prev: i - 1, next: i + 1}
+		list[i] = link{id: ids[i], prev: i - 1, next: i + 1}
 	}
 	for i := range list {
 		offer(i)
@@ -120,7 +128,7 @@ func (t *Tokenizer) mergeLong(dst []int32, word string) []int32 {
 	return dst
 }
 
-// link is a token in a word: at the place of its first byte.
+// link is a token in a word: at the place of the first token that it was merged from.
 type link struct {
 	id         int32
 	with       merged // what it and the next token become

@@ -7,6 +7,7 @@ const (
 	RoleSystem    = "system"
 	RoleUser      = "user"
 	RoleAssistant = "assistant"
+	RoleTool      = "tool" // what a tool answered; the house template has none
 )
 
 // Special tokens of the house template. End closes every message, so it is also where a model
@@ -61,7 +62,37 @@ func House(t *Tokenizer, dst []int32, msgs []Message, generate bool) ([]int32, e
 	return out, nil
 }
 
-// Chat appends the ids of a conversation in the house template to dst.
+// Chat appends the ids of a conversation in the model's template to dst: the house's unless With
+// gave another.
 func (t *Tokenizer) Chat(dst []int32, msgs []Message, generate bool) ([]int32, error) {
+	if t.style.Template != nil {
+		return t.style.Template(t, dst, msgs, generate)
+	}
 	return House(t, dst, msgs, generate)
+}
+
+// Style is how a model converses.
+type Style struct {
+	Template Template
+	Stops    []int32 // tokens that end an answer, first the one that closes a message
+	Jinja    string  // the template as its makers publish it, for files that are written; may be ""
+}
+
+// With is t with a model's own style.
+func (t *Tokenizer) With(s Style) *Tokenizer {
+	own := *t
+	own.style = s
+	return &own
+}
+
+// Jinja is the text of the model's template as its makers publish it, "" where there is none.
+func (t *Tokenizer) Jinja() string { return t.style.Jinja }
+
+// Stops are the tokens that end an answer, the one that closes a message first; the house
+// template's End unless With gave others. The slice is not to be changed.
+func (t *Tokenizer) Stops() []int32 {
+	if end, ok := t.Special(End); ok && t.style.Stops == nil {
+		return []int32{end}
+	}
+	return t.style.Stops
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 )
 
 // Encode returns the ids of text. The names of special tokens in it are plain text.
@@ -14,6 +15,9 @@ func (t *Tokenizer) Encode(text string) []int32 {
 
 // AppendEncode is Encode that appends to dst.
 func (t *Tokenizer) AppendEncode(dst []int32, text string) []int32 {
+	if t.pieces != nil {
+		return t.appendPieces(dst, text)
+	}
 	if digits := t.pre.digits; digits > 0 {
 		for i := 0; i < len(text); {
 			end := nextWord(text, i, digits)
@@ -60,10 +64,18 @@ func (t *Tokenizer) addedAt(text string) (id int32, n int) {
 	return 0, 0
 }
 
+// single is the token of a word of one byte.
+func (t *Tokenizer) single(b byte) int32 {
+	if t.pieces != nil && b < utf8.RuneSelf && t.pieces.ascii[b] >= 0 {
+		return t.pieces.ascii[b]
+	}
+	return t.byteIDs[b]
+}
+
 // appendWord appends the ids of one word of the pre-tokenizer, from the cache if it was seen.
 func (t *Tokenizer) appendWord(dst []int32, word string) []int32 {
 	if len(word) == 1 {
-		return append(dst, t.byteIDs[word[0]])
+		return append(dst, t.single(word[0]))
 	}
 	if len(word) > maxCachedWord {
 		return t.mergeWord(dst, word)

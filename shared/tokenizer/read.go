@@ -18,7 +18,10 @@ const (
 // whatever this package would read differently than Hugging Face does is refused with a sentence
 // that names it. What surrounds a text rather than splitting it ("post_processor", "truncation",
 // "padding") is left to the caller, see Template.
-func Read(r io.Reader) (*Tokenizer, error) {
+func Read(r io.Reader) (*Tokenizer, error) { return read(r, byteLevelJSON) }
+
+// read reads a file and makes of it what translate does.
+func read(r io.Reader, translate func(*fileJSON) (*Tokenizer, error)) (*Tokenizer, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: read: %w", err)
@@ -31,15 +34,25 @@ func Read(r io.Reader) (*Tokenizer, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, fmt.Errorf("tokenizer: read: tokenizer.json: %w", err)
 	}
-	v, err := f.vocabulary()
-	if err != nil {
-		return nil, fmt.Errorf("tokenizer: read: %w", err)
+	var t *Tokenizer
+	if err = f.check(); err == nil {
+		t, err = translate(&f)
 	}
-	t, err := build(v)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: read: %w", err)
 	}
 	return t, nil
+}
+
+func byteLevelJSON(f *fileJSON) (*Tokenizer, error) {
+	if f.Model.ByteFallback {
+		return nil, errors.New("byte_fallback, want a byte-level model")
+	}
+	v, err := f.vocabulary()
+	if err != nil {
+		return nil, err
+	}
+	return build(v)
 }
 
 // fileJSON is a tokenizer.json.
@@ -57,6 +70,7 @@ type modelJSON struct {
 	Dropout      *float64  `json:"dropout"`
 	Prefix       *string   `json:"continuing_subword_prefix"`
 	Suffix       *string   `json:"end_of_word_suffix"`
+	Unknown      *string   `json:"unk_token"`
 	ByteFallback bool      `json:"byte_fallback"`
 	IgnoreMerges bool      `json:"ignore_merges"`
 	Vocab        vocabMap  `json:"vocab"`
@@ -81,6 +95,12 @@ type kindJSON struct {
 	Behavior       string   `json:"behavior"`
 	AddPrefixSpace *bool    `json:"add_prefix_space"` // absent means true
 	UseRegex       *bool    `json:"use_regex"`        // absent means true
+	Normalizers    stepList `json:"normalizers"`
+	Prepend        string   `json:"prepend"`
+	Content        string   `json:"content"`
+	Replacement    string   `json:"replacement"`
+	Scheme         string   `json:"prepend_scheme"`
+	Split          *bool    `json:"split"` // absent means true
 }
 
 // patJSON is a pattern: a regular expression or a plain string.
@@ -89,22 +109,28 @@ type patJSON struct {
 	String *string `json:"String"`
 }
 
-// vocabulary translates the file, refusing what Tokenizer does not do.
-func (f *fileJSON) vocabulary() (v vocabulary, err error) {
+// check refuses what no Tokenizer does.
+func (f *fileJSON) check() error {
 	m := f.Model
 	switch {
 	case m == nil:
-		return v, errors.New("no model in it")
+		return errors.New("no model in it")
 	case m.Type != "" && m.Type != "BPE":
-		return v, fmt.Errorf("model type %.40q, want BPE", m.Type)
+		return fmt.Errorf("model type %.40q, want BPE", m.Type)
 	case m.Dropout != nil && *m.Dropout != 0:
-		return v, fmt.Errorf("dropout %g, want none", *m.Dropout)
+		return fmt.Errorf("dropout %g, want none", *m.Dropout)
 	case m.Prefix != nil && *m.Prefix != "":
-		return v, fmt.Errorf("continuing_subword_prefix %.40q, want none", *m.Prefix)
+		return fmt.Errorf("continuing_subword_prefix %.40q, want none", *m.Prefix)
 	case m.Suffix != nil && *m.Suffix != "":
-		return v, fmt.Errorf("end_of_word_suffix %.40q, want none", *m.Suffix)
-	case m.ByteFallback:
-		return v, errors.New("byte_fallback, want a byte-level model")
+		return fmt.Errorf("end_of_word_suffix %.40q, want none", *m.Suffix)
+	}
+	return nil
+}
+
+// vocabulary translates a byte-level file, refusing what Tokenizer does not do.
+func (f *fileJSON) vocabulary() (v vocabulary, err error) {
+	m := f.Model
+	switch {
 	case f.Normalizer != nil:
 		return v, fmt.Errorf("normalizer %.40q, want none", f.Normalizer.Type)
 	case f.Decoder != nil && f.Decoder.Type != "ByteLevel":

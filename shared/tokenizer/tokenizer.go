@@ -7,7 +7,8 @@
 //	while min over i of rank(w[i], w[i+1]) exists { w[i], w[i+1] -> merge(w[i], w[i+1]) }
 //
 // Every byte is a token, so nothing is ever unknown and Decode(Encode(x)) = x for valid UTF-8.
-// A vocabulary comes from Train or from a Hugging Face tokenizer.json through Read.
+// A vocabulary comes from Train or from a Hugging Face tokenizer.json through Read. SentencePiece
+// vocabularies (sentencepiece.go) start from characters and come from a tokenizer.model too.
 //
 // Encode is for text that strangers wrote: the name of a special token inside it stays plain
 // text. EncodeSpecial recognises those names, and a Template places them around messages.
@@ -36,16 +37,19 @@ type Tokenizer struct {
 	pre          preTokenizer
 	wholeWords   bool // "ignore_merges": a word that is a token is that token, whatever its merges
 	cache        wordCache
+	pieces       *sentencePiece // nil for a byte-level vocabulary
+	style        Style          // its zero value is the house's
 }
 
 // kind says what an id stands for.
 type kind uint8
 
 const (
-	hole    kind = iota // no token has this id
-	plain               // produced by merging bytes
-	literal             // an added token that is text: recognised by EncodeSpecial, decoded
-	special             // an added token that is control: recognised by EncodeSpecial, skipped
+	hole     kind = iota // no token has this id
+	plain                // produced by merging bytes
+	literal              // an added token that is text: recognised by EncodeSpecial, decoded
+	special              // an added token that is control: recognised by EncodeSpecial, skipped
+	fallback             // the byte of a character that is no piece
 )
 
 // addedToken is a token that stands beside the merges, such as "<|end|>".
@@ -77,6 +81,7 @@ type vocabulary struct {
 	merges     []pair // by rank
 	pre        preTokenizer
 	wholeWords bool
+	fallback   map[byte]int32 // the byte tokens of a SentencePiece vocabulary
 }
 
 // build checks a vocabulary and indexes it. Its errors carry no prefix.
@@ -118,6 +123,9 @@ func (t *Tokenizer) index(v vocabulary) error {
 		}
 		size = max(size, a.id+1)
 	}
+	for _, id := range v.fallback {
+		size = max(size, id+1)
+	}
 	t.tokens = make([]string, size)
 	t.kinds = make([]kind, size)
 	for token, id := range v.plain {
@@ -126,6 +134,12 @@ func (t *Tokenizer) index(v vocabulary) error {
 				min(token, t.tokens[id]), max(token, t.tokens[id]))
 		}
 		t.tokens[id], t.kinds[id] = token, plain
+	}
+	for b, id := range v.fallback {
+		if t.kinds[id] != hole {
+			return fmt.Errorf("id %d has two tokens, %q and %s", id, t.tokens[id], byteName(b))
+		}
+		t.tokens[id], t.kinds[id] = string([]byte{b}), fallback
 	}
 	return t.indexAdded(v.added)
 }

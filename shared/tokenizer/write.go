@@ -18,14 +18,13 @@ func (t *Tokenizer) Write(w io.Writer) error {
 			"\"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": %t}",
 			separator(i, 4), a.id, quote(a.name), a.control)
 	}
-	out.WriteString("\n  ],\n  \"normalizer\": null,\n")
-	t.pre.write(out)
-	out.WriteString("  \"post_processor\": null,\n  \"decoder\": " + byteLevel + ",\n")
+	out.WriteString("\n  ],\n")
+	t.writeSteps(out)
 	out.WriteString("  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n" +
 		"    \"unk_token\": null,\n    \"continuing_subword_prefix\": null,\n" +
-		"    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n" +
-		"    \"byte_fallback\": false,\n")
-	fmt.Fprintf(out, "    \"ignore_merges\": %t,\n    \"vocab\": {", t.wholeWords)
+		"    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n")
+	fmt.Fprintf(out, "    \"byte_fallback\": %t,\n    \"ignore_merges\": %t,\n    \"vocab\": {",
+		t.pieces != nil, t.wholeWords)
 	t.writeVocab(out)
 	out.WriteString("\n    },\n    \"merges\": [")
 	for i, both := range t.Merges() {
@@ -41,6 +40,27 @@ func (t *Tokenizer) Write(w io.Writer) error {
 // byteLevel is the step that turns bytes into characters and back.
 const byteLevel = `{"type": "ByteLevel", "add_prefix_space": false, ` +
 	`"trim_offsets": true, "use_regex": false}`
+
+// writeSteps writes what is done to a text before and after the model.
+func (t *Tokenizer) writeSteps(out *bufio.Writer) {
+	if t.pieces == nil {
+		out.WriteString("  \"normalizer\": null,\n")
+		t.pre.write(out)
+		out.WriteString("  \"post_processor\": null,\n  \"decoder\": " + byteLevel + ",\n")
+		return
+	}
+	prepend, strip := "", ""
+	if t.pieces.prefix {
+		prepend = `{"type": "Prepend", "prepend": "▁"}, `
+		strip = `, {"type": "Strip", "content": " ", "start": 1, "stop": 0}`
+	}
+	fmt.Fprintf(out, `  "normalizer": {"type": "Sequence", "normalizers": [%s`+
+		`{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},`+"\n"+
+		`  "pre_tokenizer": null,`+"\n"+`  "post_processor": null,`+"\n"+
+		`  "decoder": {"type": "Sequence", "decoders": [`+
+		`{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, `+
+		`{"type": "ByteFallback"}, {"type": "Fuse"}%s]},`+"\n", prepend, strip)
+}
 
 // write writes the pre-tokenizer.
 func (p *preTokenizer) write(out *bufio.Writer) {
@@ -62,13 +82,13 @@ func (p *preTokenizer) write(out *bufio.Writer) {
 func (t *Tokenizer) writeVocab(out *bufio.Writer) {
 	after := true
 	for i, a := range t.added {
-		after = after && int(a.id) == len(t.ordinary)+i
+		after = after && t.pieces == nil && int(a.id) == len(t.ordinary)+i
 	}
 	n := 0
 	for id, token := range t.tokens {
 		switch {
-		case t.kinds[id] == plain:
-			token = toChars(token)
+		case t.kinds[id] == plain || t.kinds[id] == fallback:
+			token = t.Piece(int32(id))
 		case t.kinds[id] == hole || after:
 			continue
 		}

@@ -45,7 +45,7 @@ func NewNextToken(cfg NextTokenConfig, b Base) (*NextToken, error) {
 		return nil, fmt.Errorf("train: %d examples a step, want at least 1", cfg.Batch)
 	}
 	n := &NextToken{cfg: cfg, task: t}
-	return n, n.zTrainer.init(b, cfg.Policy, cfg.Seed, cfg.AdamW, maxSlots)
+	return n, n.zTrainer.init(b, cfg.Policy, cfg.Seed, cfg.AdamW, MaxSlots)
 }
 
 // Step takes one step of AdamW on the mean loss of a batch of worked answers.

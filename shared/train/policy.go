@@ -24,7 +24,7 @@ type Base struct {
 	Tok           *tokenizer.Tokenizer
 	Decomposition *svf.Decomposition
 	// Rows of answers go through policy and reference at once, and between two such batches a
-	// training can be cancelled; 0 is policyRows. Sums are rounded in another order with another
+	// training can be cancelled; 0 is PolicyRows. Sums are rounded in another order with another
 	// number.
 	Rows int
 }
@@ -202,14 +202,15 @@ type zTrainer struct {
 	rows     int // of a batch
 }
 
-// policyRows is a Base's Rows unless it says otherwise; the activations of both models take about 50 KB a row in a model of a million parameters.
-const policyRows = 2048
+// PolicyRows is a Base's Rows unless it says otherwise; the activations of both models take about
+// 50 KB a row in a model of a million parameters.
+const PolicyRows = 2048
 
-// maxSlots bounds how many answers are generated at once.
-const maxSlots = 256
+// MaxSlots bounds how many answers are generated at once.
+const MaxSlots = 256
 
 func (t *zTrainer) init(b Base, cfg Policy, seed uint64, adamw AdamW, parallel int) error {
-	t.base, t.rows = b, max(cmp.Or(b.Rows, policyRows), b.Model.Context)
+	t.base, t.rows = b, max(cmp.Or(b.Rows, PolicyRows), b.Model.Context)
 	var err error
 	if t.policy, err = newPolicy(b, cfg, seed); err != nil {
 		return err
@@ -226,7 +227,7 @@ func (t *zTrainer) init(b Base, cfg Policy, seed uint64, adamw AdamW, parallel i
 			return err
 		}
 	}
-	t.answerer, err = answer.New(b.Model, b.Tok, min(parallel, maxSlots))
+	t.answerer, err = answer.New(b.Model, b.Tok, min(parallel, MaxSlots))
 	return err
 }
 

@@ -1,0 +1,156 @@
+package plan
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"time"
+
+	"transformer2/shared/checkpoint"
+	"transformer2/shared/compute"
+	"transformer2/shared/linalg"
+)
+
+// Device is what a model is planned on.
+type Device interface {
+	compute.Device
+	compute.Dense64
+}
+
+// The shapes that rates are measured on: large enough to be no cache's matter, small enough that
+// all of it takes about a second.
+const (
+	streamOut, streamIn = 4096, 2048
+	productRows         = 256
+	productSide         = 1024
+	basisOut, basisIn   = 384, 768
+)
+
+// Measure finds the rates of a device with matrices held as a type. Files are taken to be in the
+// system's memory already: a slower disk adds its own time to loading.
+func Measure(dev Device, held compute.DType) (Rates, error) {
+	var r Rates
+	rng := rand.New(rand.NewPCG(1, 1))
+	numbers := make([]float32, streamOut*streamIn)
+	for i := range numbers {
+		numbers[i] = rng.Float32() - 0.5
+	}
+	var err error
+	if r.Load, r.Stream, err = measureWeight(dev, held, numbers); err != nil {
+		return r, err
+	}
+	if r.Product, err = measureProduct(dev, held); err != nil {
+		return r, err
+	}
+	r.Basis, err = rate(BasisOps(basisOut, basisIn), func() error {
+		_, err := linalg.Basis(dev, basisOut, basisIn, numbers[:basisOut*basisIn])
+		return err
+	})
+	return r, err
+}
+
+// rate is ops a second, by the best of three runs after a first that warms up.
+func rate(ops float64, run func() error) (float64, error) {
+	best := 0.0
+	for range 4 {
+		begin := time.Now()
+		if err := run(); err != nil {
+			return 0, err
+		}
+		best = max(best, ops/time.Since(begin).Seconds())
+	}
+	return best, nil
+}
+
+// measureWeight loads a weight from a file of bf16 in memory, then reads it for one row at a time.
+func measureWeight(dev Device, held compute.DType, numbers []float32) (load, stream float64,
+	err error) {
+	var file bytes.Buffer
+	err = checkpoint.Write(&file, []checkpoint.Tensor{checkpoint.FromFloat32("w", checkpoint.BF16,
+		numbers, streamOut, streamIn)}, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	f, err := checkpoint.Open(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	if err != nil {
+		return 0, 0, err
+	}
+	a := &tensors{dev: dev}
+	defer a.free()
+	w, t := a.weight(held, streamOut, streamIn), a.tensor(streamOut, streamIn)
+	x, y := a.tensor(1, streamIn), a.tensor(1, streamOut)
+	if a.err != nil {
+		return 0, 0, a.err
+	}
+	load, err = rate(float64(file.Len()), func() error {
+		if err := f.ReadInto("w", numbers); err != nil {
+			return err
+		}
+		dev.Write(t, numbers)
+		dev.Pack(w, t)
+		checkpoint.HashWeight(streamOut, streamIn, numbers) // as loading does, for the fingerprint
+		return dev.Submit()
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	dev.Write(x, numbers[:streamIn])
+	const repeat = 4
+	out := make([]float32, streamOut)
+	stream, err = rate(repeat*float64(weightBytes(held, streamOut, streamIn)), func() error {
+		for range repeat {
+			dev.MatMul(y, x, w)
+		}
+		return dev.Read(out, y)
+	})
+	return load, stream, err
+}
+
+func measureProduct(dev Device, held compute.DType) (float64, error) {
+	a := &tensors{dev: dev}
+	defer a.free()
+	w := a.weight(held, productSide, productSide)
+	x, y := a.tensor(productRows, productSide), a.tensor(productRows, productSide)
+	if a.err != nil {
+		return 0, a.err
+	}
+	out := make([]float32, y.Len())
+	const repeat = 4
+	return rate(repeat*2*productRows*productSide*productSide, func() error {
+		for range repeat {
+			dev.MatMul(y, x, w)
+		}
+		return dev.Read(out, y)
+	})
+}
+
+// tensors keeps the first error of a row of allocations, and what is to be freed.
+type tensors struct {
+	dev  Device
+	bufs []compute.Buffer
+	err  error
+}
+
+func (a *tensors) tensor(rows, cols int) (t compute.Tensor) {
+	if a.err == nil {
+		if t, a.err = a.dev.NewTensor(rows, cols); a.err == nil {
+			a.bufs = append(a.bufs, t.Buf)
+		}
+	}
+	return t
+}
+
+func (a *tensors) weight(kind compute.DType, out, in int) (w compute.Weight) {
+	if a.err == nil {
+		w, a.err = a.dev.NewWeight(kind, out, in)
+		if b, ok := w.(compute.Buffer); ok && a.err == nil {
+			a.bufs = append(a.bufs, b)
+		}
+	}
+	return w
+}
+
+func (a *tensors) free() {
+	for _, b := range a.bufs {
+		a.dev.Free(b)
+	}
+}

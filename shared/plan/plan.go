@@ -1,0 +1,191 @@
+// Package plan answers: how much memory and time will a model take, before any of it is spent?
+//
+// Bytes come from the code that would take them: it is run on a device that counts and holds
+// nothing (count.go), with formulas for what lies beside the model. Seconds are operations and
+// bytes over rates that are measured on the machine.
+package plan
+
+import (
+	"transformer2/shared/compute"
+	"transformer2/shared/linalg"
+	"transformer2/shared/llama"
+	"transformer2/shared/train"
+)
+
+// Rates are what a machine does in a second.
+type Rates struct {
+	Load    float64 // bytes of a weights' file that are read, converted and packed
+	Stream  float64 // bytes of weights that a product with one row reads
+	Product float64 // operations of a product of many rows, f32
+	Basis   float64 // operations of a decomposition, f64, as BasisOps counts them
+}
+
+// Model is what is planned for.
+type Model struct {
+	Config llama.Config
+	Held   compute.DType // how its matrices are held
+	File   int64         // bytes of its weights' files
+}
+
+// Work is something that is done with the model.
+type Work struct {
+	Name    string  // load, serve, adapt, decompose, train
+	Bytes   int64   // all that is held at once, the model among it
+	Seconds float64 // of one Unit
+	Unit    string
+}
+
+// TrainTokens is the size of a step whose time is told.
+const TrainTokens = 2048
+
+// Of plans loading a model, answering as it, answering as an expert (which folds the expert into
+// the weights), decomposing all of its matrices, and training an expert for all of them.
+func Of(m Model, r Rates) ([]Work, error) {
+	model, err := modelBytes(m)
+	if err != nil {
+		return nil, err
+	}
+	serve, err := conversationBytes(m)
+	if err != nil {
+		return nil, err
+	}
+	training, err := trainBytes(m)
+	if err != nil {
+		return nil, err
+	}
+	largest := 0
+	for _, spec := range m.Config.Tensors() {
+		largest = max(largest, spec.Rows*spec.Cols)
+	}
+	var decompose, bases, fold int64
+	var ops, factor, weights float64
+	for _, s := range linears(m.Config) {
+		decompose = max(decompose, BasisBytes(s.Rows, s.Cols))
+		bases += basesBytes(s)
+		fold += foldBytes(m.Held, s)
+		ops += BasisOps(s.Rows, s.Cols)
+		factor += 2 * float64(s.Rows) * float64(s.Cols) * float64(min(s.Rows, s.Cols))
+		weights += float64(weightBytes(m.Held, s.Rows, s.Cols))
+	}
+	fold += 8*int64(largestLinear(m.Config)) + 4*square(largestRank(m.Config))
+	head := float64(weightBytes(m.Held, m.Config.Vocab, m.Config.Dim))
+	perToken := 2 * float64(m.Config.NumParams()-m.Config.Vocab*m.Config.Dim)
+	return []Work{
+		// A tensor is in memory twice as f32 before it is packed.
+		{"load", model + 8*int64(largest), float64(m.File) / r.Load, "model"},
+		{"serve", model + serve, (weights + head) / r.Stream, "token"},
+		{"adapt", model + serve + bases + fold, 2 * factor / r.Product, "expert"},
+		{"decompose", model + decompose, ops / r.Basis, "model"},
+		{"train", model + bases + training,
+			(3*perToken*TrainTokens + 2*factor) / r.Product, "2048 tokens"},
+	}, nil
+}
+
+// linears are the matrices that SVF may adapt.
+func linears(c llama.Config) []llama.TensorSpec {
+	var all []llama.TensorSpec
+	for _, s := range c.Tensors() {
+		if s.Rows > 1 && s.Name != llama.EmbedName && s.Name != "lm_head.weight" {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func largestLinear(c llama.Config) (n int) {
+	for _, s := range linears(c) {
+		n = max(n, s.Rows*s.Cols)
+	}
+	return n
+}
+
+func largestRank(c llama.Config) (r int) {
+	for _, s := range linears(c) {
+		r = max(r, min(s.Rows, s.Cols))
+	}
+	return r
+}
+
+func square(n int) int64 { return int64(n) * int64(n) }
+
+// basesBytes is a matrix's singular basis in f32 and its σ in f64.
+func basesBytes(s llama.TensorSpec) int64 {
+	r := min(s.Rows, s.Cols)
+	return 4*square(r) + 8*int64(r)
+}
+
+// foldBytes is what an expert's matrix takes: W' as W is held, and both factors of W in f32.
+func foldBytes(held compute.DType, s llama.TensorSpec) int64 {
+	return weightBytes(held, s.Rows, s.Cols) + 4*int64(s.Rows+s.Cols)*int64(min(s.Rows, s.Cols))
+}
+
+// BasisBytes is what decomposing a matrix [out in] allocates: the weight in f32, and in f64 the
+// Gram matrix, its tridiagonal form, four matrices of the divide and conquer, and chunks of W. A
+// square matrix has σ so small that the Gram matrix loses them: two matrices more separate their
+// vectors.
+func BasisBytes(out, in int) int64 {
+	r, other := min(out, in), max(out, in)
+	squares := 6 * square(r)
+	if r == other {
+		squares += 2 * square(r)
+	}
+	return 4*int64(out)*int64(in) + 8*(squares+4*int64(r)*int64(min(other, linalg.GramChunk)))
+}
+
+// BasisOps counts what decomposing a matrix [out in] costs: the Gram matrix, σ and the vectors of
+// small σ go through all of W, the rest is of the smaller side alone. The weights of the two are
+// measured on matrices of 256 to 1024.
+func BasisOps(out, in int) float64 {
+	r, other := float64(min(out, in)), float64(max(out, in))
+	return 4*r*r*other + 9*r*r*r
+}
+
+// modelBytes is the model itself.
+func modelBytes(m Model) (int64, error) {
+	c := &counter{}
+	_, err := llama.New(c, m.Config, m.Held)
+	return c.bytes, err
+}
+
+// conversationBytes is what answering one prompt at a time takes beside the model.
+func conversationBytes(m Model) (int64, error) {
+	n, err := within(m, func(lm *llama.Model) error {
+		_, err := lm.NewGenerator(1, m.Config.Context)
+		return err
+	})
+	return n + 4*int64(m.Config.Vocab), err // the logits, read back
+}
+
+// within counts what f takes beside the model.
+func within(m Model, f func(*llama.Model) error) (int64, error) {
+	c := &counter{}
+	lm, err := llama.New(c, m.Config, m.Held)
+	if err != nil {
+		return 0, err
+	}
+	model := c.bytes
+	err = f(lm)
+	return c.bytes - model, err
+}
+
+// trainBytes is what REINFORCE on all matrices takes beside the model and its bases: of a matrix
+// the base weight, W', its gradient and W' packed, all in f32, the factors of W and a square; the
+// activations of policy and reference; and what the rollouts take.
+func trainBytes(m Model) (int64, error) {
+	n, err := within(m, func(lm *llama.Model) error {
+		rows := max(train.PolicyRows, m.Config.Context)
+		for _, training := range []bool{true, false} {
+			if _, err := lm.NewWorkspace(rows, training); err != nil {
+				return err
+			}
+		}
+		_, err := lm.NewGenerator(train.MaxSlots, m.Config.Context)
+		return err
+	})
+	for _, s := range linears(m.Config) {
+		r := min(s.Rows, s.Cols)
+		n += 12*int64(s.Rows)*int64(s.Cols) + weightBytes(compute.F32, s.Rows, s.Cols) +
+			4*int64(s.Rows+s.Cols)*int64(r) + 4*square(r)
+	}
+	return n + int64(8*llama.HeadChunk+4*train.MaxSlots)*int64(m.Config.Vocab), err
+}

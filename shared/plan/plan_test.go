@@ -1,0 +1,234 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+
+	"transformer2/kernels/cpu"
+	"transformer2/shared/adapt"
+	"transformer2/shared/compute"
+	"transformer2/shared/linalg"
+	"transformer2/shared/llama"
+	"transformer2/shared/svf"
+	"transformer2/shared/tokenizer"
+	"transformer2/shared/train"
+)
+
+// sample is large enough that what is not planned for, such as names and slices, weighs nothing.
+var sample = llama.Config{Vocab: 2000, Dim: 256, Hidden: 704, Layers: 3, Heads: 8, KVHeads: 4,
+	HeadDim: 32, Context: 256, RopeTheta: 10000, Eps: 1e-5}
+
+// within15 is how far a plan may be from what is measured.
+const within15 = 0.15
+
+func near(t *testing.T, what string, planned, measured int64) {
+	t.Helper()
+	off := float64(planned)/float64(measured) - 1
+	t.Logf("%s: planned %.1f MB, measured %.1f MB (%+.1f %%)", what, float64(planned)/1e6,
+		float64(measured)/1e6, 100*off)
+	if math.Abs(off) > within15 {
+		t.Errorf("%s: planned %d bytes, measured %d", what, planned, measured)
+	}
+}
+
+// held is what lives on the heap.
+func held() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // finalizers of the first run what the second frees
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func device(t *testing.T) *cpu.Device {
+	t.Helper()
+	dev, err := cpu.New(cpu.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dev.Close() })
+	return dev
+}
+
+// random fills a model.
+func random(t *testing.T, m *llama.Model) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, 1))
+	sizes := map[string]int{}
+	for _, s := range m.Tensors() {
+		sizes[s.Name] = s.Rows * s.Cols
+	}
+	err := m.Load(func(name string) ([]float32, error) {
+		x := make([]float32, sizes[name])
+		for i := range x {
+			x[i] = float32(rng.NormFloat64() * 0.05)
+		}
+		return x, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func works(t *testing.T, m Model) map[string]Work {
+	t.Helper()
+	all, err := Of(m, Rates{Load: 1, Stream: 1, Product: 1, Basis: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := map[string]Work{}
+	for _, w := range all {
+		byName[w.Name] = w
+	}
+	return byName
+}
+
+// What is planned is what is taken, at every type: by the model, a conversation and an expert.
+func TestBytesOfServing(t *testing.T) {
+	for _, kind := range []compute.DType{compute.F32, compute.BF16, compute.F16, compute.Q8} {
+		dev := device(t)
+		planned := works(t, Model{Config: sample, Held: kind})
+		before := held()
+		m, err := llama.New(dev, sample, kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		model, err := modelBytes(Model{Config: sample, Held: kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, kind.String()+" model", model, held()-before)
+		g, err := m.NewGenerator(1, sample.Context)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, kind.String()+" serve", planned["serve"].Bytes, held()-before)
+		random(t, m)
+		d := bases(t, dev, m)
+		f, err := adapt.NewFolded(m, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Use(svf.Random(d, svf.AllScope(), 1, 0.5)); err != nil {
+			t.Fatal(err)
+		}
+		near(t, kind.String()+" adapt", planned["adapt"].Bytes, held()-before)
+		runtime.KeepAlive(g)
+		runtime.KeepAlive(f)
+		runtime.KeepAlive(d)
+	}
+}
+
+// bases are orthonormal ones that are no singular vectors: memory does not depend on that.
+func bases(t *testing.T, dev compute.Dense64, m *llama.Model) *svf.Decomposition {
+	t.Helper()
+	d := &svf.Decomposition{}
+	for _, l := range m.Linears() {
+		r := min(l.Out, l.In)
+		one := svf.Matrix{Name: l.Name, Out: l.Out, In: l.In, R: r, Left: l.Out <= l.In,
+			Sigma: slices.Repeat([]float64{1}, r), Basis: make([]float32, r*r)}
+		for i := range r {
+			one.Basis[i*r+i] = 1
+		}
+		d.Matrices = append(d.Matrices, one)
+	}
+	return d
+}
+
+func TestBytesOfTraining(t *testing.T) {
+	dev := device(t)
+	words, err := tokenizer.Train(slices.Values([]string{"a"}),
+		tokenizer.TrainOptions{VocabSize: 300, Specials: tokenizer.HouseSpecials()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	planned := works(t, Model{Config: sample, Held: compute.F32})
+	before := held()
+	m, err := llama.New(dev, sample, compute.F32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random(t, m)
+	cfg, err := train.Preset("default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Task = "math"
+	d := bases(t, dev, m)
+	tr, err := train.NewReinforcer(cfg, train.Base{Model: m, Tok: words, Decomposition: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "train", planned["train"].Bytes, held()-before)
+	runtime.KeepAlive(tr)
+	runtime.KeepAlive(d)
+}
+
+// What a decomposition allocates, in all: nothing of it needs to be freed before it ends.
+func TestBytesOfDecomposing(t *testing.T) {
+	dev := device(t)
+	rng := rand.New(rand.NewPCG(2, 2))
+	for i, s := range [][2]int{{512, 512}, {256, 256}, {704, 256}, {256, 704}, {512, 1376},
+		{512, 512}} {
+		w := make([]float32, s[0]*s[1])
+		for k := range w {
+			w[k] = float32(rng.NormFloat64())
+		}
+		var a, b runtime.MemStats
+		runtime.ReadMemStats(&a)
+		if _, err := linalg.Basis(dev, s[0], s[1], w); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&b)
+		if i == 0 {
+			continue // what the device keeps for the next
+		}
+		took := int64(b.TotalAlloc-a.TotalAlloc) + 4*int64(len(w))
+		near(t, fmt.Sprint("decompose ", s), BasisBytes(s[0], s[1]), took)
+	}
+}
+
+// Every rate is measured, and twice the speed is half the time.
+func TestRates(t *testing.T) {
+	r, err := Measure(device(t), compute.BF16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []float64{r.Load, r.Stream, r.Product, r.Basis} {
+		if !(v > 1e6) || v > 1e14 {
+			t.Errorf("rates %+v, want what a machine does", r)
+		}
+	}
+	m := Model{Config: sample, Held: compute.BF16, File: 1 << 20}
+	slow, err := Of(m, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fast, err := Of(m, Rates{2 * r.Load, 2 * r.Stream, 2 * r.Product, 2 * r.Basis})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range slow {
+		if ratio := slow[i].Seconds / fast[i].Seconds; math.Abs(ratio-2) > 1e-9 || slow[i].Bytes <= 0 {
+			t.Errorf("%+v at the rates, %+v at twice as much", slow[i], fast[i])
+		}
+	}
+}
+
+// Llama 3 8B in bf16: its 8.03 billion weights, the embedding in f32 beside it.
+func TestFullSize(t *testing.T) {
+	c := llama.Config{Vocab: 128256, Dim: 4096, Hidden: 14336, Layers: 32, Heads: 32, KVHeads: 8,
+		HeadDim: 128, Context: 1024, RopeTheta: 5e5, Eps: 1e-5}
+	n, err := modelBytes(Model{Config: c, Held: compute.BF16})
+	want := 2*int64(c.NumParams()) + 2*int64(c.Vocab)*int64(c.Dim)
+	if err != nil || math.Abs(float64(n-want)) > 0.001*float64(want) {
+		t.Errorf("%d bytes (%v), want about %d", n, err, want)
+	}
+	if got := len(linears(c)); got != 224 {
+		t.Errorf("%d matrices, want 224", got)
+	}
+}

@@ -1,0 +1,116 @@
+package pretrained
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+
+	"transformer2/shared/checkpoint"
+	"transformer2/shared/engine"
+)
+
+// shards is a model's weights in several safetensors files, under one index.
+type shards struct {
+	files map[string]*checkpoint.File // by file name
+	where map[string]*checkpoint.File // by tensor
+	blobs []checkpoint.Blob
+}
+
+var _ checkpoint.Source = (*shards)(nil)
+
+// Bounds on an index.
+const (
+	maxShards  = 4096
+	maxTensors = 1 << 20
+)
+
+// openShards opens the files that an index names. Every tensor of the index must be in its file.
+func openShards(files fs.FS, index io.Reader) (*shards, error) {
+	var file struct {
+		Where map[string]string `json:"weight_map"`
+	}
+	if err := json.NewDecoder(index).Decode(&file); err != nil {
+		return nil, err
+	}
+	if len(file.Where) == 0 || len(file.Where) > maxTensors {
+		return nil, fmt.Errorf("weight_map names %d tensors, want 1 to %d", len(file.Where), maxTensors)
+	}
+	s := &shards{files: map[string]*checkpoint.File{}, where: map[string]*checkpoint.File{}}
+	for _, tensor := range slices.Sorted(maps.Keys(file.Where)) {
+		if err := s.add(files, tensor, file.Where[tensor]); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+// add places a tensor in a shard, which is opened where it is the first of it.
+func (s *shards) add(files fs.FS, tensor, shard string) error {
+	f := s.files[shard]
+	if f == nil {
+		if path.Base(shard) != shard || !fs.ValidPath(shard) {
+			return fmt.Errorf("tensor %.60q lies in %.60q, want the name of a file beside the index",
+				tensor, shard)
+		}
+		if len(s.files) == maxShards {
+			return fmt.Errorf("it names more than %d files", maxShards)
+		}
+		blob, err := engine.OpenBlob(files, shard)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("shard %s is missing; it holds %.60q", shard, tensor)
+		}
+		if err != nil {
+			return fmt.Errorf("shard %s: %w", shard, err)
+		}
+		s.blobs = append(s.blobs, blob)
+		if f, err = checkpoint.Open(blob, blob.Size()); err != nil {
+			return fmt.Errorf("shard %s: %w", shard, err)
+		}
+		s.files[shard] = f
+	}
+	if _, ok := f.Tensor(tensor); !ok {
+		return fmt.Errorf("it places tensor %.60q in %s, which has no such tensor", tensor, shard)
+	}
+	s.where[tensor] = f
+	return nil
+}
+
+func (s *shards) Names() []string { return slices.Sorted(maps.Keys(s.where)) }
+
+func (s *shards) Tensor(name string) (checkpoint.Info, bool) {
+	f, ok := s.where[name]
+	if !ok {
+		return checkpoint.Info{}, false
+	}
+	return f.Tensor(name)
+}
+
+func (s *shards) ReadInto(name string, dst []float32, opts ...checkpoint.Option) error {
+	f, ok := s.where[name]
+	if !ok {
+		return fmt.Errorf("the index has no tensor %q", name)
+	}
+	return f.ReadInto(name, dst, opts...)
+}
+
+// Metadata is that of all shards; of a key that several have, the last file's.
+func (s *shards) Metadata() map[string]string {
+	all := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(s.files)) {
+		maps.Copy(all, s.files[name].Metadata())
+	}
+	return all
+}
+
+func (s *shards) Close() error {
+	var err error
+	for _, b := range s.blobs {
+		err = errors.Join(err, b.Close())
+	}
+	return err
+}
