@@ -69,7 +69,7 @@ func checkVerbs(t *testing.T, dir string) {
 		}
 	}
 	// Weights held in half their width: the files' own numbers are what they hold.
-	for _, held := range []string{"bf16", "f16", "q8"} {
+	for _, held := range []string{"bf16", "f16", "q8", "q4"} {
 		say(dir, "--weights", held)
 	}
 }

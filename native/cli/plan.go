@@ -69,8 +69,9 @@ func (a *app) plan(ref string, memory float64) error {
 		return err
 	}
 	defer dev.Close()
-	for _, held := range []compute.DType{compute.F32, compute.BF16, compute.F16, compute.Q8} {
-		if held == compute.Q8 && (m.Config.Dim%compute.BlockQ8 != 0 ||
+	for _, held := range []compute.DType{compute.F32, compute.BF16, compute.F16, compute.Q8,
+		compute.Q4} {
+		if held.Blocked() && (m.Config.Dim%compute.BlockQ8 != 0 ||
 			m.Config.Hidden%compute.BlockQ8 != 0) {
 			continue // it cannot be held so
 		}

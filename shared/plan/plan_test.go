@@ -89,7 +89,8 @@ func works(t *testing.T, m Model) map[string]Work {
 
 // What is planned is what is taken, at every type: by the model, a conversation and an expert.
 func TestBytesOfServing(t *testing.T) {
-	for _, kind := range []compute.DType{compute.F32, compute.BF16, compute.F16, compute.Q8} {
+	for _, kind := range []compute.DType{compute.F32, compute.BF16, compute.F16, compute.Q8,
+		compute.Q4} {
 		dev := device(t)
 		planned := works(t, Model{Config: sample, Held: kind})
 		before := held()
