@@ -117,8 +117,8 @@ func ask[T any](t *testing.T, ctx context.Context, expression string) T {
 
 // TestInBrowser runs every test of the package on a part of the suite's sizes.
 func TestInBrowser(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the browser runs shaders on the processor: minutes")
+	if os.Getenv("CI") == "" && os.Getenv("TEST_GPU") == "" {
+		t.Skip("minutes, as the browser runs shaders on the processor: make test-gpu does it")
 	}
 	ctx := browser(t)
 	server := httptest.NewServer(http.FileServer(http.Dir(build(t,
