@@ -74,8 +74,15 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 	w *weight, p part) {
 	v := kernels.Variant{Name: "matvec", Type: w.t.String(),
 		Vec: xo%4 == 0 && w.in%(4*perWord[w.t]) == 0}
+	most := fewRows
+	switch { // where more would make more code than drivers compile in seconds
+	case w.t == compute.Q4:
+		most = fewRows / 4
+	case !v.Vec:
+		most = fewRows / 2
+	}
 	v.Rows = 1
-	for v.Rows < x.Rows && (v.Vec || v.Rows < fewRows/2) { // reading number by number takes code
+	for v.Rows < min(x.Rows, most) {
 		v.Rows *= 2
 	}
 	d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p,
