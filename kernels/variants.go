@@ -45,6 +45,9 @@ func (v Variant) With(sources ...string) pieces { return pieces{Variant: v, Sour
 // To names the buffer that is written by vec4.
 func (v Variant) To(dest string) pieces { return pieces{Variant: v, Dest: dest} }
 
+// Keys reports whether the gradient is that of the keys; the values' is the same without ds.
+func (v Variant) Keys() bool { return v.Name == "attention_grad_k" }
+
 // Broad is how many vec4 of a row each of 32 threads holds.
 func (v Variant) Broad() int { return (v.Columns() + 31) / 32 }
 

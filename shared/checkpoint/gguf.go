@@ -28,18 +28,6 @@ func ParseGGUFType(name string) (GGUFType, error) {
 	return t, nil
 }
 
-// bytes is the space of a row-major [rows, cols].
-func (t GGUFType) bytes(rows, cols int) int64 {
-	n := int64(rows) * int64(cols)
-	switch t {
-	case GGUFF32:
-		return 4 * n
-	case GGUFQ8:
-		return n / q8Block * q8BlockBytes
-	}
-	return 2 * n
-}
-
 // Q8_0's block.
 const (
 	q8Block      = 32
@@ -84,8 +72,9 @@ func WriteGGUF(w io.Writer, meta []GGUFValue, tensors []GGUFTensor) error {
 			return fmt.Errorf("checkpoint: GGUF tensor %q [%d %d] as q8_0: want rows of a multiple of %d",
 				t.Name, t.Rows, t.Cols, q8Block)
 		}
+		block, _ := t.Type.block() // every type that is written is also read
 		g.tensor(t, at)
-		at += ggufPad(t.Type.bytes(t.Rows, t.Cols))
+		at += ggufPad(block.space(t.Rows * t.Cols))
 	}
 	g.pad()
 	for _, t := range tensors {
