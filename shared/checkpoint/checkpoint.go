@@ -78,10 +78,38 @@ func (i Info) bytes() (int64, error) {
 }
 
 // Option changes how numbers are read.
-type Option uint8
+type Option struct {
+	finite bool
+	part   bool
+	from   int
+}
 
 // Finite refuses NaN and Inf, naming the tensor and the index.
-const Finite Option = 1
+var Finite = Option{finite: true}
+
+// From reads a part of a tensor: as many numbers as there is room for, from number i on. Where
+// numbers are held in blocks, both are whole blocks.
+func From(i int) Option { return Option{part: true, from: i} }
+
+// reading is what options ask for of a tensor of n numbers, read to room for some.
+func reading(name string, info Info, room, block int, opts []Option) (from int, finite bool,
+	err error) {
+	n, part := info.Len(), false
+	for _, o := range opts {
+		finite = finite || o.finite
+		if o.part {
+			part, from = true, o.from
+		}
+	}
+	switch {
+	case !part && n != room:
+		err = fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d", name, info, n, room)
+	case from < 0 || from > n-room || from%block != 0 || part && room%block != 0:
+		err = fmt.Errorf("checkpoint: tensor %q is %v: it has no %d numbers from %d on, in blocks of %d",
+			name, info, room, from, block)
+	}
+	return from, finite, err
+}
 
 // Source is a set of named tensors that can be read one at a time: a safetensors File, or whatever
 // else holds a model (several files under one index, another format).
@@ -90,7 +118,7 @@ type Source interface {
 	Names() []string
 	// Tensor says what the file holds under a name.
 	Tensor(name string) (Info, bool)
-	// ReadInto converts the tensor into dst, whose length is the tensor's.
+	// ReadInto converts the tensor, or the part From some number, into dst, which it fills.
 	ReadInto(name string, dst []float32, opts ...Option) error
 	// Metadata is the text that travels with the tensors. The map is the caller's own.
 	Metadata() map[string]string

@@ -89,8 +89,8 @@ func (f *File) Float32(name string, opts ...Option) ([]float32, error) {
 	return dst, f.ReadInto(name, dst, opts...)
 }
 
-// ReadInto is Float32 into memory of the caller's. len(dst) must be the tensor's; another length
-// is an error that names both.
+// ReadInto is Float32 into memory of the caller's. len(dst) must be the tensor's, or that of a
+// part of it; another length is an error that names both.
 func (f *File) ReadInto(name string, dst []float32, opts ...Option) error {
 	e, ok := f.tensors[name]
 	if !ok {
@@ -100,23 +100,24 @@ func (f *File) ReadInto(name string, dst []float32, opts ...Option) error {
 	if !ok {
 		return notFloat(name, e.info)
 	}
-	if n := e.info.Len(); n != len(dst) {
-		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d",
-			name, e.info, n, len(dst))
+	from, finite, err := reading(name, e.info, len(dst), 1, opts)
+	if err != nil {
+		return err
 	}
 	size := e.info.DType.Size()
+	begin := f.data + e.begin + int64(from)*int64(size)
 	buf := make([]byte, min(chunk, len(dst)*size))
 	for at := 0; at < len(dst); {
 		n := min(len(buf)/size, len(dst)-at)
-		if err := readFull(f.r, buf[:n*size], f.data+e.begin+int64(at)*int64(size)); err != nil {
+		if err := readFull(f.r, buf[:n*size], begin+int64(at)*int64(size)); err != nil {
 			return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
 		}
 		decode(dst[at:at+n], buf)
 		at += n
 	}
-	if slices.Contains(opts, Finite) {
+	if finite {
 		if i := firstNonFinite(dst); i >= 0 {
-			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, i, dst[i])
+			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, from+i, dst[i])
 		}
 	}
 	return nil

@@ -117,7 +117,7 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 		}
 	}
 	m.Norm = norm("model.norm.weight")
-	head := "lm_head.weight"
+	head := headName
 	if c.Tied {
 		head = EmbedName
 	}
