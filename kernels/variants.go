@@ -141,7 +141,7 @@ func matvecVariants(name string) []Variant {
 				v.Rows > 2 && typ == "q4") {
 				continue
 			}
-			v.Name, v.Type, v.Vec = name, typ, i%3 > 0 || v.Rows > 8
+			v.Name, v.Type, v.Vec = name, typ, i%3 > 0 || v.Rows > 4
 			if name != "matvec_t" && v.Rows == 1 { // and without, below
 				n := v
 				n.Norm, n.Sum = true, name == "matvec" && v.Count == 1

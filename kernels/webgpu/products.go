@@ -74,12 +74,12 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 	w *weight, p part) {
 	v := kernels.Variant{Name: "matvec", Type: w.t.String(),
 		Vec: xo%4 == 0 && w.in%(4*perWord[w.t]) == 0}
-	most := fewRows
-	switch { // where more would make more code than drivers compile in seconds
-	case w.t == compute.Q4:
-		most = fewRows / 4
-	case !v.Vec:
-		most = fewRows / 2
+	most := fewRows // where more would make more code than drivers compile in seconds, fewer
+	if w.t == compute.Q4 {
+		most /= 4
+	}
+	if !v.Vec {
+		most /= 4
 	}
 	v.Rows = 1
 	for v.Rows < min(x.Rows, most) {
