@@ -13,13 +13,13 @@ type gpuShape struct {
 	dim, hidden, layers     int
 	heads, kvHeads, headDim int
 	vocab, context, prefill int
-	batch                   int
+	batch, answer           int // sequences at once, and their tokens in a step of training
 }
 
 var (
-	llama8B = gpuShape{"Llama-3-8B", 4096, 14336, 32, 32, 8, 128, 128256, 1024, 2048, 16}
+	llama8B = gpuShape{"Llama-3-8B", 4096, 14336, 32, 32, 8, 128, 128256, 1024, 2048, 16, 256}
 	// tinyShape has the same parts and takes no time.
-	tinyShape = gpuShape{"tiny", 256, 512, 2, 8, 2, 32, 1024, 64, 96, 16}
+	tinyShape = gpuShape{"tiny", 256, 512, 2, 8, 2, 32, 1024, 64, 96, 16, 8}
 )
 
 // gpuModel is a model of random weights, op for op what shared/llama runs.

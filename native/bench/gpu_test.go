@@ -22,7 +22,8 @@ func TestGPUQuick(t *testing.T) {
 		t.Skip("no GPU driver (Debian: apt-get install mesa-vulkan-drivers)")
 	}
 	var figures []Figure
-	err = GPU(context.Background(), GPUEnv{Quick: true}, func(f Figure) {
+	t.Setenv(childRole, "generate")
+	err = GPU(context.Background(), GPUEnv{Quick: true, Command: []string{self(t)}}, func(f Figure) {
 		figures = append(figures, f)
 	})
 	if err != nil {
@@ -30,8 +31,10 @@ func TestGPUQuick(t *testing.T) {
 	}
 	want := []string{"copy", "recording", "heap growth", "decode tiny bf16, context",
 		"decode tiny bf16, bytes", "prefill tiny bf16", "z in a batch", "decode tiny q8, context",
-		"decode tiny q8, bytes", "fold tiny, 6 MLP matrices, bases bf16", "bases f32", "svd 96x96",
-		"svd 96x96, sweeps", "svd 96x96, residual", "svd 96x96, orthogonality"}
+		"decode tiny q8, bytes", "decode tiny q4, context", "decode tiny q4, bytes", "fold tiny, 6 MLP matrices, bases bf16", "bases f32", "svd 96x96",
+		"svd 96x96, sweeps", "svd 96x96, residual", "svd 96x96, orthogonality",
+		"matrix product 128x512x256", "reinforce tiny bf16, 16×8 tokens, MLP, rollouts",
+		"MLP, update", "MLP, update", "load tiny bf16 (0.0 GB), host memory", "and one token"}
 	if len(figures) != len(want) {
 		t.Fatalf("%d figures, want %d: %v", len(figures), len(want), figures)
 	}

@@ -25,6 +25,14 @@ type Adapter interface {
 	Forward(y, x compute.Tensor, w compute.Weight, seq compute.Ints)
 }
 
+// Differentiable is an Adapter that a training goes through.
+type Differentiable interface {
+	Adapter
+	// Backward: dx [T in] from dy [T out] of the last Forward, plus dx where acc. Gradients of what
+	// the adapter itself has are added to its own.
+	Backward(dx, dy compute.Tensor, w compute.Weight, seq compute.Ints, acc bool)
+}
+
 // Linear is y = W x, however W is held.
 type Linear struct {
 	Name    string
@@ -44,7 +52,16 @@ func (l *Linear) forward(dev compute.Device, y, x compute.Tensor, seq compute.In
 }
 
 // backward sums the weight's gradient and gives dx = dy W, plus dx where acc.
-func (l *Linear) backward(dev compute.Device, dx, dy, x compute.Tensor, acc bool) {
+func (l *Linear) backward(dev compute.Device, dx, dy, x compute.Tensor, seq compute.Ints,
+	acc bool) {
+	if l.Adapter != nil {
+		a, ok := l.Adapter.(Differentiable)
+		if !ok {
+			panic(fmt.Sprintf("llama: %s: its adapter has no gradient", l.Name))
+		}
+		a.Backward(dx, dy, l.W, seq, acc)
+		return
+	}
 	if !l.Grad.IsZero() {
 		dev.Gemm(compute.TN, l.Grad, dy, x, true)
 	}
