@@ -34,6 +34,15 @@ fn largest(lane: u32, v: f32) -> f32 {
   return top;
 }
 {{end}}
+{{define "key"}}
+// Bits in the order of the numbers, from 1 up; 0 for NaN; −0 counts as 0.
+fn key(b: u32) -> u32 {
+  if ((b & 0x7fffffffu) > 0x7f800000u) { return 0u; }
+  if ((b >> 31u) == 0u) { return b | 0x80000000u; }
+  if (b == 0x80000000u) { return b; }
+  return ~b;
+}
+{{end}}
 {{define "exp"}}
 // e^a where a ≤ 0, which is 0 in f32 from −104 on; implementations differ far below that.
 fn expn(a: f32) -> f32 { return exp(max(a, -104.0)); }

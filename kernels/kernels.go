@@ -123,7 +123,7 @@ var (
 )
 
 // sizeOf is the bytes of the types that workgroup memory is made of.
-var sizeOf = map[string]int{"f32": 4, "u32": 4, "vec4<f32>": 16}
+var sizeOf = map[string]int{"f32": 4, "u32": 4, "atomic<u32>": 4, "vec4<f32>": 16}
 
 // Describe reads the layout from a kernel's text. It fails where the text breaks the form that the
 // package comment promises.

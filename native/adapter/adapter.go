@@ -118,6 +118,9 @@ func because(c Choice, a webgpu.Adapter, count int) string {
 	return fmt.Sprintf("the best of %d: %s", count, a.Kind)
 }
 
+// Unwrap is the device without the CPU beside it.
+func (d *Device) Unwrap() compute.Device { return d.Device }
+
 // Name says what computes.
 func (d *Device) Name() string { return d.Device.Name() }
 
