@@ -59,7 +59,7 @@ func New(o Options) (*Device, error) {
 	d.zeros = make([]byte, zeroByWrite)
 	if err := d.rec.start(d); err != nil {
 		d.Close()
-		return nil, err
+		return nil, fmt.Errorf("webgpu: %s does not open: %w", d.adapter.Name, err)
 	}
 	if !o.Unchecked {
 		if err := d.SelfTest(); err != nil {

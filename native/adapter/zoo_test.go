@@ -63,7 +63,7 @@ func continued(t *testing.T, dev compute.Device, name string, p sample.Params) [
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := engine.Open(dev, engine.Source{Name: name, Files: files}, compute.F32)
+	m, err := engine.Open(t.Context(), dev, engine.Source{Name: name, Files: files}, compute.F32)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,8 @@ import (
 // model goes up to the device, in GB.
 const mostLoad = 2
 
-// load measures that memory. The model's file has a true header and bf16 numbers that are all zero,
-// in a file with holes: reading it is like reading any other, and it takes no place on the disk.
+// load measures that memory. The model's file has a true header and numbers that are all zero, which
+// it holds as holes: reading it is like reading any other, and it takes no place on the disk.
 func (g *gpuBench) load() error {
 	s := g.shape
 	name := fmt.Sprintf("gpu load %s bf16", s.name)
@@ -34,7 +34,7 @@ func (g *gpuBench) load() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	size, err := writeHollow(dir, s)
+	size, err := WriteHollow(dir, s.config(256))
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (g *gpuBench) load() error {
 	if err != nil {
 		return err
 	}
-	f := bound(fmt.Sprintf("%s (%.1f GB), host memory beside the file", name, size/1e9), "GB",
+	f := bound(fmt.Sprintf("%s (%.1f GB), host memory beside the file", name, float64(size)/1e9), "GB",
 		peak/1e9, mostLoad)
 	if peak == 0 {
 		f = Figure{Name: f.Name, Unit: f.Unit, Value: math.NaN(),
@@ -74,8 +74,9 @@ func ownMemory(status string) float64 {
 	return statusBytes(status, "RssAnon") + statusBytes(status, "RssShmem")
 }
 
-// writeHollow writes a model of zeros, with the tokenizer of one that ships.
-func writeHollow(dir string, s gpuShape) (size float64, err error) {
+// WriteHollow writes a model of zeros in bf16 to a folder, with the tokenizer of one that ships, and
+// gives the bytes of its weights' file, which is all holes.
+func WriteHollow(dir string, c llama.Config) (bytes int64, err error) {
 	files, err := zoo.Open(zoo.Default)
 	if err != nil {
 		return 0, err
@@ -87,12 +88,9 @@ func writeHollow(dir string, s gpuShape) (size float64, err error) {
 	if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), tokenizer, 0o600); err != nil {
 		return 0, err
 	}
-	c := llama.Config{Vocab: s.vocab, Dim: s.dim, Hidden: s.hidden, Layers: s.layers, Heads: s.heads,
-		KVHeads: s.kvHeads, HeadDim: s.headDim, Context: 256, RopeTheta: 500000, Eps: 1e-5}
 	if err := checkpoint.AtomicWrite(filepath.Join(dir, "config.json"), c.Write); err != nil {
 		return 0, err
 	}
-	var bytes int64
 	err = checkpoint.AtomicWrite(filepath.Join(dir, "model.safetensors"), func(w io.Writer) error {
 		header, n, err := hollowHeader(c)
 		bytes = n
@@ -104,7 +102,7 @@ func writeHollow(dir string, s gpuShape) (size float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return float64(bytes), os.Truncate(filepath.Join(dir, "model.safetensors"), bytes)
+	return bytes, os.Truncate(filepath.Join(dir, "model.safetensors"), bytes)
 }
 
 // hollowHeader is the header of a safetensors file of c's tensors in bf16, and the bytes of the

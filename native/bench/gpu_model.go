@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"transformer2/shared/compute"
+	"transformer2/shared/llama"
 )
 
 // gpuShape is a model, and how it is measured.
@@ -21,6 +22,13 @@ var (
 	// tinyShape has the same parts and takes no time.
 	tinyShape = gpuShape{"tiny", 256, 512, 2, 8, 2, 32, 1024, 64, 96, 16, 8}
 )
+
+// config is the shape as a model of so many tokens has it.
+func (s gpuShape) config(context int) llama.Config {
+	return llama.Config{Vocab: s.vocab, Dim: s.dim, Hidden: s.hidden, Layers: s.layers,
+		Heads: s.heads, KVHeads: s.kvHeads, HeadDim: s.headDim, Context: context, RopeTheta: 500000,
+		Eps: 1e-5}
+}
 
 // gpuModel is a model of random weights, op for op what shared/llama runs.
 type gpuModel struct {

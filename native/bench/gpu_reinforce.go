@@ -121,11 +121,8 @@ func (g *gpuBench) product() (flops float64, err error) {
 
 func newGPUPolicy(dev *webgpu.Device, s gpuShape) (*gpuPolicy, error) {
 	p := &gpuPolicy{gpuShape: s, dev: dev, rows: s.batch * s.answer}
-	c := llama.Config{Vocab: s.vocab, Dim: s.dim, Hidden: s.hidden, Layers: s.layers, Heads: s.heads,
-		KVHeads: s.kvHeads, HeadDim: s.headDim, Context: s.answer, RopeTheta: 500000,
-		Eps: 1e-5}
 	var err error
-	if p.base, err = llama.New(dev, c, compute.BF16); err != nil {
+	if p.base, err = llama.New(dev, s.config(s.answer), compute.BF16); err != nil {
 		return nil, err
 	}
 	p.model = p.base.Clone()

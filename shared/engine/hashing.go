@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync"
 
 	"transformer2/shared/checkpoint"
@@ -12,12 +13,16 @@ import (
 // must stay until the next is.
 type hashing struct {
 	checkpoint.Source
+	ctx     context.Context // nothing is read after its end
 	weights map[string]checkpoint.Fingerprint
 	busy    sync.WaitGroup
 }
 
 func (h *hashing) ReadInto(name string, dst []float32, opts ...checkpoint.Option) error {
 	h.busy.Wait() // dst may be what is being hashed
+	if err := h.ctx.Err(); err != nil {
+		return err
+	}
 	if err := h.Source.ReadInto(name, dst, opts...); err != nil {
 		return err
 	}

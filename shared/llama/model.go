@@ -113,7 +113,9 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 	m.heads = compute.Heads{Q: c.Heads, KV: c.KVHeads, Dim: c.HeadDim,
 		Scale: float32(1 / math.Sqrt(float64(c.HeadDim)))}
 	a := &allocator{dev: dev}
-	m.Embed = a.tensor(c.Vocab, c.Dim)
+	if m.Embed = a.tensor(c.Vocab, c.Dim); a.err != nil {
+		return nil, fmt.Errorf("llama: %s: %w", EmbedName, a.err)
+	}
 	norm := func(name string) Norm { return Norm{Name: name, G: a.tensor(1, c.Dim)} }
 	linear := func(name string, out, in int) Linear {
 		return Linear{Name: name, Out: out, In: in, W: a.weight(dtype, out, in)}
