@@ -313,18 +313,20 @@ fn four(t: u32, k: u32) -> vec4<f32> {
 {{- end}}
 }
 {{end}}
-{{define "gain"}}
-// Numbers 4k to 4k+3 of g, zeros past its end.
-fn gain(k: u32) -> vec4<f32> {
-{{- if .Vec}}
-  return g[p.go / 4u + k];
-{{- else}}
-  if (4u * k >= p.width) { return vec4<f32>(0.0); }
-  let at = p.go + 4u * k;
-  let n = p.width - 4u * k;
-  return vec4<f32>(g[at], select(0.0, g[at + 1u], n > 1u), select(0.0, g[at + 2u], n > 2u),
-    select(0.0, g[at + 3u], n > 3u));
+{{define "squares"}}
+// A thread's share of the parts of a sum of squares; eight loads at a time, since each takes long
+// and none waits for another.
+fn sum_squares(lane: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = lane; i < p.parts; i = i + {{mul 8 .Threads}}u) {
+{{- range $i := seq 8}}
+    let s{{$i}} = squares[min(i + {{mul $i $.Threads}}u, p.parts - 1u)];
 {{- end}}
+{{- range $i := seq 8}}
+    sum = sum + select(0.0, s{{$i}}, i + {{mul $i $.Threads}}u < p.parts);
+{{- end}}
+  }
+  return sum;
 }
 {{end}}
 {{define "attention_grad_kv"}}

@@ -29,6 +29,9 @@ func (v Variant) Columns() int { return (v.Dim + 3) / 4 }
 // Shares is how many keys' values attention_rows adds at once, with a thread to each vec4.
 func (v Variant) Shares() int { return min(Threads/v.Columns(), 32) }
 
+// Turns is how often they do so for 32 keys.
+func (v Variant) Turns() int { return (32 + v.Shares() - 1) / v.Shares() }
+
 // Wide is how many vec4 of a row each of 16 threads holds.
 func (v Variant) Wide() int { return (v.Columns() + 15) / 16 }
 
@@ -142,9 +145,13 @@ func matvecVariants(name string) []Variant {
 				continue
 			}
 			v.Name, v.Type, v.Vec = name, typ, i%3 > 0 || v.Rows > 8
+			if v.Threads = 64; v.Rows == 1 && i > 0 {
+				v.Threads = 128
+			}
 			if name != "matvec_t" && v.Rows == 1 { // and without, below
 				n := v
-				n.Norm, n.Sum = true, name == "matvec" && v.Count == 1
+				n.Norm = name == "matvec_gate" || v.Count > 1
+				n.Sum, n.Gain = !n.Norm, !n.Norm
 				if name == "matvec_gate" {
 					n.Out = 2
 				}
