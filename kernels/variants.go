@@ -76,6 +76,28 @@ func (v Variant) Per() int {
 // Parts is how many vec4 of words a block with a scale takes.
 func (v Variant) Parts() int { return 8 / v.Per() }
 
+// Eights is how many times eight numbers of a half or smaller type a vec4 of words holds.
+func (v Variant) Eights() int { return max(1, v.Per()/2) }
+
+// Held is the vec4 of workgroup memory of few: 256 numbers of each row, or the parts of sums.
+func (v Variant) Held() int { return max(64*v.Rows, 640) }
+
+// quad is the sums of four rows, from Row, and an output.
+type quad struct{ Out, Row int }
+
+// Batches are the sums of few, 32 at a time.
+func (v Variant) Batches() [][]quad {
+	var list [][]quad
+	for i := range v.Out * v.Rows / 4 {
+		if i%8 == 0 {
+			list = append(list, nil)
+		}
+		last := &list[len(list)-1]
+		*last = append(*last, quad{Out: 4 * i / v.Rows, Row: 4 * i % v.Rows})
+	}
+	return list
+}
+
 // Variants lists at least one of each way in which a template can go, for those who check kernels.
 func Variants() []Variant {
 	var list []Variant
@@ -83,6 +105,14 @@ func Variants() []Variant {
 		switch name {
 		case "gemm":
 			list = append(list, gemmVariants()...)
+		case "few", "few_t":
+			for i, typ := range weightTypes[1:] {
+				v := Variant{Name: name, Type: typ, Rows: 4 << (i % 3), Count: 1}
+				if name == "few" {
+					v.Out, v.Count = 8, 1+i%2
+				}
+				list = append(list, v)
+			}
 		case "matvec", "matvec_gate", "matvec_t":
 			list = append(list, matvecVariants(name)...)
 		case "copy":

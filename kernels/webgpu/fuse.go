@@ -95,6 +95,10 @@ func (d *Device) let() {
 	h.kind, h.n = holdsNothing, 0
 	switch kind {
 	case holdsMatvec:
+		if h.matvec[0].variant.Name == "few" {
+			d.runFew(h.matvec[:n])
+			break
+		}
 		d.runMatvec(h.matvec[:n], nil)
 		h.normed, h.summed = false, false
 	case holdsNorm:
@@ -138,7 +142,7 @@ func (d *Device) joinMatvec(o matvecOp) {
 func (d *Device) joinGate(y *buffer, yo uint32, gate *buffer, gateOff uint32, up *buffer,
 	upOff uint32, rows, cols int) bool {
 	h := &d.held
-	if h.kind != holdsMatvec || h.n != 2 {
+	if h.kind != holdsMatvec || h.n != 2 || h.matvec[0].variant.Name != "matvec" {
 		return false
 	}
 	a, b := h.matvec[0], h.matvec[1]
@@ -211,7 +215,7 @@ func (d *Device) sumNormed(o normOp) bool {
 func (d *Device) joinSum(o addOp) bool {
 	h := &d.held
 	a := h.matvec[0]
-	if h.kind != holdsMatvec || h.n != 1 || h.normed || h.summed || a.p.lo != 0 ||
+	if h.kind != holdsMatvec || h.n != 1 || a.variant.Name != "matvec" || h.normed || h.summed || a.p.lo != 0 ||
 		a.p.rows != a.ldy || o.n != a.rows*a.ldy || o.y == o.x || o.y == a.x || o.x == a.x ||
 		!(o.y == a.y && o.yo == a.yo || o.x == a.y && o.xo == a.yo) {
 		return false

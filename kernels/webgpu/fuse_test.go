@@ -181,8 +181,8 @@ func TestGate(t *testing.T) {
 			}
 			gpu.let()
 			want := 1
-			if typ == compute.Q4 { // four rows at a time
-				want = (rows + 3) / 4
+			if rows > 2 && typ != compute.F32 { // both products, and the unit after them
+				want = 2
 			}
 			if n := len(gpu.rec.replay.now); n != want {
 				t.Errorf("%v %v: %d dispatches, want %d", typ, s, n, want)
