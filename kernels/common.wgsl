@@ -322,18 +322,20 @@ fn four(t: u32, k: u32) -> vec4<f32> {
 {{- end}}
 }
 {{end}}
-{{define "gain"}}
-// Numbers 4k to 4k+3 of g, zeros past its end.
-fn gain(k: u32) -> vec4<f32> {
-{{- if .Vec}}
-  return g[p.go / 4u + k];
-{{- else}}
-  if (4u * k >= p.width) { return vec4<f32>(0.0); }
-  let at = p.go + 4u * k;
-  let n = p.width - 4u * k;
-  return vec4<f32>(g[at], select(0.0, g[at + 1u], n > 1u), select(0.0, g[at + 2u], n > 2u),
-    select(0.0, g[at + 3u], n > 3u));
+{{define "squares"}}
+// A thread's share of the parts of a sum of squares; eight loads at a time, since each takes long
+// and none waits for another.
+fn sum_squares(lane: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = lane; i < p.parts; i = i + {{mul 8 .Threads}}u) {
+{{- range $i := seq 8}}
+    let s{{$i}} = squares[min(i + {{mul $i $.Threads}}u, p.parts - 1u)];
 {{- end}}
+{{- range $i := seq 8}}
+    sum = sum + select(0.0, s{{$i}}, i + {{mul $i $.Threads}}u < p.parts);
+{{- end}}
+  }
+  return sum;
 }
 {{end}}
 {{define "attention_grad_kv"}}
@@ -434,4 +436,46 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
   }
 {{- end}}
 }
+{{end}}
+{{define "eight"}}
+// Eight numbers of a weight, and the two halves of them.
+{{- if eq .Type "q8"}}
+alias Eight = vec2<u32>;
+{{template "bytes"}}
+fn half0(w: Eight) -> vec4<f32> { return bytes(w.x); }
+fn half1(w: Eight) -> vec4<f32> { return bytes(w.y); }
+{{- range seq .Count}}
+fn scale{{.}}(out: u32, block: u32) -> f32 {
+  let at = out * p.w4 * 4u + block;
+  let pair = w_{{.}}[at / 2u];
+  return bitcast<f32>(select(pair.x, pair.y, (at & 1u) == 1u));
+}
+{{- end}}
+{{- else if eq .Type "q4"}}
+alias Eight = u32;
+{{template "nibbles"}}
+fn half0(w: Eight) -> vec4<f32> { return nibbles(w); }
+fn half1(w: Eight) -> vec4<f32> { return nibbles(w >> 16u); }
+{{- range seq .Count}}
+fn scale{{.}}(out: u32, block: u32) -> f32 { return bitcast<f32>(w_{{.}}[out * p.w4 * 4u + block]); }
+{{- end}}
+{{- else if eq .Type "f16"}}
+alias Eight = vec4<u32>;
+fn half0(w: Eight) -> vec4<f32> {
+  return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
+}
+fn half1(w: Eight) -> vec4<f32> {
+  return vec4<f32>(unpack2x16float(w.z), unpack2x16float(w.w));
+}
+{{- else}}
+alias Eight = vec4<u32>;
+fn half0(w: Eight) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4<u32>(w.x << 16u, w.x & 0xffff0000u, w.y << 16u,
+    w.y & 0xffff0000u));
+}
+fn half1(w: Eight) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4<u32>(w.z << 16u, w.z & 0xffff0000u, w.w << 16u,
+    w.w & 0xffff0000u));
+}
+{{- end}}
 {{end}}

@@ -74,6 +74,15 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 	w *weight, p part) {
 	v := kernels.Variant{Name: "matvec", Type: w.t.String(),
 		Vec: xo%4 == 0 && w.in%(4*perWord[w.t]) == 0}
+	if v.Vec && d.worthFew(w, x.Rows) {
+		v.Name, v.Out, v.Rows = "few", 8, 4
+		for v.Rows < x.Rows {
+			v.Rows *= 2
+		}
+		d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p,
+			variant: v})
+		return
+	}
 	most := fewRows // where more would make more code than drivers compile in seconds, fewer
 	if w.t == compute.Q4 {
 		most /= 4
@@ -89,6 +98,56 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 		variant: v})
 }
 
+// worthFew reports whether rows are so many that reading them costs more than reading the weight.
+func (d *Device) worthFew(w *weight, rows int) bool { return rows > 2 && w.t != compute.F32 }
+
+// runFew multiplies the same few rows with parts of weights.
+func (d *Device) runFew(ops []matvecOp) {
+	o := ops[0]
+	v := o.variant
+	v.Vec, v.Count = false, len(ops)
+	params := [kernels.ParamWords]uint32{uint32(o.w.words() / 4), uint32(o.w.in), o.xo,
+		uint32(o.rows)}
+	var bs bufs
+	bs[len(ops)] = o.x
+	groups := 0
+	for i, p := range ops {
+		bs[i], bs[len(ops)+1+i] = p.y, p.p.b
+		groups += (p.p.rows + 2*v.Out - 1) / (2 * v.Out)
+		params[4+3*i], params[5+3*i], params[6+3*i] = uint32(p.p.rows), p.yo, uint32(p.ldy)
+	}
+	d.run(v, line(groups), bs, params[:]...)
+}
+
+// fewT multiplies few rows of dy with the transpose of a part of a weight.
+func (d *Device) fewT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy compute.Tensor, w *weight,
+	p part, acc bool) {
+	const (
+		busy = 264 // workgroups that keep a large GPU busy
+		step = 64  // rows of the weight that a workgroup takes at a time
+	)
+	columns := (w.in + 255) / 256
+	ranges := max(1, min(busy/columns, p.rows/step))
+	span := ((p.rows+ranges-1)/ranges + step - 1) / step * step
+	ranges = (p.rows + span - 1) / span
+	v := kernels.Variant{Name: "few_t", Type: w.t.String(), Rows: 4, Count: 1}
+	for v.Rows < dy.Rows {
+		v.Rows *= 2
+	}
+	n := dy.Rows * w.in
+	to, off, add := xb, xo, acc
+	if ranges > 1 {
+		to, off, add = d.scratchBuffer(scratchPart, ranges*n), 0, false
+	}
+	d.run(v, grid{uint32(columns), uint32(ranges), 1}, bufs{to, yb, p.b}, uint32(p.rows),
+		uint32(w.words()/4), uint32(w.in), off, yo, uint32(w.out), uint32(dy.Rows), uint32(span),
+		flag(add), uint32(n))
+	if ranges > 1 {
+		d.run(plain("gemm_sum"), threads(n), bufs{xb, to}, uint32(n), uint32(w.in), uint32(w.in), xo,
+			uint32(ranges), flag(acc))
+	}
+}
+
 // matvecT multiplies up to fewRows rows of dy with the transpose of a part of a weight.
 func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy compute.Tensor, w *weight,
 	p part, acc bool) {
@@ -96,6 +155,10 @@ func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy comput
 		busy  = 512 // workgroups that keep a large GPU busy
 		least = 64  // rows of the weight that are worth a workgroup
 	)
+	if d.worthFew(w, dy.Rows) && xo%4 == 0 && w.in%(4*perWord[w.t]) == 0 {
+		d.fewT(xb, xo, yb, yo, dy, w, p, acc)
+		return
+	}
 	w4 := w.words() / 4
 	columns := (w4 + 31) / 32
 	ranges := max(1, min((busy+columns-1)/columns, p.rows/least))
