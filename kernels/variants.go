@@ -195,3 +195,32 @@ func matvecVariants(name string) []Variant {
 	}
 	return list
 }
+
+// methods are those that templates call, by name.
+var methods = map[string]func(v Variant, args []any) any{
+	"TileM":       func(v Variant, _ []any) any { return v.TileM() },
+	"TileN":       func(v Variant, _ []any) any { return v.TileN() },
+	"GemmThreads": func(v Variant, _ []any) any { return v.GemmThreads() },
+	"Rounds":      func(v Variant, _ []any) any { return v.Rounds() },
+	"Steps":       func(v Variant, _ []any) any { return v.Steps() },
+	"Columns":     func(v Variant, _ []any) any { return v.Columns() },
+	"Shares":      func(v Variant, _ []any) any { return v.Shares() },
+	"Turns":       func(v Variant, _ []any) any { return v.Turns() },
+	"Wide":        func(v Variant, _ []any) any { return v.Wide() },
+	"Broad":       func(v Variant, _ []any) any { return v.Broad() },
+	"Keys":        func(v Variant, _ []any) any { return v.Keys() },
+	"Scaled":      func(v Variant, _ []any) any { return v.Scaled() },
+	"Per":         func(v Variant, _ []any) any { return v.Per() },
+	"Parts":       func(v Variant, _ []any) any { return v.Parts() },
+	"Eights":      func(v Variant, _ []any) any { return v.Eights() },
+	"Held":        func(v Variant, _ []any) any { return v.Held() },
+	"Batches":     func(v Variant, _ []any) any { return v.Batches() },
+	"To":          func(v Variant, args []any) any { return v.To(args[0].(string)) },
+	"With": func(v Variant, args []any) any {
+		var sources []string
+		for _, a := range args {
+			sources = append(sources, a.(string))
+		}
+		return v.With(sources...)
+	},
+}
