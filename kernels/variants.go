@@ -167,11 +167,8 @@ func matvecVariants(name string) []Variant {
 			{Rows: 1, Out: 4, Unroll: 2, Count: 3}, {Rows: 1, Out: 2, Unroll: 4, Count: 2},
 			{Rows: 16, Out: 4, Unroll: 1, Count: 2}, {Rows: 2, Out: 4, Unroll: 2, Count: 1},
 			{Rows: 4, Out: 4, Unroll: 1, Count: 3}, {Rows: 8, Out: 4, Unroll: 1, Count: 1}} {
-			if typ == "q4" && v.Rows > 4 {
-				continue
-			}
-			if name == "matvec_t" && (v.Rows > 8 || v.Rows > 4 && typ == "q8" ||
-				v.Rows > 2 && typ == "q4") {
+			if typ == "q4" && v.Rows > 4 || name == "matvec_t" && (v.Rows > 8 ||
+				v.Rows > 4 && typ == "q8" || v.Rows > 2 && typ == "q4") {
 				continue
 			}
 			v.Name, v.Type, v.Vec = name, typ, i%3 > 0 || v.Rows > 4

@@ -61,8 +61,8 @@ func TestParts(t *testing.T) {
 		Every: 9, Once: true})
 }
 
-// TestKernels: every variant is a good shader to this device, and compiles, also those that no shape
-// of a test calls for. Where the driver runs on the processor, as a browser's may, compilers take
+// TestKernels: every variant is a good shader to this device, and compiles, also those that no
+// shape of a test calls for. Where the driver runs on the processor, as a browser's may, compilers take
 // their time: a quarter of them compile there.
 func TestKernels(t *testing.T) {
 	d := openDevice(t)

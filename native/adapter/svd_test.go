@@ -26,8 +26,8 @@ func TestSVDAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := engine.Source{Name: zoo.Default, Files: files}
-	m, err := engine.Open(t.Context(), host, src, compute.F32)
+	m, err := engine.Open(t.Context(), host, engine.Source{Name: zoo.Default, Files: files},
+		compute.F32)
 	if err != nil {
 		t.Fatal(err)
 	}

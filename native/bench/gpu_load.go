@@ -22,8 +22,8 @@ import (
 // model goes up to the device, in GB.
 const mostLoad = 2
 
-// load measures that memory. The model's file has a true header and numbers that are all zero, which
-// it holds as holes: reading it is like reading any other, and it takes no place on the disk.
+// load measures that memory. The model's file has a true header and numbers that are all zero,
+// which it holds as holes: reading it is like reading any other, and it takes no place on the disk.
 func (g *gpuBench) load() error {
 	s := g.shape
 	name := fmt.Sprintf("gpu load %s bf16", s.name)
@@ -74,8 +74,8 @@ func ownMemory(status string) float64 {
 	return statusBytes(status, "RssAnon") + statusBytes(status, "RssShmem")
 }
 
-// WriteHollow writes a model of zeros in bf16 to a folder, with the tokenizer of one that ships, and
-// gives the bytes of its weights' file, which is all holes.
+// WriteHollow writes a model of zeros in bf16 to a folder, with the tokenizer of one that ships,
+// and gives the bytes of its weights' file, which is all holes.
 func WriteHollow(dir string, c llama.Config) (bytes int64, err error) {
 	files, err := zoo.Open(zoo.Default)
 	if err != nil {

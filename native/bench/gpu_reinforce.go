@@ -12,8 +12,8 @@ import (
 	"transformer2/shared/svf"
 )
 
-// gpuPolicy is a model of random bf16 weights whose MLP is rescaled by z in projected form, with the
-// memory of a step of REINFORCE. Its bases are random too: orthonormal only in the mean, which
+// gpuPolicy is a model of random bf16 weights whose MLP is rescaled by z in projected form, with
+// the memory of a step of REINFORCE. Its bases are random too: orthonormal only in the mean, which
 // takes as long.
 type gpuPolicy struct {
 	gpuShape
@@ -127,11 +127,11 @@ func newGPUPolicy(dev *webgpu.Device, s gpuShape) (*gpuPolicy, error) {
 	}
 	p.model = p.base.Clone()
 	a := &allocs{m: &gpuModel{dev: dev}}
-	src := a.randomTensor(s.vocab*s.dim, s.dim)
+	src := a.randomTensor(max(s.vocab, s.hidden)*s.dim, s.dim)
 	if a.err != nil {
 		return nil, a.err
 	}
-	dev.Copy(p.base.Embed, src)
+	dev.Copy(p.base.Embed, src.Reshape(s.vocab, s.dim))
 	for _, l := range append(p.base.Linears(), &p.base.Head) {
 		dev.Pack(l.W, src.Reshape(l.Out, l.In))
 	}

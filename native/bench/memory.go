@@ -49,8 +49,8 @@ func memory(ctx context.Context, env Env) ([]Figure, error) {
 }
 
 // lookEvery is how often a process is looked at. VmHWM only ever grows, so that only what is taken
-// after the last look is missed. (What the system says of an ended process is no help: on Linux that
-// peak includes the process that started it.)
+// after the last look is missed. (What the system says of an ended process is no help: on Linux
+// that peak includes the process that started it.)
 const lookEvery = time.Millisecond
 
 // watchT2 is watch of t2; an error says what that said.

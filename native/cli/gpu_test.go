@@ -48,7 +48,8 @@ func drivers(t *testing.T) map[string]string {
 }
 
 // process is t2 as a process of its own, with the drivers in files.
-func process(t *testing.T, files string, args ...string) (cmd *exec.Cmd, out, stderr *bytes.Buffer) {
+func process(t *testing.T, files string, args ...string) (cmd *exec.Cmd,
+	out, stderr *bytes.Buffer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
@@ -77,8 +78,8 @@ func ran(t *testing.T, files string, args ...string) result {
 	return ended(t, cmd.Run(), out, stderr)
 }
 
-// TestNoDriver: whoever asks for a GPU is told that there is none; whoever leaves the choice gets the
-// CPU, and hears why.
+// TestNoDriver: whoever asks for a GPU is told that there is none; whoever leaves the choice gets
+// the CPU, and hears why.
 func TestNoDriver(t *testing.T) {
 	args := []string{"generate", "--model", tiny, "--prompt", question, "--max-tokens", "2"}
 	refused(t, ran(t, "/none.json", append(args, "--device", "gpu")...), "no GPU driver found",
@@ -184,8 +185,8 @@ func TestInterruptTraining(t *testing.T) {
 	}
 }
 
-// TestTooLarge: a tensor that no kernel could see is refused by its name, its size and the most that
-// there may be.
+// TestTooLarge: a tensor that no kernel could see is refused by its name, its size and the most
+// that there may be.
 func TestTooLarge(t *testing.T) {
 	refused(t, ran(t, drivers(t)["llvmpipe"], "generate", "--model", hollow(t, 40000), "--prompt",
 		"x", "--device", "gpu"), "model.embed_tokens.weight", "[40000 1024]", "156 MiB",

@@ -90,7 +90,7 @@ func (m *Model) NewGenerator(slots, context int) (*Generator, error) {
 	a := &allocator{dev: m.Dev}
 	g.rows, g.hidden, g.logits = a.ints(slots), a.tensor(slots, m.Dim), a.tensor(slots, m.Vocab)
 	g.host = make([]float32, slots*m.Vocab)
-	return g, a.err
+	return g, a.failed("scores of %d sequences", slots)
 }
 
 // Use makes the generator run m, which must have the shape that it was made for: an expert's

@@ -114,7 +114,7 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 		Scale: float32(1 / math.Sqrt(float64(c.HeadDim)))}
 	a := &allocator{dev: dev}
 	if m.Embed = a.tensor(c.Vocab, c.Dim); a.err != nil {
-		return nil, fmt.Errorf("llama: %s: %w", EmbedName, a.err)
+		return nil, a.failed(EmbedName)
 	}
 	norm := func(name string) Norm { return Norm{Name: name, G: a.tensor(1, c.Dim)} }
 	linear := func(name string, out, in int) Linear {
@@ -153,6 +153,14 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 type allocator struct {
 	dev compute.Device
 	err error
+}
+
+// failed is the error, with what it was all for.
+func (a *allocator) failed(what string, args ...any) error {
+	if a.err == nil {
+		return nil
+	}
+	return fmt.Errorf("llama: "+what+": %w", append(args, a.err)...)
 }
 
 func (a *allocator) tensor(rows, cols int) (t compute.Tensor) {
