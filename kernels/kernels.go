@@ -108,7 +108,7 @@ func Names() []string {
 	list, _ := fs.Glob(files, "*.wgsl") // the pattern is well formed
 	var names []string
 	for _, file := range list {
-		if name := strings.TrimSuffix(file, ".wgsl"); name != "common" {
+		if name := strings.TrimSuffix(file, ".wgsl"); !strings.HasPrefix(name, "common") {
 			names = append(names, name)
 		}
 	}
