@@ -221,7 +221,7 @@ func (g *Generator) enough(reqs []Request) int {
 			if r.Sampling.TopK == 0 {
 				return 0
 			}
-			k = max(k, r.Sampling.TopK+1)
+			k = max(k, min(r.Sampling.TopK, g.m.Vocab)+1)
 		}
 	}
 	if _, ok := compute.As[compute.Ranker](g.m.Dev); !ok || worthRanking*k > g.m.Vocab {

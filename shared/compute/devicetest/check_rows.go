@@ -91,7 +91,7 @@ func awkward(e *env, rows, cols int) []float32 {
 	return v
 }
 
-// checkTopK: for a device that is an compute.Ranker.
+// checkTopK: for a device that is a compute.Ranker.
 func checkTopK(e *env) {
 	ranker, ok := compute.As[compute.Ranker](e.dev)
 	if !ok {
@@ -105,16 +105,15 @@ func checkTopK(e *env) {
 			c.run(func() { ranker.TopK(top.Ints, x.Tensor, k) })
 			for t := range s[0] {
 				row, got := v[t*s[1]:(t+1)*s[1]], top.got()[2*k*t:2*k*(t+1)]
-				places := topK(row, k)
-				for i := range k {
-					switch {
-					case i >= len(places) && got[i] != -1,
-						i < len(places) && int(got[i]) != places[i]:
-						e.errorf("row %d: places %v, want %v", t, got[:k], places)
-						i = k
-					case i < len(places) && uint32(got[k+i]) != math.Float32bits(row[places[i]]):
-						e.errorf("row %d: the number at %d is %#08x, want %v", t, places[i],
-							uint32(got[k+i]), row[places[i]])
+				want := append(topK(row, k), slices.Repeat([]int32{-1}, k)...)[:k]
+				if !slices.Equal(got[:k], want) {
+					e.errorf("row %d: places %v, want %v", t, got[:k], want)
+					continue
+				}
+				for i, j := range want {
+					if j >= 0 && uint32(got[k+i]) != math.Float32bits(row[j]) {
+						e.errorf("row %d: the number at %d is %#08x, want %v", t, j,
+							uint32(got[k+i]), row[j])
 					}
 				}
 			}
@@ -124,14 +123,14 @@ func checkTopK(e *env) {
 }
 
 // topK is the places of the k largest numbers of a row, in ascending order.
-func topK(row []float32, k int) []int {
-	var places []int
+func topK(row []float32, k int) []int32 {
+	var places []int32
 	for j, v := range row {
 		if v == v {
-			places = append(places, j)
+			places = append(places, int32(j))
 		}
 	}
-	slices.SortStableFunc(places, func(a, b int) int { return cmp.Compare(row[b], row[a]) })
+	slices.SortStableFunc(places, func(a, b int32) int { return cmp.Compare(row[b], row[a]) })
 	places = places[:min(k, len(places))]
 	slices.Sort(places)
 	return places
