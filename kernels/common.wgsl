@@ -216,20 +216,26 @@ fn four(t: u32, k: u32) -> vec4<f32> {
 }
 {{end}}
 {{define "squares"}}
-// A thread's share of the parts of a sum of squares; eight loads at a time, since each takes long
-// and none waits for another.
-fn sum_squares(lane: u32) -> f32 {
+// What the parts of a sum of squares beyond the first eight of each thread add.
+fn more_squares(lane: u32) -> f32 {
   var sum = 0.0;
-  for (var i = lane; i < p.parts; i = i + {{mul 8 .Threads}}u) {
-{{- range $i := seq 8}}
-    let s{{$i}} = squares[min(i + {{mul $i $.Threads}}u, p.parts - 1u)];
-{{- end}}
-{{- range $i := seq 8}}
-    sum = sum + select(0.0, s{{$i}}, i + {{mul $i $.Threads}}u < p.parts);
-{{- end}}
+  for (var i = lane + {{mul 8 .Threads}}u; i < p.parts; i = i + {{.Threads}}u) {
+    sum = sum + squares[i];
   }
   return sum;
 }
+{{end}}
+{{define "ask"}}
+// Parts of the sum of squares are asked for first and needed last.
+{{- range $i := seq 8}}
+  let part{{$i}} = squares[min(lane + {{mul $i $.Threads}}u, p.parts - 1u)];
+{{- end}}
+{{end}}
+{{define "answer"}}
+  var square = more_squares(lane);
+{{- range $i := seq 8}}
+  square = square + select(0.0, part{{$i}}, lane + {{mul $i $.Threads}}u < p.parts);
+{{- end}}
 {{end}}
 {{define "eight"}}
 // Eight numbers of a weight, and the two halves of them.

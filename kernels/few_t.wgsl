@@ -34,30 +34,28 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
   var a{{.}}_1 = vec4<f32>(0.0);
 {{- end}}
   for (var chunk = w.y * p.range; chunk < end; chunk = chunk + 64u) {
+{{- range $u := seq 8}}
+    let n{{$u}} = min(chunk + {{mul 8 $u}}u + team, p.out - 1u);
+    let w{{$u}} = w_0[n{{$u}} * eights + select(0u, c, inside)];
+{{- end}}
     workgroupBarrier();
     if (lane < {{mul 64 $n}}u) {
       ys[(lane % 64u) * {{$n}}u + lane / 64u] = dy4(lane / 64u * 4u, chunk + lane % 64u, end);
     }
     workgroupBarrier();
-    for (var i = 0u; i < 64u; i = i + 32u) {
-{{- range $u := seq 4}}
-      let n{{$u}} = min(chunk + i + {{mul 8 $u}}u + team, p.out - 1u);
-      let w{{$u}} = w_0[n{{$u}} * eights + select(0u, c, inside)];
-{{- end}}
-{{- range $u := seq 4}}
-      {
-        let q0 = half0(w{{$u}}){{if $v.Scaled}} * scale0(p.out, (n{{$u}} * eights + c) / 4u){{end}};
-        let q1 = half1(w{{$u}}){{if $v.Scaled}} * scale0(p.out, (n{{$u}} * eights + c) / 4u){{end}};
-        let at = (i + {{mul 8 $u}}u + team) * {{$n}}u;
+{{- range $u := seq 8}}
+    {
+      let q0 = half0(w{{$u}}){{if $v.Scaled}} * scale0(p.out, (n{{$u}} * eights + c) / 4u){{end}};
+      let q1 = half1(w{{$u}}){{if $v.Scaled}} * scale0(p.out, (n{{$u}} * eights + c) / 4u){{end}};
+      let at = ({{mul 8 $u}}u + team) * {{$n}}u;
 {{- range $t := $quads}}
-        let y{{$t}} = ys[at + {{$t}}u];
+      let y{{$t}} = ys[at + {{$t}}u];
 {{- range $i := seq 4}}
-        a{{add (mul 4 $t) $i}}_0 = fma(vec4<f32>(y{{$t}}[{{$i}}]), q0, a{{add (mul 4 $t) $i}}_0);
-        a{{add (mul 4 $t) $i}}_1 = fma(vec4<f32>(y{{$t}}[{{$i}}]), q1, a{{add (mul 4 $t) $i}}_1);
+      a{{add (mul 4 $t) $i}}_0 = fma(vec4<f32>(y{{$t}}[{{$i}}]), q0, a{{add (mul 4 $t) $i}}_0);
+      a{{add (mul 4 $t) $i}}_1 = fma(vec4<f32>(y{{$t}}[{{$i}}]), q1, a{{add (mul 4 $t) $i}}_1);
 {{- end}}{{end}}
-      }
-{{- end}}
     }
+{{- end}}
   }
 {{- range $t := seq .Rows}}
   workgroupBarrier();

@@ -52,6 +52,7 @@ var<workgroup> red: array<f32, {{mul .Threads $all}}>;
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32) {
+{{- if .Norm}}{{template "ask" .}}{{end}}
 {{- range seq .Rows}}
   let t{{.}} = min(p.row + {{.}}u, p.last);
 {{- end}}
@@ -65,9 +66,6 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
 {{- $r := .}}{{range seq $v.Rows}}
     var a{{$r}}_{{.}} = 0.0;
 {{- end}}{{end}}
-{{- if $v.Norm}}
-    let square = sum_squares(lane);
-{{- end}}
     var c = lane;
 {{- range $unroll := $v.Steps}}
     while (c + {{mul $v.Threads (add $unroll -1)}}u < p.w4) {
@@ -125,6 +123,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
     red[lane * {{$all}}u + {{add (mul $r $v.Rows) $t}}u] = a{{$r}}_{{$t}};
 {{- end}}{{end}}
 {{- if $v.Norm}}
+{{- template "answer" $v}}
     red[lane * {{$all}}u + {{$sums}}u] = square;
 {{- end}}
     workgroupBarrier();

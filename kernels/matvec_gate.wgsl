@@ -34,6 +34,7 @@ var<workgroup> red: array<f32, {{mul .Threads $all}}>;
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32) {
+{{- if .Norm}}{{template "ask" .}}{{end}}
   let n0 = (w.y * grid.x + w.x) * {{.Out}}u;
   if (n0 >= p.out) { return; }
 {{- range seq .Rows}}
@@ -44,9 +45,6 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
 {{- range seq $v.Rows}}
   var a{{$r}}_{{.}} = 0.0;
 {{- end}}{{end}}
-{{- if .Norm}}
-  let square = sum_squares(lane);
-{{- end}}
   var c = lane;
 {{- range $unroll := .Steps}}
   while (c + {{mul $v.Threads (add $unroll -1)}}u < p.w4) {
@@ -103,6 +101,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
   red[lane * {{$all}}u + {{add (mul $r $v.Rows) $t}}u] = a{{$r}}_{{$t}};
 {{- end}}{{end}}
 {{- if .Norm}}
+{{- template "answer" $v}}
   red[lane * {{$all}}u + {{$sums}}u] = square;
 {{- end}}
   workgroupBarrier();

@@ -342,5 +342,9 @@ func member(v any, name string, args []any) any {
 	if method := methods[name]; ok && method != nil {
 		return method(variant, args)
 	}
-	return reflect.ValueOf(v).FieldByName(name).Interface()
+	field := reflect.ValueOf(v).FieldByName(name)
+	if !field.IsValid() {
+		panic(fmt.Sprintf("%T has no field %s, and the table of methods has none", v, name))
+	}
+	return field.Interface()
 }

@@ -80,16 +80,25 @@ func (v Variant) Parts() int { return 8 / v.Per() }
 func (v Variant) Eights() int { return max(1, v.Per()/2) }
 
 // Held is the vec4 of workgroup memory of few: 256 numbers of each row, or the parts of sums.
-func (v Variant) Held() int { return max(64*v.Rows, 640) }
+func (v Variant) Held() int { return max(64*v.Rows, 192*min(v.Teams, 4)) }
+
+// Loads are the rows of x that a thread of few brings, less those that the threads before it bring.
+func (v Variant) Loads() []int {
+	var list []int
+	for row := 0; row < v.Rows; row += max(1, v.Teams/2) {
+		list = append(list, row)
+	}
+	return list
+}
 
 // quad is the sums of four rows, from Row, and an output.
 type quad struct{ Out, Row int }
 
-// Batches are the sums of few, 32 at a time.
+// Batches are the sums of few, 16 at a time.
 func (v Variant) Batches() [][]quad {
 	var list [][]quad
 	for i := range v.Out * v.Rows / 4 {
-		if i%8 == 0 {
+		if i%4 == 0 {
 			list = append(list, nil)
 		}
 		last := &list[len(list)-1]
@@ -109,7 +118,7 @@ func Variants() []Variant {
 			for i, typ := range weightTypes[1:] {
 				v := Variant{Name: name, Type: typ, Rows: 4 << (i % 3), Count: 1}
 				if name == "few" {
-					v.Out, v.Count = 8, 1+i%2
+					v.Out, v.Count, v.Teams = 8, 1+i%2, 2+i%2*2
 				}
 				list = append(list, v)
 			}
@@ -211,6 +220,7 @@ var methods = map[string]func(v Variant, args []any) any{
 	"Parts":       func(v Variant, _ []any) any { return v.Parts() },
 	"Eights":      func(v Variant, _ []any) any { return v.Eights() },
 	"Held":        func(v Variant, _ []any) any { return v.Held() },
+	"Loads":       func(v Variant, _ []any) any { return v.Loads() },
 	"Batches":     func(v Variant, _ []any) any { return v.Batches() },
 	"To":          func(v Variant, args []any) any { return v.To(args[0].(string)) },
 	"With": func(v Variant, args []any) any {

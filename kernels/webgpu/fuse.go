@@ -266,6 +266,8 @@ func (d *Device) runMatvec(ops []matvecOp, next *normOp) int {
 		v.Out, v.Unroll, v.Threads = 4, 1, 64
 	case w4 < 256:
 		v.Out, v.Unroll, v.Threads = 4, 2, 64
+	case next != nil:
+		v.Out, v.Unroll, v.Threads = 4, 1, 128 // fewer parts of the sum of squares
 	default:
 		v.Out, v.Unroll, v.Threads = 2, 2, 128
 	}
