@@ -238,12 +238,11 @@ fn more_squares(lane: u32) -> f32 {
 {{- end}}
 {{end}}
 {{define "eight"}}
-// Eight numbers of a weight, and the two halves of them.
+// Eight numbers of a weight, and the first or the second four of them.
 {{- if eq .Type "q8"}}
 alias Eight = vec2<u32>;
 {{template "bytes"}}
-fn half0(w: Eight) -> vec4<f32> { return bytes(w.x); }
-fn half1(w: Eight) -> vec4<f32> { return bytes(w.y); }
+fn half(w: Eight, i: u32) -> vec4<f32> { return bytes(select(w.x, w.y, i == 1u)); }
 {{- range seq .Count}}
 fn scale{{.}}(out: u32, block: u32) -> f32 {
   let at = out * p.w4 * 4u + block;
@@ -254,28 +253,20 @@ fn scale{{.}}(out: u32, block: u32) -> f32 {
 {{- else if eq .Type "q4"}}
 alias Eight = u32;
 {{template "nibbles"}}
-fn half0(w: Eight) -> vec4<f32> { return nibbles(w); }
-fn half1(w: Eight) -> vec4<f32> { return nibbles(w >> 16u); }
+fn half(w: Eight, i: u32) -> vec4<f32> { return nibbles(w >> (16u * i)); }
 {{- range seq .Count}}
 fn scale{{.}}(out: u32, block: u32) -> f32 { return bitcast<f32>(w_{{.}}[out * p.w4 * 4u + block]); }
 {{- end}}
-{{- else if eq .Type "f16"}}
-alias Eight = vec4<u32>;
-fn half0(w: Eight) -> vec4<f32> {
-  return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
-}
-fn half1(w: Eight) -> vec4<f32> {
-  return vec4<f32>(unpack2x16float(w.z), unpack2x16float(w.w));
-}
 {{- else}}
 alias Eight = vec4<u32>;
-fn half0(w: Eight) -> vec4<f32> {
-  return bitcast<vec4<f32>>(vec4<u32>(w.x << 16u, w.x & 0xffff0000u, w.y << 16u,
-    w.y & 0xffff0000u));
-}
-fn half1(w: Eight) -> vec4<f32> {
-  return bitcast<vec4<f32>>(vec4<u32>(w.z << 16u, w.z & 0xffff0000u, w.w << 16u,
-    w.w & 0xffff0000u));
+fn half(w: Eight, i: u32) -> vec4<f32> {
+  let pair = select(w.xy, w.zw, i == 1u);
+{{- if eq .Type "f16"}}
+  return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));
+{{- else}}
+  return bitcast<vec4<f32>>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u,
+    pair.y & 0xffff0000u));
+{{- end}}
 }
 {{- end}}
 {{end}}

@@ -1,10 +1,10 @@
 // y[t,n] = Σ_k x[t,k]·w[n,k] for up to {{.Rows}} rows of x and {{.Count}} weights, each read once
 // 0.. y [T out] write, one a weight | x [T in] read | w [out in] read, one a weight, as pack left it
-// p {vec4 of a row of w, in, offset of x, rows, numbers of a range, partial sums' stride; and of each
-// weight: outputs, offset of y, width of y}
-// {{mul 32 .Teams}} threads to {{mul .Teams .Out}} outputs and a range of the inner dimension: 32 to {{.Out}}, each with
-// 8 of every 256 numbers. The rows of x, which all outputs take, lie in workgroup memory, 256 numbers
-// at a time
+// p {vec4 of a row of w, in, offset of x, rows, numbers of a range, partial sums' stride; and of
+// each weight: outputs, offset of y, width of y}
+// {{mul 32 .Teams}} threads to {{mul .Teams .Out}} outputs and a range of the inner dimension: 32 to
+// {{.Out}}, each with 8 of every 256 numbers. The rows of x, which all outputs take, lie in workgroup
+// memory, 256 numbers at a time
 {{- $v := .}}{{$count := seq .Count}}{{$outs := mul .Teams .Out}}{{$turns := div (add .Teams 3) 4}}
 struct P { w4: u32, width: u32, xo: u32, rows: u32, range: u32, stride: u32
 {{- range $count}}, out{{.}}: u32, yo{{.}}: u32, ldy{{.}}: u32{{end}} }
@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
   let n0 = (group * {{$v.Teams}}u + team) * {{$v.Out}}u;
 {{- range $r := seq $v.Out}}
   let r{{$r}} = min(n0 + {{$r}}u, out - 1u) * p.w4 * {{$v.Eights}}u;
-  var w{{$r}} = {{if eq $v.Type "q4"}}0u{{else if eq $v.Type "q8"}}vec2<u32>(0u){{else}}vec4<u32>(0u){{end}};
+  var w{{$r}} = Eight(0u);
 {{- if $v.Scaled}}
   var s{{.}} = 0.0;
 {{- end}}
@@ -74,19 +74,20 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
     xs[{{mul 64 .}}u + lane / 64u * 64u + (lane % 2u) * 32u + lane % 64u / 2u] = x{{.}};
 {{- end}}
     workgroupBarrier();
-{{- range $i := seq 2}}
-    {
+    // The halves of eight numbers by turns, not one after the other: the code of both would not fit
+    // where GPUs keep what they run.
+    let halves = min(2u, (end - k0 + 3u) / 4u);
+    for (var i = 0u; i < halves; i = i + 1u) {
 {{- range seq $v.Out}}
-      let q{{.}} = half{{$i}}(w{{.}}){{if $v.Scaled}} * s{{.}}{{end}};
+      let q{{.}} = half(w{{.}}, i){{if $v.Scaled}} * s{{.}}{{end}};
 {{- end}}
 {{- range $t := seq $v.Rows}}
-      let x{{$t}}_ = xs[{{add (mul 64 $t) (mul 32 $i)}}u + l];
+      let x{{$t}}_ = xs[{{mul 64 $t}}u + 32u * i + l];
 {{- range $r := seq $v.Out}}
       a{{$r}}_{{$t}} = fma(q{{$r}}.x, x{{$t}}_.x, fma(q{{$r}}.y, x{{$t}}_.y,
         fma(q{{$r}}.z, x{{$t}}_.z, fma(q{{$r}}.w, x{{$t}}_.w, a{{$r}}_{{$t}}))));
 {{- end}}{{end}}
     }
-{{- end}}
   }
   // 16 sums at a time: each thread leaves its parts in a row of 5 vec4, adds up 4 rows of a column,
   // and then the eight results of that. Workgroup memory has room for four teams.

@@ -1,8 +1,8 @@
 // dx[t,k] (+)= Σ_n dy[t,n]·w[n,k] for up to {{.Rows}} rows of dy, each weight read once
 // 0 dx [T in] update, or [ranges T in] partial sums | 1 dy [T out] read | 2 w [out in] read, as
 // pack left it
-// p {rows of w, vec4 of a row, in, offset of dx, of dy, row of dy, rows, rows of w of a range, whether
-// to add, stride of a range}
+// p {rows of w, vec4 of a row, in, offset of dx, of dy, row of dy, rows, rows of w of a range,
+// whether to add, stride of a range}
 // 256 threads to (256 columns, range of rows of w): 32 to 8 columns each and every eighth row. What
 // they take of dy lies in workgroup memory, 64 rows of w at a time
 {{- $v := .}}{{$quads := seq (div .Rows 4)}}{{$n := div .Rows 4}}
@@ -45,8 +45,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
     workgroupBarrier();
 {{- range $u := seq 8}}
     {
-      let q0 = half0(w{{$u}}){{if $v.Scaled}} * scale0(p.out, (n{{$u}} * eights + c) / 4u){{end}};
-      let q1 = half1(w{{$u}}){{if $v.Scaled}} * scale0(p.out, (n{{$u}} * eights + c) / 4u){{end}};
+      let q0 = half(w{{$u}}, 0u){{if $v.Scaled}} * scale0(p.out, (n{{$u}} * eights + c) / 4u){{end}};
+      let q1 = half(w{{$u}}, 1u){{if $v.Scaled}} * scale0(p.out, (n{{$u}} * eights + c) / 4u){{end}};
       let at = ({{mul 8 $u}}u + team) * {{$n}}u;
 {{- range $t := $quads}}
       let y{{$t}} = ys[at + {{$t}}u];

@@ -26,7 +26,7 @@ type gpuPolicy struct {
 	ws, ref   *llama.Workspace
 	packed    llama.Batch
 	targets   compute.Ints
-	weights   compute.Tensor // [rows 1]
+	counts    compute.Tensor // [rows 1] what a row counts
 	lp, kl    compute.Tensor // [rows 1]
 	refLogits compute.Tensor // [chunk V]
 	gradient  compute.Tensor // [chunk V]
@@ -37,9 +37,9 @@ type gpuPolicy struct {
 // and what it is made of, bases, activations of every layer, and the z's coefficients.
 func (s gpuShape) reinforceBytes() float64 {
 	q, kv, rows := s.heads*s.headDim, s.kvHeads*s.headDim, s.batch*s.answer
-	layer := 2*(2*q*s.dim+2*kv*s.dim+3*s.hidden*s.dim) + 3*2*2*s.dim*s.dim
 	acts := 4 * rows * (4*s.dim + 2*q + 2*kv + 3*s.hidden + 3*s.dim)
-	return float64(s.layers)*float64(layer+acts) + 10*float64(s.vocab*s.dim)
+	return 2*float64(s.weights()) + 8*float64(s.vocab*s.dim) +
+		float64(s.layers)*float64(3*2*2*s.dim*s.dim+acts)
 }
 
 // reinforce measures one step of REINFORCE on a device of its own, which gives all memory back:
@@ -174,7 +174,7 @@ func (p *gpuPolicy) memory(a *allocs) (err error) {
 	if p.ref, err = p.base.NewWorkspace(p.rows, false); err != nil {
 		return err
 	}
-	p.targets, p.weights = a.ints(p.rows), a.tensor(p.rows, 1)
+	p.targets, p.counts = a.ints(p.rows), a.tensor(p.rows, 1)
 	p.lp, p.kl = a.tensor(p.rows, 1), a.tensor(p.rows, 1)
 	p.refLogits, p.gradient = a.tensor(llama.HeadChunk, p.vocab), a.tensor(llama.HeadChunk, p.vocab)
 	if a.err != nil {
@@ -189,7 +189,7 @@ func (p *gpuPolicy) memory(a *allocs) (err error) {
 		p.packed.Append(tokens, 0)
 	}
 	p.dev.WriteInts(p.targets, p.packed.Tokens)
-	p.dev.Fill(p.weights, 1/float32(p.rows))
+	p.dev.Fill(p.counts, 1/float32(p.rows))
 	return p.dev.Submit()
 }
 
@@ -226,13 +226,13 @@ func (p *gpuPolicy) update() error {
 	p.base.Forward(p.ref, &p.packed, nil)
 	p.model.Forward(p.ws, &p.packed, nil)
 	p.model.Backward(p.ws, func(lo, hi int, logits compute.Tensor) {
-		targets, weights := p.targets.Slice(lo, hi), p.weights.Slice(lo, hi)
+		targets, counts := p.targets.Slice(lo, hi), p.counts.Slice(lo, hi)
 		ref, d := p.refLogits.Slice(0, hi-lo), p.gradient.Slice(0, hi-lo)
 		p.base.Logits(ref, p.ref.Hidden().Slice(lo, hi))
 		dev.LogProbs(p.lp.Slice(lo, hi), logits, targets)
 		dev.KL(p.kl.Slice(lo, hi), logits, ref)
-		dev.LogProbsGrad(d, logits, targets, weights)
-		dev.KLGrad(d, logits, ref, weights)
+		dev.LogProbsGrad(d, logits, targets, counts)
+		dev.KLGrad(d, logits, ref, counts)
 		dev.Copy(logits, d)
 	})
 	p.steps++
@@ -247,12 +247,9 @@ func (p *gpuPolicy) update() error {
 // to the inputs; the weights have no gradient), four products with a basis for each matrix of the
 // MLP, and attention, which is two products forward and five back.
 func (p *gpuPolicy) flops() float64 {
-	weights := float64(p.vocab) * float64(p.dim)
-	for _, l := range p.model.Linears() {
-		weights += float64(l.Out) * float64(l.In)
-	}
 	n := float64(p.answer)
 	pairs := float64(p.batch) * n * (n + 1) / 2
-	return float64(p.rows)*(3*2*weights+float64(len(p.z))*4*2*float64(p.dim)*float64(p.dim)) +
+	basis := float64(len(p.z)) * float64(p.dim) * float64(p.dim)
+	return float64(p.rows)*(3*2*float64(p.weights())+4*2*basis) +
 		(2+2+5)*2*pairs*float64(p.heads*p.headDim*p.layers)
 }
