@@ -96,24 +96,36 @@ func (f *File) ReadInto(name string, dst []float32, opts ...Option) error {
 	if !ok {
 		return fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	decode, ok := decoders[e.info.DType]
-	if !ok {
+	if _, ok := decoders[e.info.DType]; !ok {
 		return notFloat(name, e.info)
 	}
 	if n := e.info.Len(); n != len(dst) {
 		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d",
 			name, e.info, n, len(dst))
 	}
-	size := e.info.DType.Size()
-	buf := make([]byte, min(chunk, len(dst)*size))
-	for at := 0; at < len(dst); {
-		n := min(len(buf)/size, len(dst)-at)
-		if err := readFull(f.r, buf[:n*size], f.data+e.begin+int64(at)*int64(size)); err != nil {
-			return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
-		}
-		decode(dst[at:at+n], buf)
-		at += n
+	if err := readFloats(f.r, f.data+e.begin, e.info.DType, dst); err != nil {
+		return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
 	}
+	return checkFinite(name, dst, opts)
+}
+
+// readFloats converts the len(dst) numbers of a type from byte at on.
+func readFloats(r io.ReaderAt, at int64, t DType, dst []float32) error {
+	size, decode := t.Size(), decoders[t]
+	buf := make([]byte, min(chunk, len(dst)*size))
+	for len(dst) > 0 {
+		n := min(len(buf)/size, len(dst))
+		if err := readFull(r, buf[:n*size], at); err != nil {
+			return err
+		}
+		decode(dst[:n], buf)
+		dst, at = dst[n:], at+int64(n*size)
+	}
+	return nil
+}
+
+// checkFinite does what the option Finite asks for.
+func checkFinite(name string, dst []float32, opts []Option) error {
 	if slices.Contains(opts, Finite) {
 		if i := firstNonFinite(dst); i >= 0 {
 			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, i, dst[i])
