@@ -59,6 +59,19 @@ func (d *directory) Tokenizer() (*tokenizer.Tokenizer, error) {
 	return f.style(t), nil
 }
 
+// Texts are the small files of the directory that describe the weights.
+func (d *directory) Texts() []string {
+	var have []string
+	for _, name := range []string{configFile, generationFile, tokenizerJSON, tokenizerModel,
+		tokenizerModel + ".v1", tokenizerModel + ".v2", tokenizerModel + ".v3", tokenizerConf,
+		"special_tokens_map.json", "added_tokens.json", templateFile} {
+		if exists(d.files, name) {
+			have = append(have, name)
+		}
+	}
+	return have
+}
+
 // vocabulary reads the first tokenizer's file that there is.
 func (d *directory) vocabulary() (t *tokenizer.Tokenizer, version string, err error) {
 	for _, v := range []string{"v3", "v2", "v1"} {
