@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -86,11 +90,7 @@ func TestFamiliesAsDirectories(t *testing.T) {
 // An adapted model's directory answers as the expert does, without knowing of it.
 func TestAdaptedAsDirectory(t *testing.T) {
 	s := session(t, published(t, familytest.All()[4]))
-	all, err := svf.ParseScope("all")
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := engine.Voice{Name: "random", Expert: svf.Random(s.Model.Shapes(), all, 1, 0.5)}
+	v := engine.Voice{Name: "random", Expert: svf.Random(s.Model.Shapes(), svf.AllScope(), 1, 0.5)}
 	r := engine.Request{Prompt: "how many boats went out?", MaxTokens: 64}
 	want, err := s.Generate(context.Background(), v, r)
 	if err != nil {
@@ -107,6 +107,46 @@ func TestAdaptedAsDirectory(t *testing.T) {
 	}
 	if !slices.Equal(got.Tokens, want.Tokens) || slices.Equal(got.Tokens, base.Tokens) {
 		t.Errorf("answers %v, want %v; the base %v", got.Tokens, want.Tokens, base.Tokens)
+	}
+}
+
+// Torch, in the arithmetic of Hugging Face's model and from the directory alone, says the same 64
+// tokens: names, shapes and the order of rows are what they should be.
+func TestDirectoryInTorch(t *testing.T) {
+	for adapted, f := range []familytest.Family{familytest.All()[1], familytest.All()[4]} {
+		s := session(t, published(t, f))
+		v := engine.Base()
+		if adapted == 1 {
+			v.Expert = svf.Random(s.Model.Shapes(), svf.AllScope(), 1, 0.5)
+		}
+		answer, err := s.Generate(context.Background(), v,
+			engine.Request{System: "be brief", Prompt: "how many boats?", MaxTokens: 64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []int32
+		for _, token := range answer.Tokens {
+			want = append(want, token.ID)
+		}
+		prompt, err := s.Model.Tok.Chat(nil, conversation, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, dir := writtenHF(t, s, v, engine.HFOptions{Type: checkpoint.F32})
+		args := []string{"testdata/greedy.py", dir, fmt.Sprint(len(want))}
+		for _, id := range prompt {
+			args = append(args, fmt.Sprint(id))
+		}
+		out, err := exec.Command("/usr/bin/python3", args...).CombinedOutput()
+		switch {
+		case errors.Is(err, fs.ErrNotExist), strings.Contains(string(out), "No module named 'torch'"):
+			t.Skip("there is no torch: Debian's python3-torch brings it")
+		case err != nil:
+			t.Fatalf("%v: %s", err, out)
+		}
+		if got := strings.TrimSpace(string(out)); "["+got+"]" != fmt.Sprint(want) || len(want) < 32 {
+			t.Errorf("%s:\ntorch [%s]\nours  %v", f.Name, got, want)
+		}
 	}
 }
 
