@@ -121,8 +121,8 @@ func (a *app) addVerbs(root *cobra.Command) {
 			a.expertsCmd(), a.importCmd(), a.pretrainCmd()}},
 		{"show", "Show it to others:", []*cobra.Command{a.siteCmd(), a.serveCmd(),
 			a.convertCmd()}},
-		{"look", "Look inside:", []*cobra.Command{a.infoCmd(), a.planCmd(), a.decomposeCmd(),
-			a.benchCmd()}},
+		{"look", "Look inside:", []*cobra.Command{a.infoCmd(), a.pullCmd(), a.planCmd(),
+			a.decomposeCmd(), a.benchCmd()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.verbs {

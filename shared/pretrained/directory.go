@@ -62,9 +62,7 @@ func (d *directory) Tokenizer() (*tokenizer.Tokenizer, error) {
 // Texts are the small files of the directory that describe the weights.
 func (d *directory) Texts() []string {
 	var have []string
-	for _, name := range []string{configFile, generationFile, tokenizerJSON, tokenizerModel,
-		tokenizerModel + ".v1", tokenizerModel + ".v2", tokenizerModel + ".v3", tokenizerConf,
-		"special_tokens_map.json", "added_tokens.json", templateFile} {
+	for _, name := range texts {
 		if exists(d.files, name) {
 			have = append(have, name)
 		}
