@@ -71,7 +71,8 @@ With --json {"file","expert","type","bytes"}.`,
 	f.who.add(cmd)
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "the file, or the directory")
 	cmd.Flags().StringVar(&f.to, "to", "gguf", "the format: gguf or hf")
-	cmd.Flags().StringVar(&f.kind, "type", "bf16", "of the matrices: f32, f16, bf16 or, in a GGUF, q8_0")
+	cmd.Flags().StringVar(&f.kind, "type", "bf16",
+		"of the matrices: f32, f16, bf16 or, in a GGUF, q8_0")
 	cmd.Flags().BoolVar(&f.force, "force", false, "replace a file that is there")
 	cmd.MarkFlagRequired("out")
 	return cmd

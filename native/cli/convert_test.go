@@ -44,8 +44,8 @@ func TestConvert(t *testing.T) {
 func TestConvertToDirectory(t *testing.T) {
 	says := func(model string, args ...string) any {
 		t.Helper()
-		return lines(t, ok(t, append([]string{"generate", "--model", model, "--json", "--prompt", question,
-			"--max-tokens", "64"}, args...)...), answerFields)[0]["text"]
+		return lines(t, ok(t, append([]string{"generate", "--model", model, "--json", "--prompt",
+			question, "--max-tokens", "64"}, args...)...), answerFields)[0]["text"]
 	}
 	for _, voice := range []string{"base", "math"} {
 		dir := filepath.Join(t.TempDir(), voice)

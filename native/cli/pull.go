@@ -32,9 +32,9 @@ func (a *app) pullCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pull ORG/NAME[/FILE.gguf]",
 		Short: "fetch a model by its name on Hugging Face's hub",
-		Long: `Fetch what of a model on Hugging Face's hub is needed and not here yet: config, tokenizer and
-safetensors, or a GGUF. It goes to the cache that the hub's other tools share, where --model finds
-it by the same name, without a network. A download that was cut goes on where it was, and a file
+		Long: `Fetch what of a model on Hugging Face's hub is needed and not here yet: config, tokenizer
+and safetensors, or a GGUF. It goes to the cache that the hub's other tools share, where --model
+finds it by the same name, without a network. A download that was cut goes on where it was, and a file
 counts only when its hash is the hub's.
 
 The hub's variables hold: HF_HOME, HF_HUB_CACHE, HF_TOKEN (for models with a licence to accept),
@@ -93,7 +93,8 @@ func (a *app) bytesBar(what string) (show func(done, total int64), end func()) {
 	show = func(done, total int64) {
 		if bar == nil {
 			bar = p.AddBar(total, mpb.BarRemoveOnComplete(),
-				mpb.PrependDecorators(decor.Name(what+" "), decor.Counters(decor.SizeB1000(0), "% .1f / % .1f")),
+				mpb.PrependDecorators(decor.Name(what+" "),
+					decor.Counters(decor.SizeB1000(0), "% .1f / % .1f")),
 				mpb.AppendDecorators(decor.AverageSpeed(decor.SizeB1000(0), "% .1f"),
 					decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace)))
 		}
@@ -124,6 +125,6 @@ func onDisk(ref string) (string, error) {
 		}
 		return path, err
 	}
-	return "", fmt.Errorf("there is no such file; want zoo:NAME (%s), a directory, a weights' file or "+
-		"ORG/NAME", strings.Join(zoo.Names(), ", "))
+	return "", fmt.Errorf("there is no such file; want zoo:NAME (%s), a directory, a weights' file "+
+		"or ORG/NAME", strings.Join(zoo.Names(), ", "))
 }

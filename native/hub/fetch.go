@@ -24,7 +24,8 @@ import (
 const tries = 4
 
 // fetch brings a file into the cache and gives the bytes that came. at hears how many are there.
-func (h *Hub) fetch(ctx context.Context, n Name, commit string, f file, at func(int64)) (int64, error) {
+func (h *Hub) fetch(ctx context.Context, n Name, commit string, f file, at func(int64)) (int64,
+	error) {
 	folder := filepath.Join(h.Cache, n.folder())
 	blob := filepath.Join(folder, "blobs", f.hash)
 	link := filepath.Join(folder, "snapshots", commit, filepath.FromSlash(f.name))

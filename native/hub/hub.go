@@ -78,8 +78,9 @@ type Hub struct {
 // FromEnvironment is the hub that the ecosystem's variables ask for: HF_ENDPOINT, HF_HUB_CACHE or
 // HF_HOME, HF_TOKEN or the file that a login left, HF_HUB_OFFLINE.
 func FromEnvironment(getenv func(string) string) (*Hub, error) {
-	h := &Hub{Endpoint: strings.TrimRight(cmp.Or(getenv("HF_ENDPOINT"), "https://huggingface.co"), "/"),
+	h := &Hub{Endpoint: cmp.Or(getenv("HF_ENDPOINT"), "https://huggingface.co"),
 		Token: getenv("HF_TOKEN"), Cache: getenv("HF_HUB_CACHE"), pause: time.Second, idle: time.Minute}
+	h.Endpoint = strings.TrimRight(h.Endpoint, "/")
 	h.Offline = slices.Contains([]string{"1", "on", "yes", "true"},
 		strings.ToLower(getenv("HF_HUB_OFFLINE")))
 	home := getenv("HF_HOME")
@@ -143,8 +144,8 @@ func (h *Hub) snapshot(n Name) (string, error) {
 	return filepath.Join(folder, "snapshots", commit), nil
 }
 
-// Cached is the model's folder, or its one file, in the cache. Where it is not there whole, the error
-// is an fs.ErrNotExist that tells what is missing.
+// Cached is the model's folder, or its one file, in the cache. Where it is not there whole, the
+// error is an fs.ErrNotExist that tells what is missing.
 func (h *Hub) Cached(n Name) (string, error) {
 	dir, err := h.snapshot(n)
 	lacks := []string{n.File}
@@ -267,6 +268,6 @@ func (h *Hub) would(n Name, cause, missing error) error {
 	} else if missing != nil {
 		return missing
 	}
-	return fmt.Errorf("hub: %w; would have fetched of %s at revision %s: %s, from %s/%s/tree/%s", cause,
-		n.Repo, n.Revision, what, h.Endpoint, n.Repo, n.Revision)
+	return fmt.Errorf("hub: %w; would have fetched of %s at revision %s: %s, from %s/%s/tree/%s",
+		cause, n.Repo, n.Revision, what, h.Endpoint, n.Repo, n.Revision)
 }

@@ -137,7 +137,8 @@ func TestPullGoesOn(t *testing.T) {
 // left is the partial file of the weights.
 func (p *player) left(h *Hub) string {
 	sum := sha256.Sum256([]byte(p.files["model.safetensors"]))
-	return filepath.Join(h.Cache, "models--org--tiny-Llama", "blobs", fmt.Sprintf("%x.incomplete", sum))
+	return filepath.Join(h.Cache, "models--org--tiny-Llama", "blobs",
+		fmt.Sprintf("%x.incomplete", sum))
 }
 
 // What an earlier run left may be wrong, or too long, or the host may know no ranges.
@@ -217,14 +218,14 @@ func TestPullRefusals(t *testing.T) {
 		"there is no model org/tiny-Llama at revision main": func(p *player, _ *Hub) {
 			p.broken["list"] = http.StatusNotFound
 		},
-		"answers 500":          func(p *player, _ *Hub) { p.broken["list"] = http.StatusInternalServerError },
+		"answers 500":          func(p *player, _ *Hub) { p.broken["list"] = 500 },
 		"no list of files":     func(p *player, _ *Hub) { p.commit = "main" },
 		"no model.safetensors": func(p *player, _ *Hub) { delete(p.files, "model.safetensors") },
 		"name one of them: a.gguf, b.gguf": func(p *player, _ *Hub) {
 			delete(p.files, "model.safetensors")
 			p.files["a.gguf"], p.files["b.gguf"] = "", ""
 		},
-		"answers 503":                        func(p *player, _ *Hub) { p.broken["model.safetensors"] = http.StatusServiceUnavailable },
+		"answers 503":                        func(p *player, _ *Hub) { p.broken["model.safetensors"] = 503 },
 		"are kept, the same command goes on": func(p *player, _ *Hub) { p.cut["model.safetensors"] = 0 },
 		"with 320000 bytes and hash \"../x\"": func(p *player, _ *Hub) {
 			p.hub.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -269,7 +270,8 @@ func TestPullOffline(t *testing.T) {
 
 	p = play(t)
 	h = p.client()
-	for _, name := range []string{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"} {
+	for _, name := range []string{"model-00001-of-00002.safetensors",
+		"model-00002-of-00002.safetensors"} {
 		p.files[name] = name
 	}
 	delete(p.files, "model.safetensors")
@@ -352,8 +354,8 @@ func TestRedirectsOutOfHTTPS(t *testing.T) {
 func TestParseName(t *testing.T) {
 	for text, want := range map[string]string{"org/name": "org/name", "a/b.c-d_e": "a/b.c-d_e",
 		"o/n/x.gguf": "o/n/x.gguf", "o/n/q4/x.GGUF": "o/n/q4/x.GGUF", "name": "", "/a/b": "", "./a": "",
-		"../a": "", "a/..": "", "a/b/": "", "a/b/c": "", "a/b/../x.gguf": "", "a/b//x.gguf": "", "a b/c": "",
-		"a--b/c": "", "a/b\\c": "", "zoo:tako": "", "a/" + strings.Repeat("x", 100): ""} {
+		"../a": "", "a/..": "", "a/b/": "", "a/b/c": "", "a/b/../x.gguf": "", "a/b//x.gguf": "",
+		"a b/c": "", "a--b/c": "", "a/b\\c": "", "zoo:tako": "", "a/" + strings.Repeat("x", 100): ""} {
 		n, ok := ParseName(text)
 		if ok != (want != "") || ok && (n.String() != want || n.Revision != "main") {
 			t.Errorf("%q is %+v, %v", text, n, ok)
@@ -368,9 +370,10 @@ func TestFromEnvironment(t *testing.T) {
 	}
 	for want, env := range map[string]map[string]string{
 		"https://huggingface.co " + home + "/hub " + token + " false": {"HF_HOME": home},
-		"http://mirror /c x true": {"HF_HOME": home, "HF_HUB_CACHE": "/c", "HF_ENDPOINT": "http://mirror/",
-			"HF_TOKEN": "x", "HF_HUB_OFFLINE": "1"},
-		"https://huggingface.co /x/huggingface/hub  false": {"XDG_CACHE_HOME": "/x", "HF_HUB_OFFLINE": "0"},
+		"http://mirror /c x true": {"HF_HOME": home, "HF_HUB_CACHE": "/c",
+			"HF_ENDPOINT": "http://mirror/", "HF_TOKEN": "x", "HF_HUB_OFFLINE": "1"},
+		"https://huggingface.co /x/huggingface/hub  false": {"XDG_CACHE_HOME": "/x",
+			"HF_HUB_OFFLINE": "0"},
 	} {
 		h, err := FromEnvironment(func(key string) string { return env[key] })
 		if err != nil {

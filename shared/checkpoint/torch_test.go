@@ -126,87 +126,22 @@ func of(shape, strides []int, offset int) []byte {
 		Strides: strides, Offset: offset})
 }
 
-func TestRefusesHostileTorch(t *testing.T) {
-	good := string(torchtest.Pickle(torchtest.Tensor{Name: "x", DType: F32, Storage: inOrder[:2],
-		Shape: []int{2}}))
-	edit := func(old, new string) []byte {
-		if strings.Count(good, old) != 1 {
-			t.Fatalf("%q is not once in the pickle", old)
-		}
-		return with(strings.Replace(good, old, new, 1))
-	}
-	if _, err := openTorch(with(good)); err != nil {
+// goodTorch is the pickle of one tensor of two F32.
+var goodTorch = string(torchtest.Pickle(torchtest.Tensor{Name: "x", DType: F32,
+	Storage: inOrder[:2], Shape: []int{2}}))
+
+// hostile is a file and what the error must say.
+type hostile struct {
+	want string
+	file []byte
+}
+
+func refuseTorch(t *testing.T, cases map[string]hostile) {
+	t.Helper()
+	if _, err := openTorch(with(goodTorch)); err != nil {
 		t.Fatal(err)
 	}
-	const os = "\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R."
-	for name, c := range map[string]struct {
-		want string
-		file []byte
-	}{
-		"nothing":              {"0 bytes are too few", nil},
-		"a pickle alone":       {"want a zip", []byte(good)},
-		"torch before 1.6":     {"before 1.6", []byte("\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")},
-		"half a zip":           {"zip", with(good)[:100]},
-		"no pickle":            {"no data.pkl", torchtest.Zip(torchtest.File{Name: "a/x"})},
-		"deflated":             {"compressed", torchtest.Zip(torchtest.File{Name: "a/data.pkl", Method: 8})},
-		"a name twice":         {"there twice", torchtest.Zip(torchtest.File{Name: "a"}, torchtest.File{Name: "a"})},
-		"a long pickle":        {"at most 4194304", with(strings.Repeat("\x80\x02", 3<<20))},
-		"big-endian":           {`"big"`, torchtest.Zip(torchtest.File{Name: "a/data.pkl", Data: []byte(good)}, torchtest.File{Name: "a/byteorder", Data: []byte("big")})},
-		"code":                 {`"system" of "os"`, with(os)},
-		"code, protocol 4":     {`"eval" of "builtins"`, with("\x80\x04\x8c\x08builtins\x8c\x04eval\x93.")},
-		"an instance":          {"0x69", with("\x80\x02(ios\nsystem\n.")},
-		"an object":            {"0x81", with("\x80\x02)\x81.")},
-		"an extension":         {"0x82", with("\x80\x02\x82\x01.")},
-		"a list":               {"0x5d", with("\x80\x02].")},
-		"protocol 0":           {"0x70", with("p0\n.")},
-		"protocol 9":           {"protocol 9", with("\x80\x09.")},
-		"no end":               {"1 bytes wanted", with("\x80\x02}")},
-		"after the end":        {"1 bytes left", with("\x80\x02}..")},
-		"two values":           {"2 values", with("\x80\x02}}.")},
-		"a mark left":          {"1 marks", with("\x80\x02}(.")},
-		"no value":             {"0 values", with("\x80\x02.")},
-		"an empty stack":       {"3 values wanted, 0", with("\x80\x02\x87.")},
-		"below the mark":       {"1 values wanted, 0", with("\x80\x02}(\x85.")},
-		"no mark":              {"no mark", with("\x80\x02}u.")},
-		"no dictionary":        {"the number 7, want a dictionary", with("\x80\x02K\x07.")},
-		"a tuple's key":        {"a key is a tuple", with("\x80\x02})Ns.")},
-		"a key twice":          {"is there twice", with("\x80\x02}(X\x01\x00\x00\x00aNX\x01\x00\x00\x00aNu.")},
-		"odd items":            {"1 keys and values", with("\x80\x02}(X\x01\x00\x00\x00au.")},
-		"items of a tuple":     {"no dictionary", with("\x80\x02)(X\x01\x00\x00\x00aNu.")},
-		"a number":             {`"a" is the number 3`, with("\x80\x02}X\x01\x00\x00\x00aK\x03s.")},
-		"a cycle":              {`"a" is a dictionary`, with("\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.")},
-		"no such memo":         {"value 7", with("\x80\x02h\x07.")},
-		"a 4 GB text":          {"4294967295 bytes wanted", with("\x80\x02X\xff\xff\xff\xff.")},
-		"a long integer":       {"9 bytes", with("\x80\x02\x8a\x09123456789.")},
-		"an endless name":      {"without an end", with("\x80\x02c" + strings.Repeat("x", 1000))},
-		"bad UTF-8":            {"UTF-8", with("\x80\x02X\x01\x00\x00\x00\xff.")},
-		"a deep stack":         {"more than 65536", with("\x80\x02" + strings.Repeat("N", 1<<17))},
-		"attributes":           {"want a dictionary's", with("\x80\x02)}b.")},
-		"a call of a text":     {"a call of a text", with("\x80\x02X\x01\x00\x00\x00a)R.")},
-		"a filled OrderedDict": {"a call of the name collections OrderedDict", with("\x80\x02ccollections\nOrderedDict\nK\x01\x85R.")},
-		"a reference":          {"a reference of 0 parts", with("\x80\x02)Q.")},
-		"no storage":           {"a reference to \"\"", with("\x80\x02(NNNNNtQ.")},
-		"a tensor of None":     {"a tensor of None", with("\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(NNNNNNtR.")},
-		"a parameter":          {"a parameter of None", with("\x80\x02ctorch._utils\n_rebuild_parameter\n(NNNtR.")},
-		"another storage":      {"torch ComplexFloatStorage"[6:], edit("FloatStorage", "ComplexFloatStorage")},
-		"a long storage":       {"want 3 numbers", edit("cuda:1J\x02", "cuda:1J\x03")},
-		"a negative one":       {"want -2 numbers", edit("cuda:1J\x02\x00\x00\x00", "cuda:1J\xfe\xff\xff\xff")},
-		"no such storage":      {`"9" has 0 bytes`, edit("X\x01\x00\x00\x000X", "X\x01\x00\x00\x009X")},
-		"a negative offset":    {"number -1 of 2", edit("tQJ\x00\x00\x00\x00", "tQJ\xff\xff\xff\xff")},
-		"a negative size":      {"none below 0", edit("(J\x02\x00\x00\x00t(", "(J\xff\xff\xff\xfft(")},
-		"fewer strides":        {"1 sizes and 0 strides", edit("t(J\x01\x00\x00\x00t", "t)")},
-		"too many numbers":     {"more numbers", of([]int{13}, nil, 0)},
-		"2^62 numbers":         {"overflows", of([]int{1 << 30, 1 << 30, 1 << 30}, []int{0, 0, 0}, 0)},
-		"repeated numbers":     {"more numbers", of([]int{1 << 30, 12}, []int{0, 1}, 0)},
-		"offset at the end":    {"ends after", of([]int{12}, nil, 1)},
-		"offset behind it":     {"number 13 of 12", of([]int{0}, nil, 13)},
-		"rows too far":         {"ends after", of([]int{3, 2}, []int{6, 1}, 0)},
-		"columns too far":      {"ends after", of([]int{2, 3}, []int{1, 6}, 0)},
-		"far strides":          {"ends after", of([]int{3, 2}, []int{1<<31 - 1, 1}, 0)},
-		"no rows":              {"by rows or columns", of([]int{3, 2}, []int{4, 2}, 0)},
-		"overlapping rows":     {"by rows or columns", of([]int{3, 2}, []int{1, 1}, 0)},
-		"every second":         {"by rows or columns", of([]int{6}, []int{2}, 0)},
-	} {
+	for name, c := range cases {
 		_, err := openTorch(c.file)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
@@ -214,6 +149,107 @@ func TestRefusesHostileTorch(t *testing.T) {
 			t.Errorf("%s: not one short sentence: %q", name, err)
 		}
 	}
+}
+
+func TestRefusesHostileZips(t *testing.T) {
+	pickle := torchtest.File{Name: "a/data.pkl", Data: []byte(goodTorch)}
+	one := torchtest.File{Name: "a"}
+	refuseTorch(t, map[string]hostile{
+		"nothing":          {"0 bytes are too few", nil},
+		"a pickle alone":   {"want a zip", []byte(goodTorch)},
+		"torch before 1.6": {"before 1.6", []byte("\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")},
+		"half a zip":       {"zip", with(goodTorch)[:100]},
+		"no pickle":        {"no data.pkl", torchtest.Zip(one)},
+		"deflated": {"compressed",
+			torchtest.Zip(torchtest.File{Name: "a/data.pkl", Method: 8})},
+		"a name twice":  {"there twice", torchtest.Zip(one, one)},
+		"a long pickle": {"at most 4194304", with(strings.Repeat("\x80\x02", 3<<20))},
+		"a long directory": {"longer than 16777216", torchtest.Zip(slices.Repeat(
+			[]torchtest.File{{Name: strings.Repeat("n", 60_000)}}, 300)...)},
+		"big-endian": {`"big"`,
+			torchtest.Zip(pickle, torchtest.File{Name: "a/byteorder", Data: []byte("big")})},
+	})
+}
+
+// Nothing but tensors is read, and no operation that could do more is known.
+func TestRefusesCode(t *testing.T) {
+	const ordered = "\x80\x02ccollections\nOrderedDict\n"
+	refuseTorch(t, map[string]hostile{
+		"a call":           {`"system" of "os"`, with("\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.")},
+		"in protocol 4":    {`"eval" of "builtins"`, with("\x80\x04\x8c\x08builtins\x8c\x04eval\x93.")},
+		"an instance":      {"0x69", with("\x80\x02(ios\nsystem\n.")},
+		"an object":        {"0x81", with("\x80\x02)\x81.")},
+		"an extension":     {"0x82", with("\x80\x02\x82\x01.")},
+		"attributes":       {"want a dictionary's", with("\x80\x02)}b.")},
+		"a call of a text": {"a call of a text", with("\x80\x02X\x01\x00\x00\x00a)R.")},
+		"arguments":        {"a call of the name collections", with(ordered + "K\x01\x85R.")},
+	})
+}
+
+func TestRefusesHostilePickles(t *testing.T) {
+	const a = "X\x01\x00\x00\x00a"
+	refuseTorch(t, map[string]hostile{
+		"a list":           {"0x5d", with("\x80\x02].")},
+		"protocol 0":       {"0x70", with("p0\n.")},
+		"protocol 9":       {"protocol 9", with("\x80\x09.")},
+		"no end":           {"1 bytes wanted", with("\x80\x02}")},
+		"after the end":    {"1 bytes left", with("\x80\x02}..")},
+		"two values":       {"2 values", with("\x80\x02}}.")},
+		"a mark left":      {"1 marks", with("\x80\x02}(.")},
+		"no value":         {"0 values", with("\x80\x02.")},
+		"an empty stack":   {"3 values wanted, 0", with("\x80\x02\x87.")},
+		"below the mark":   {"1 values wanted, 0", with("\x80\x02}(\x85.")},
+		"no mark":          {"no mark", with("\x80\x02}u.")},
+		"no dictionary":    {"the number 7, want a dictionary", with("\x80\x02K\x07.")},
+		"a tuple's key":    {"a key is a tuple", with("\x80\x02})Ns.")},
+		"a key twice":      {"is there twice", with("\x80\x02}(" + a + "N" + a + "Nu.")},
+		"odd items":        {"1 keys and values", with("\x80\x02}(" + a + "u.")},
+		"items of a tuple": {"no dictionary", with("\x80\x02)(" + a + "Nu.")},
+		"a number":         {`"a" is the number 3`, with("\x80\x02}" + a + "K\x03s.")},
+		"a cycle":          {`"a" is a dictionary`, with("\x80\x02}q\x00" + a + "h\x00s.")},
+		"no such memo":     {"value 7", with("\x80\x02h\x07.")},
+		"a 4 GB text":      {"4294967295 bytes wanted", with("\x80\x02X\xff\xff\xff\xff.")},
+		"a long integer":   {"9 bytes", with("\x80\x02\x8a\x09123456789.")},
+		"an endless name":  {"without an end", with("\x80\x02c" + strings.Repeat("x", 1000))},
+		"bad UTF-8":        {"UTF-8", with("\x80\x02X\x01\x00\x00\x00\xff.")},
+		"a deep stack":     {"more than 65536", with("\x80\x02" + strings.Repeat("N", 1<<17))},
+		"a reference":      {"a reference of 0 parts", with("\x80\x02)Q.")},
+		"no storage":       {"a reference to \"\"", with("\x80\x02(NNNNNtQ.")},
+		"a tensor of None": {"a tensor of None",
+			with("\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(NNNNNNtR.")},
+		"a parameter of None": {"a parameter of None",
+			with("\x80\x02ctorch._utils\n_rebuild_parameter\n(NNNtR.")},
+	})
+}
+
+// A tensor lies within its storage, and that within the file.
+func TestRefusesHostileTorchTensors(t *testing.T) {
+	edit := func(old, new string) []byte {
+		if strings.Count(goodTorch, old) != 1 {
+			t.Fatalf("%q is not once in the pickle", old)
+		}
+		return with(strings.Replace(goodTorch, old, new, 1))
+	}
+	refuseTorch(t, map[string]hostile{
+		"another storage":   {"ComplexFloatStorage", edit("FloatStorage", "ComplexFloatStorage")},
+		"a long storage":    {"want 3 numbers", edit("cuda:1J\x02", "cuda:1J\x03")},
+		"a negative one":    {"want -2 numbers", edit("1J\x02\x00\x00\x00", "1J\xfe\xff\xff\xff")},
+		"no such storage":   {`"9" has 0 bytes`, edit("X\x01\x00\x00\x000X", "X\x01\x00\x00\x009X")},
+		"a negative offset": {"number -1 of 2", edit("tQJ\x00\x00\x00\x00", "tQJ\xff\xff\xff\xff")},
+		"a negative size":   {"none below 0", edit("(J\x02\x00\x00\x00t(", "(J\xff\xff\xff\xfft(")},
+		"fewer strides":     {"1 sizes and 0 strides", edit("t(J\x01\x00\x00\x00t", "t)")},
+		"too many numbers":  {"more numbers", of([]int{13}, nil, 0)},
+		"2^90 numbers":      {"overflows", of(slices.Repeat([]int{1 << 30}, 3), []int{0, 0, 0}, 0)},
+		"repeated numbers":  {"more numbers", of([]int{1 << 30, 12}, []int{0, 1}, 0)},
+		"offset at the end": {"ends after", of([]int{12}, nil, 1)},
+		"offset behind it":  {"number 13 of 12", of([]int{0}, nil, 13)},
+		"rows too far":      {"ends after", of([]int{3, 2}, []int{6, 1}, 0)},
+		"columns too far":   {"ends after", of([]int{2, 3}, []int{1, 6}, 0)},
+		"far strides":       {"ends after", of([]int{3, 2}, []int{1<<31 - 1, 1}, 0)},
+		"no rows":           {"by rows or columns", of([]int{3, 2}, []int{4, 2}, 0)},
+		"overlapping rows":  {"by rows or columns", of([]int{3, 2}, []int{1, 1}, 0)},
+		"every second":      {"by rows or columns", of([]int{6}, []int{2}, 0)},
+	})
 }
 
 func TestTorchTensorRefusals(t *testing.T) {
@@ -276,7 +312,8 @@ func FuzzTorchPickle(f *testing.F) {
 			Shape: []int{4, 3}, Strides: strides, Parameter: strides == nil}))
 	}
 	f.Add([]byte("\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}\x94\x8c\x01ah\x00s."))
-	f.Add([]byte("\x80\x02}q\x00(X\x01\x00\x00\x00aK\x01M\x02\x00\x8a\x01\xffG@\x00\x00\x00\x00\x00\x00\x00NNub."))
+	f.Add([]byte("\x80\x02}q\x00(X\x01\x00\x00\x00aK\x01M\x02\x00\x8a\x01\xff" +
+		"G@\x00\x00\x00\x00\x00\x00\x00NNub."))
 	f.Fuzz(func(t *testing.T, pickle []byte) {
 		file := []torchtest.File{{Name: "a/data.pkl", Data: pickle}}
 		for i := range 2 {

@@ -66,7 +66,8 @@ func Missing(files fs.FS) (lacks []string, weights int64, err error) {
 	if !exists(files, configFile) {
 		lacks = append(lacks, configFile)
 	}
-	if models, _ := fs.Glob(files, tokenizerModel+"*"); len(models) == 0 && !exists(files, tokenizerJSON) {
+	models, _ := fs.Glob(files, tokenizerModel+"*")
+	if len(models) == 0 && !exists(files, tokenizerJSON) {
 		lacks = append(lacks, tokenizerJSON+" or "+tokenizerModel)
 	}
 	if exists(files, singleFile) {

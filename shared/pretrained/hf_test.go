@@ -24,8 +24,8 @@ import (
 )
 
 // writtenHF is a session of the directory that s writes as a voice.
-func writtenHF(t *testing.T, s *engine.Session, v engine.Voice, o engine.HFOptions) (*engine.Session,
-	string) {
+func writtenHF(t *testing.T, s *engine.Session, v engine.Voice, o engine.HFOptions) (
+	*engine.Session, string) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := s.WriteHF(context.Background(), checkpoint.Dir(dir), v, o); err != nil {
@@ -186,7 +186,8 @@ func TestDirectoryIsTheUsualOne(t *testing.T) {
 		rope["original_max_position_embeddings"] != 256.0 {
 		t.Errorf("rope_scaling is %v", rope)
 	}
-	if g := object(t, filepath.Join(dir, "generation_config.json")); len(g["eos_token_id"].([]any)) != 3 {
+	g := object(t, filepath.Join(dir, "generation_config.json"))
+	if len(g["eos_token_id"].([]any)) != 3 {
 		t.Errorf("generation_config.json is %v", g)
 	}
 	conf := object(t, filepath.Join(dir, "tokenizer_config.json"))
@@ -211,7 +212,8 @@ func TestDirectoryRefusesWhatItCannotHold(t *testing.T) {
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
 		t.Errorf("%v were left", entries)
 	}
-	err = s.WriteHF(context.Background(), checkpoint.Dir(dir), engine.Base(), engine.HFOptions{Type: "I8"})
+	err = s.WriteHF(context.Background(), checkpoint.Dir(dir), engine.Base(),
+		engine.HFOptions{Type: "I8"})
 	if err == nil || !strings.Contains(err.Error(), "want F32") {
 		t.Errorf("%v", err)
 	}

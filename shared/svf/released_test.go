@@ -80,7 +80,8 @@ func TestReleasedExperts(t *testing.T) {
 	// Forks train other matrices under the names of the older layout.
 	var q []torchtest.Tensor
 	for layer := range 2 {
-		q = append(q, bf16(svf.Name(layer, svf.Q), brain(9, 4)), bf16(svf.Name(layer, svf.V), brain(9, 6)))
+		q = append(q, bf16(svf.Name(layer, svf.Q), brain(9, 4)),
+			bf16(svf.Name(layer, svf.V), brain(9, 6)))
 	}
 	if e, err := svf.ReadReleased(torch(t, q...), shapes()); err != nil ||
 		e.Meta.Scope.String() != "attention" {
@@ -151,8 +152,8 @@ func TestReleasedMixture(t *testing.T) {
 // (U diag(S∘z) Vᵀ)·ΣS/Σ(S∘z), z = sigmoid(p).
 func releasedW(d svd, p []float32) []float64 { return d.adapted(released(widen(p), d.s)) }
 
-// releasedTol bounds W' of an imported expert, folded in f32, against releasedW and against what torch
-// composes in f32. Measured 2.9e-7 and 9.3e-7 of the largest number.
+// releasedTol bounds W' of an imported expert, folded in f32, against releasedW and against what
+// torch composes in f32. Measured 2.9e-7 and 9.3e-7 of the largest number.
 const releasedTol = 3e-6
 
 // An imported expert gives the W' that the released code's formula gives, on our own basis and on
@@ -174,8 +175,8 @@ func TestReleasedExpertGivesTheReleasedWeight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		imported, _, _, err := svf.ReadReleasedMatrix(linalg.Plain{}, torch(t, theirs.saved(name)...), name,
-			out, in, w)
+		imported, _, _, err := svf.ReadReleasedMatrix(linalg.Plain{},
+			torch(t, theirs.saved(name)...), name, out, in, w)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,8 +261,8 @@ func TestCacheTakesImportedDecompositions(t *testing.T) {
 	const out, in = 5, 9
 	name := svf.Name(0, svf.Gate)
 	w := normal(rng(3), out*in, 0, 1)
-	m, _, _, err := svf.ReadReleasedMatrix(linalg.Plain{}, torch(t, decompose(out, in, w).saved(name)...),
-		name, out, in, w)
+	m, _, _, err := svf.ReadReleasedMatrix(linalg.Plain{},
+		torch(t, decompose(out, in, w).saved(name)...), name, out, in, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,25 +315,8 @@ func TestReleasedByTorch(t *testing.T) {
 		}
 		return f
 	}
-	model, decomposed, adapted := open("model.pt"), open("decomposed.pt"), open("adapted.pt")
-	d := &svf.Decomposition{}
-	weights := map[string][]float32{}
-	for _, name := range model.Names() {
-		info, _ := model.Tensor(name)
-		w := make([]float32, info.Len())
-		if err := model.ReadInto(name, w); err != nil {
-			t.Fatal(err)
-		}
-		m, residual, orthogonality, err := svf.ReadReleasedMatrix(linalg.Plain{}, decomposed, name, info.Shape[0],
-			info.Shape[1], w)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%s: residual %.1e, orthogonality %.1e", info, residual, orthogonality)
-		d.Matrices = append(d.Matrices, m)
-		weights[name] = w
-	}
-	slices.SortFunc(d.Matrices, func(a, b svf.Matrix) int { return svf.CompareNames(a.Name, b.Name) })
+	adapted := open("adapted.pt")
+	d, weights := importedModel(t, open("model.pt"), open("decomposed.pt"))
 	dev, err := cpu.New(cpu.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -360,4 +344,30 @@ func TestReleasedByTorch(t *testing.T) {
 			near(t, file+": "+m.Name, download(t, dev, dst), widen(want), releasedTol)
 		}
 	}
+}
+
+// importedModel is the decomposition of a model, by the weights' names, and these.
+func importedModel(t *testing.T, model, decomposed *checkpoint.Torch) (*svf.Decomposition,
+	map[string][]float32) {
+	d := &svf.Decomposition{}
+	weights := map[string][]float32{}
+	for _, name := range model.Names() {
+		info, _ := model.Tensor(name)
+		w := make([]float32, info.Len())
+		if err := model.ReadInto(name, w); err != nil {
+			t.Fatal(err)
+		}
+		m, residual, orthogonality, err := svf.ReadReleasedMatrix(linalg.Plain{}, decomposed, name,
+			info.Shape[0], info.Shape[1], w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: residual %.1e, orthogonality %.1e", info, residual, orthogonality)
+		d.Matrices = append(d.Matrices, m)
+		weights[name] = w
+	}
+	slices.SortFunc(d.Matrices, func(a, b svf.Matrix) int {
+		return svf.CompareNames(a.Name, b.Name)
+	})
+	return d, weights
 }
