@@ -1,7 +1,6 @@
 package pretrained
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -119,7 +118,7 @@ func (d *directory) facts() (f facts, err error) {
 		if data == nil {
 			continue
 		}
-		if err := json.Unmarshal(data, file.into); err != nil {
+		if err := checkpoint.UnmarshalJSON(data, file.into); err != nil {
 			return f, fmt.Errorf("%s: %w", file.name, err)
 		}
 	}
@@ -194,7 +193,7 @@ func (d *directory) Weights(f func(checkpoint.Source) error) error {
 	if err != nil {
 		return err
 	}
-	s, err := openShards(d.files, bytes.NewReader(data))
+	s, err := openShards(d.files, data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", indexFile, err)
 	}

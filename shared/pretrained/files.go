@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"transformer2/shared/checkpoint"
 )
 
 // texts are the small files that describe a directory's weights; a directory has some of them.
@@ -83,7 +85,7 @@ func Missing(files fs.FS) (lacks []string, weights int64, err error) {
 			Size json.Number `json:"total_size"`
 		} `json:"metadata"`
 	}
-	if err := json.Unmarshal(data, &index); err != nil {
+	if err := checkpoint.UnmarshalJSON(data, &index); err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", indexFile, err)
 	}
 	shards := map[string]bool{}
