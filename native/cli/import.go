@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"transformer2/shared/checkpoint"
+	"transformer2/shared/checkpoint/torch"
 	"transformer2/shared/engine"
 	"transformer2/shared/svf"
 )
@@ -66,7 +67,7 @@ func (a *app) importFile(cmd *cobra.Command, path string, f importFlags) error {
 		return err
 	}
 	defer blob.Close()
-	src, err := checkpoint.OpenTorch(blob, blob.Size())
+	src, err := torch.Open(blob, blob.Size())
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"transformer2/shared/checkpoint"
-	"transformer2/shared/checkpoint/torchtest"
+	"transformer2/shared/checkpoint/torch/torchtest"
 	"transformer2/shared/linalg"
 	"transformer2/shared/svf"
 )

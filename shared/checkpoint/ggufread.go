@@ -180,7 +180,7 @@ func (g *GGUF) ReadInto(name string, dst []float32, opts ...Option) error {
 		e.block.decode(dst[at:at+n], part)
 		at += n
 	}
-	return checkFinite(name, dst, opts)
+	return CheckFinite(name, dst, opts...)
 }
 
 // ggufHeader reads a header front to back. It keeps the first error and the bytes that are left.

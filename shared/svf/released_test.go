@@ -16,16 +16,17 @@ import (
 
 	"transformer2/kernels/cpu"
 	"transformer2/shared/checkpoint"
-	"transformer2/shared/checkpoint/torchtest"
+	"transformer2/shared/checkpoint/torch"
+	"transformer2/shared/checkpoint/torch/torchtest"
 	"transformer2/shared/compute"
 	"transformer2/shared/linalg"
 	"transformer2/shared/svf"
 )
 
-func torch(t testing.TB, tensors ...torchtest.Tensor) *checkpoint.Torch {
+func torchFile(t testing.TB, tensors ...torchtest.Tensor) *torch.File {
 	t.Helper()
 	b := torchtest.Save(tensors...)
-	f, err := checkpoint.OpenTorch(bytes.NewReader(b), int64(len(b)))
+	f, err := torch.Open(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func releasedMLP() (state, legacy []torchtest.Tensor, want map[string][]float32)
 func TestReleasedExperts(t *testing.T) {
 	state, legacy, want := releasedMLP()
 	for name, file := range map[string][]torchtest.Tensor{"state": state, "legacy": legacy} {
-		e, err := svf.ReadReleased(torch(t, file...), shapes())
+		e, err := svf.ReadReleased(torchFile(t, file...), shapes())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +84,7 @@ func TestReleasedExperts(t *testing.T) {
 		q = append(q, bf16(svf.Name(layer, svf.Q), brain(9, 4)),
 			bf16(svf.Name(layer, svf.V), brain(9, 6)))
 	}
-	if e, err := svf.ReadReleased(torch(t, q...), shapes()); err != nil ||
+	if e, err := svf.ReadReleased(torchFile(t, q...), shapes()); err != nil ||
 		e.Meta.Scope.String() != "attention" {
 		t.Errorf("attention: %v", err)
 	}
@@ -102,10 +103,10 @@ func TestReleasedExpertRefusals(t *testing.T) {
 		"has no number":      {bf16("learnable_params_module_list.x", brain(1, 8))},
 		"is for lm_head":     {bf16("lm_head", brain(1, 8))},
 	} {
-		_, err := svf.ReadReleased(torch(t, file...), shapes())
+		_, err := svf.ReadReleased(torchFile(t, file...), shapes())
 		refused(t, err, want)
 	}
-	_, err := svf.ReadReleased(torch(t), shapes())
+	_, err := svf.ReadReleased(torchFile(t), shapes())
 	refused(t, err, "no vectors")
 }
 
@@ -123,7 +124,7 @@ func TestReleasedMixture(t *testing.T) {
 					Name:  fmt.Sprintf("weights_%d_k_%s", k, strings.ReplaceAll(name, ".", "_"))})
 			}
 		}
-		got, err := svf.ReadReleased(torch(t, file...), shapes())
+		got, err := svf.ReadReleased(torchFile(t, file...), shapes())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,10 +142,10 @@ func TestReleasedMixture(t *testing.T) {
 			t.Errorf("%+v", got.Meta)
 		}
 		file[3].Name = "weights_7_k_x"
-		_, err = svf.ReadReleased(torch(t, file...), shapes())
+		_, err = svf.ReadReleased(torchFile(t, file...), shapes())
 		refused(t, err, "model.layers.0.mlp.down_proj.weight")
 	}
-	_, err := svf.ReadReleased(torch(t, bf16("adaptive_weights", brain(1, 2))), shapes())
+	_, err := svf.ReadReleased(torchFile(t, bf16("adaptive_weights", brain(1, 2))), shapes())
 	refused(t, err, "want a row an expert")
 }
 
@@ -176,14 +177,14 @@ func TestReleasedExpertGivesTheReleasedWeight(t *testing.T) {
 			t.Fatal(err)
 		}
 		imported, _, _, err := svf.ReadReleasedMatrix(linalg.Plain{},
-			torch(t, theirs.saved(name)...), name, out, in, w)
+			torchFile(t, theirs.saved(name)...), name, out, in, w)
 		if err != nil {
 			t.Fatal(err)
 		}
 		p := brain(4, theirs.r)
 		for i, m := range []svf.Matrix{ours, imported} {
 			d := &svf.Decomposition{Matrices: []svf.Matrix{m}}
-			e, err := svf.ReadReleased(torch(t, bf16("learnable_params_module_list.0", p)), d)
+			e, err := svf.ReadReleased(torchFile(t, bf16("learnable_params_module_list.0", p)), d)
 			if err == nil {
 				e, err = e.Effective(d)
 			}
@@ -229,7 +230,7 @@ func TestReleasedDecompositionRefusals(t *testing.T) {
 	name := svf.Name(0, svf.Gate)
 	w, other := normal(rng(3), out*in, 0, 1), normal(rng(4), out*in, 0, 1)
 	read := func(w []float32, change func([]torchtest.Tensor) []torchtest.Tensor) error {
-		file := torch(t, change(decompose(out, in, w).saved(name))...)
+		file := torchFile(t, change(decompose(out, in, w).saved(name))...)
 		if !svf.IsReleasedDecomposition(file) {
 			t.Error("it is none")
 		}
@@ -262,7 +263,7 @@ func TestCacheTakesImportedDecompositions(t *testing.T) {
 	name := svf.Name(0, svf.Gate)
 	w := normal(rng(3), out*in, 0, 1)
 	m, _, _, err := svf.ReadReleasedMatrix(linalg.Plain{},
-		torch(t, decompose(out, in, w).saved(name)...), name, out, in, w)
+		torchFile(t, decompose(out, in, w).saved(name)...), name, out, in, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,12 +305,12 @@ func TestReleasedByTorch(t *testing.T) {
 	case err != nil:
 		t.Fatalf("%v: %s", err, out)
 	}
-	open := func(name string) *checkpoint.Torch {
+	open := func(name string) *torch.File {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := checkpoint.OpenTorch(bytes.NewReader(b), int64(len(b)))
+		f, err := torch.Open(bytes.NewReader(b), int64(len(b)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -347,7 +348,7 @@ func TestReleasedByTorch(t *testing.T) {
 }
 
 // importedModel is the decomposition of a model, by the weights' names, and these.
-func importedModel(t *testing.T, model, decomposed *checkpoint.Torch) (*svf.Decomposition,
+func importedModel(t *testing.T, model, decomposed *torch.File) (*svf.Decomposition,
 	map[string][]float32) {
 	d := &svf.Decomposition{}
 	weights := map[string][]float32{}

@@ -1,4 +1,4 @@
-package checkpoint_test
+package torch_test
 
 import (
 	"bytes"
@@ -14,11 +14,14 @@ import (
 	"testing"
 
 	. "transformer2/shared/checkpoint"
-	"transformer2/shared/checkpoint/torchtest"
+	"transformer2/shared/checkpoint/torch"
+	"transformer2/shared/checkpoint/torch/torchtest"
 )
 
 // openTorch opens what torch.save wrote.
-func openTorch(b []byte) (*Torch, error) { return OpenTorch(bytes.NewReader(b), int64(len(b))) }
+func openTorch(b []byte) (*torch.File, error) {
+	return torch.Open(bytes.NewReader(b), int64(len(b)))
+}
 
 // ramp is what testdata/save.py saves under one name or another: 0/8 to 11/8, [3 4].
 func ramp(index ...int) []float32 {
@@ -159,7 +162,9 @@ func TestRefusesHostileZips(t *testing.T) {
 		"a pickle alone":   {"want a zip", []byte(goodTorch)},
 		"torch before 1.6": {"before 1.6", []byte("\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")},
 		"half a zip":       {"zip", with(goodTorch)[:100]},
-		"no pickle":        {"no data.pkl", torchtest.Zip(one)},
+		"no pickle":        {"0 folders", torchtest.Zip(one)},
+		"two pickles": {"2 folders",
+			torchtest.Zip(pickle, torchtest.File{Name: "b/data.pkl", Data: []byte(goodTorch)})},
 		"deflated": {"compressed",
 			torchtest.Zip(torchtest.File{Name: "a/data.pkl", Method: 8})},
 		"a name twice":  {"there twice", torchtest.Zip(one, one)},

@@ -1,11 +1,11 @@
-package checkpoint
+package torch
 
 // What a pickle's calls would do: each is known by name and done here.
 
 // global pushes a name that may be called, or the type of a storage.
 func (u *unpickler) global(module, name string) {
 	g := pickleGlobal(module + " " + name)
-	if _, ok := torchStorages[g]; !ok && g != orderedDict && g != rebuildTensor &&
+	if _, ok := storages[g]; !ok && g != orderedDict && g != rebuildTensor &&
 		g != rebuildParameter {
 		u.fail("it names %.60q of %.60q, which no tensor needs", name, module)
 	}
@@ -26,12 +26,12 @@ func (u *unpickler) persistent() {
 	class, _ := id[1].(pickleGlobal)
 	key, named := id[2].(string)
 	numel, counted := id[4].(int64)
-	dtype, ok := torchStorages[class]
+	dtype, ok := storages[class]
 	if kind != "storage" || !ok || !named || !counted {
 		u.fail("a reference to %.60q, %s, %s, %s; want a storage, its type, file and length", kind,
 			pickleKind(id[1]), pickleKind(id[2]), pickleKind(id[4]))
 	}
-	u.push(&torchStorage{dtype, key, numel})
+	u.push(&storage{dtype, key, numel})
 }
 
 // reduce calls a global with a tuple of arguments.
@@ -48,7 +48,7 @@ func (u *unpickler) reduce() {
 	case ok && global == rebuildTensor && (len(args) == 6 || len(args) == 7):
 		u.push(u.tensor(args))
 	case ok && global == rebuildParameter && len(args) == 3:
-		t, ok := args[0].(*torchTensor)
+		t, ok := args[0].(*tensor)
 		if !ok {
 			u.fail("a parameter of %s, want a tensor", pickleKind(args[0]))
 		}
@@ -60,8 +60,8 @@ func (u *unpickler) reduce() {
 }
 
 // tensor is _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks[, metadata]).
-func (u *unpickler) tensor(args pickleTuple) *torchTensor {
-	storage, isStorage := args[0].(*torchStorage)
+func (u *unpickler) tensor(args pickleTuple) *tensor {
+	held, isStorage := args[0].(*storage)
 	offset, isInt := args[1].(int64)
 	size, sized := integers(args[2])
 	strides, strided := integers(args[3])
@@ -69,14 +69,14 @@ func (u *unpickler) tensor(args pickleTuple) *torchTensor {
 	case !isStorage || !isInt || !sized || !strided:
 		u.fail("a tensor of %s, %s, %s, %s; want a storage, an offset, sizes and strides",
 			pickleKind(args[0]), pickleKind(args[1]), pickleKind(args[2]), pickleKind(args[3]))
-	case len(size) != len(strides) || len(size) > maxDims:
+	case len(size) != len(strides) || len(size) > maxSides:
 		u.fail("a tensor of %d sizes and %d strides, want as many of both, at most %d", len(size),
-			len(strides), maxDims)
+			len(strides), maxSides)
 	}
 	if u.err != nil {
 		return nil
 	}
-	t := &torchTensor{storage: storage, offset: offset, strides: strides}
+	t := &tensor{storage: held, offset: offset, strides: strides}
 	for i, n := range size {
 		if n < 0 || n != int64(int(n)) || strides[i] < 0 {
 			u.fail("a tensor of sizes %v and strides %v, want none below 0", size, strides)

@@ -1,33 +1,39 @@
-package checkpoint
+// Package torch answers: which named tensors does a file of torch.save hold, and what are their
+// numbers?
+//
+// Such a file, of PyTorch 1.6 and later, is a zip that holds a pickle, which says what there is, and
+// the numbers of every storage as they lie in memory. A pickle is a program; this one is read, never
+// run: pickle.go knows the operations that tensors need, call.go the names that they may call, and
+// all else is refused by name.
+package torch
 
 import (
 	"archive/zip"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
 	"slices"
 	"strings"
+
+	"transformer2/shared/checkpoint"
 )
 
-// Torch is an open file of torch.save, PyTorch 1.6 and later: a zip that holds a pickle, which
-// says what there is, and the numbers of every storage as they lie in memory. The pickle is read,
-// never run (torchpickle.go): what it names besides tensors is refused. Several goroutines may read
-// one Torch where the io.ReaderAt allows it.
-type Torch struct {
+// File is an open file of torch.save. Its tensors are not in memory. Several goroutines may read one
+// File where the io.ReaderAt allows it.
+type File struct {
 	r       io.ReaderAt
 	names   []string
-	tensors map[string]torchEntry
+	tensors map[string]entry
 }
 
-var _ Source = (*Torch)(nil)
+var _ checkpoint.Source = (*File)(nil)
 
-// torchEntry is a tensor whose first number lies at a byte of the file. Where it is transposed, the
+// entry is a tensor whose first number lies at a byte of the file. Where it is transposed, the
 // columns of its matrix lie one after the other, ld numbers apart; else the rows do.
-type torchEntry struct {
-	info       Info
+type entry struct {
+	info       checkpoint.Info
 	at         int64
 	ld         int64
 	transposed bool
@@ -35,44 +41,46 @@ type torchEntry struct {
 
 // Bounds on what a file may claim, far above any that torch.save writes of a model.
 const (
-	maxTorchDirectory = 16 << 20 // bytes of the zip's directory
-	maxTorchPickle    = 4 << 20
+	maxDirectory = 16 << 20 // bytes of the zip's directory
+	maxPickle    = 4 << 20
+	maxSides     = 16 // of a tensor
 )
 
-// OpenTorch reads the directory and the pickle of a file of size bytes. It fails where the zip has
+// Open reads the directory and the pickle of a file of size bytes. It fails where the zip has
 // a compressed entry, the pickle holds anything but a dictionary of tensors, or a tensor does not
 // lie within its storage and that within the file.
-func OpenTorch(r io.ReaderAt, size int64) (*Torch, error) {
-	t := &Torch{r: r, tensors: map[string]torchEntry{}}
-	if err := t.read(size); err != nil {
-		return nil, fmt.Errorf("checkpoint: not a file of torch.save that can be read: %w", err)
+func Open(r io.ReaderAt, size int64) (*File, error) {
+	f := &File{r: r, tensors: map[string]entry{}}
+	if err := f.read(size); err != nil {
+		return nil, fmt.Errorf("torch: not a file of torch.save that can be read: %w", err)
 	}
-	return t, nil
+	return f, nil
 }
 
-func (t *Torch) read(size int64) error {
-	files, err := torchZip(t.r, size)
+func (f *File) read(size int64) error {
+	files, err := readZip(f.r, size)
 	if err != nil {
 		return err
 	}
-	folder := ""
+	var folders []string
 	for name := range files {
-		if f, ok := strings.CutSuffix(name, "data.pkl"); ok && strings.Count(name, "/") == 1 {
-			folder = f
+		if folder, ok := strings.CutSuffix(name, "data.pkl"); ok && strings.Count(name, "/") == 1 {
+			folders = append(folders, folder)
 		}
 	}
-	pickle, ok := files[folder+"data.pkl"]
-	switch {
-	case !ok:
-		return errors.New("the zip has no data.pkl")
-	case pickle.size > maxTorchPickle:
-		return fmt.Errorf("a pickle of %d bytes, want at most %d", pickle.size, maxTorchPickle)
+	if len(folders) != 1 {
+		return fmt.Errorf("the zip has %d folders with a data.pkl, want 1", len(folders))
+	}
+	folder := folders[0]
+	pickle := files[folder+"data.pkl"]
+	if pickle.size > maxPickle {
+		return fmt.Errorf("a pickle of %d bytes, want at most %d", pickle.size, maxPickle)
 	}
 	data := make([]byte, pickle.size)
-	if err := readFull(t.r, data, pickle.at); err != nil {
+	if err := readAt(f.r, data, pickle.at); err != nil {
 		return err
 	}
-	if err := t.littleEndian(files[folder+"byteorder"]); err != nil {
+	if err := f.littleEndian(files[folder+"byteorder"]); err != nil {
 		return err
 	}
 	dict, err := unpickle(data)
@@ -80,7 +88,7 @@ func (t *Torch) read(size int64) error {
 		return fmt.Errorf("data.pkl: %w", err)
 	}
 	for _, name := range dict.keys {
-		ref, ok := dict.values[name].(*torchTensor)
+		ref, ok := dict.values[name].(*tensor)
 		if !ok {
 			return fmt.Errorf("%.60q is %s, want a tensor", name, pickleKind(dict.values[name]))
 		}
@@ -88,16 +96,16 @@ func (t *Torch) read(size int64) error {
 		if err != nil {
 			return fmt.Errorf("tensor %.60q: %w", name, err)
 		}
-		t.tensors[name] = e
+		f.tensors[name] = e
 	}
-	t.names = slices.Sorted(maps.Keys(t.tensors))
+	f.names = slices.Sorted(maps.Keys(f.tensors))
 	return nil
 }
 
 // littleEndian refuses the files of machines of the other byte order, which newer ones tell.
-func (t *Torch) littleEndian(order zipEntry) error {
+func (f *File) littleEndian(order zipEntry) error {
 	text := make([]byte, min(order.size, 8))
-	if err := readFull(t.r, text, order.at); err != nil {
+	if err := readAt(f.r, text, order.at); err != nil {
 		return err
 	}
 	if s := string(text); s != "" && s != "little" {
@@ -106,24 +114,30 @@ func (t *Torch) littleEndian(order zipEntry) error {
 	return nil
 }
 
+// readAt fills b from byte at on.
+func readAt(r io.ReaderAt, b []byte, at int64) error {
+	_, err := io.ReadFull(io.NewSectionReader(r, at, int64(len(b))), b)
+	return err
+}
+
 // zipEntry is where the bytes of a file within a zip lie.
 type zipEntry struct{ at, size int64 }
 
-// torchZip lists the files of a zip, all of which must be stored as they are. Their checksums are
+// readZip lists the files of a zip, all of which must be stored as they are. Their checksums are
 // not looked at: torch writes wrong ones where it is told to save time.
-func torchZip(r io.ReaderAt, size int64) (map[string]zipEntry, error) {
+func readZip(r io.ReaderAt, size int64) (map[string]zipEntry, error) {
 	var magic [4]byte
 	if size < int64(len(magic)) {
 		return nil, fmt.Errorf("%d bytes are too few for a zip", size)
 	}
-	if err := readFull(r, magic[:], 0); err != nil {
+	if err := readAt(r, magic[:], 0); err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(magic[:], []byte("PK\x03\x04")) {
 		return nil, fmt.Errorf("it begins with %q, want a zip (torch before 1.6 wrote none: load "+
 			"and save such a file again)", magic)
 	}
-	limited := &limitedReader{r: r, left: maxTorchDirectory}
+	limited := &limitedReader{r: r, left: maxDirectory}
 	z, err := zip.NewReader(limited, size)
 	if err != nil {
 		return nil, err
@@ -136,7 +150,7 @@ func torchZip(r io.ReaderAt, size int64) (map[string]zipEntry, error) {
 			return nil, fmt.Errorf("%.60q is compressed or encrypted (method %d, %d bytes for %d), "+
 				"want it as it is", f.Name, f.Method, f.CompressedSize64, f.UncompressedSize64)
 		}
-		limited.left = maxTorchDirectory // of a local header
+		limited.left = maxDirectory // of a local header
 		at, err := f.DataOffset()
 		if err != nil {
 			return nil, fmt.Errorf("%.60q: %w", f.Name, err)
@@ -161,17 +175,17 @@ type limitedReader struct {
 
 func (l *limitedReader) ReadAt(b []byte, off int64) (int, error) {
 	if l.left -= int64(len(b)); l.left < 0 {
-		return 0, fmt.Errorf("the zip's directory is longer than %d bytes", maxTorchDirectory)
+		return 0, fmt.Errorf("the zip's directory is longer than %d bytes", maxDirectory)
 	}
 	return l.r.ReadAt(b, off)
 }
 
 // locate checks a tensor against its storage and that against its file.
-func (ref *torchTensor) locate(file zipEntry) (torchEntry, error) {
+func (ref *tensor) locate(file zipEntry) (entry, error) {
 	s := ref.storage
-	e := torchEntry{info: Info{DType: s.dtype, Shape: ref.shape}}
+	e := entry{info: checkpoint.Info{DType: s.dtype, Shape: ref.shape}}
 	size := int64(s.dtype.Size())
-	total, err := e.info.bytes()
+	total, err := e.info.Bytes()
 	switch {
 	case err != nil:
 		return e, err
@@ -196,7 +210,7 @@ func (ref *torchTensor) locate(file zipEntry) (torchEntry, error) {
 
 // layOut finds out which way the numbers lie: in order; as a matrix whose rows are ld apart; or as
 // one whose columns are, which is a transposed view (torch.svd gives V as one).
-func (e *torchEntry) layOut(strides []int64) error {
+func (e *entry) layOut(strides []int64) error {
 	shape := e.info.Shape
 	inOrder, next := true, int64(1)
 	for i := len(shape) - 1; i >= 0; i-- {
@@ -222,7 +236,7 @@ func (e *torchEntry) layOut(strides []int64) error {
 }
 
 // runs are how many stretches of numbers the tensor lies in, and how long one is.
-func (e *torchEntry) runs() (count, length int) {
+func (e *entry) runs() (count, length int) {
 	switch {
 	case e.ld == 0:
 		return min(1, e.info.Len()), e.info.Len()
@@ -233,7 +247,7 @@ func (e *torchEntry) runs() (count, length int) {
 }
 
 // last is the count of numbers from the first of the tensor to its last.
-func (e *torchEntry) last() int64 {
+func (e *entry) last() int64 {
 	count, length := e.runs()
 	if count == 0 {
 		return 0
@@ -245,28 +259,25 @@ func (e *torchEntry) last() int64 {
 }
 
 // Names lists the tensors, sorted. The slice is the caller's own.
-func (t *Torch) Names() []string { return slices.Clone(t.names) }
+func (f *File) Names() []string { return slices.Clone(f.names) }
 
 // Tensor says what the file holds under a name.
-func (t *Torch) Tensor(name string) (Info, bool) {
-	e, ok := t.tensors[name]
-	return Info{DType: e.info.DType, Shape: slices.Clone(e.info.Shape)}, ok
+func (f *File) Tensor(name string) (checkpoint.Info, bool) {
+	e, ok := f.tensors[name]
+	return checkpoint.Info{DType: e.info.DType, Shape: slices.Clone(e.info.Shape)}, ok
 }
 
 // Metadata is empty: torch.save keeps none.
-func (t *Torch) Metadata() map[string]string { return map[string]string{} }
+func (f *File) Metadata() map[string]string { return map[string]string{} }
 
 // ReadInto converts a tensor of F32, F16, BF16 or F64 into dst, in the order of its shape.
-func (t *Torch) ReadInto(name string, dst []float32, opts ...Option) error {
-	e, ok := t.tensors[name]
+func (f *File) ReadInto(name string, dst []float32, opts ...checkpoint.Option) error {
+	e, ok := f.tensors[name]
 	if !ok {
-		return fmt.Errorf("checkpoint: no tensor %q", name)
-	}
-	if _, ok := decoders[e.info.DType]; !ok {
-		return notFloat(name, e.info)
+		return fmt.Errorf("torch: no tensor %q", name)
 	}
 	if n := e.info.Len(); n != len(dst) {
-		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d", name, e.info, n, len(dst))
+		return fmt.Errorf("torch: tensor %q is %v, %d numbers, want %d", name, e.info, n, len(dst))
 	}
 	count, length := e.runs()
 	var column []float32
@@ -279,8 +290,8 @@ func (t *Torch) ReadInto(name string, dst []float32, opts ...Option) error {
 			to = column
 		}
 		at := e.at + int64(i)*e.ld*int64(e.info.DType.Size())
-		if err := readFloats(t.r, at, e.info.DType, to); err != nil {
-			return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
+		if err := checkpoint.ReadFloats(f.r, at, e.info.DType, to); err != nil {
+			return fmt.Errorf("torch: tensor %q is %v, %w", name, e.info, err)
 		}
 		if e.transposed {
 			for k, v := range to {
@@ -288,5 +299,5 @@ func (t *Torch) ReadInto(name string, dst []float32, opts ...Option) error {
 			}
 		}
 	}
-	return checkFinite(name, dst, opts)
+	return checkpoint.CheckFinite(name, dst, opts...)
 }

@@ -1,10 +1,12 @@
-package checkpoint
+package torch
 
 import (
 	"encoding/binary"
 	"fmt"
 	"math"
 	"unicode/utf8"
+
+	"transformer2/shared/checkpoint"
 )
 
 // What a pickle of tensors is made of, besides int64, float64, bool, string and nil.
@@ -15,13 +17,13 @@ type (
 		keys   []string // in their order
 		values map[string]any
 	}
-	torchStorage struct {
-		dtype DType
+	storage struct {
+		dtype checkpoint.DType
 		key   string // the file's name in the zip's data/
 		numel int64
 	}
-	torchTensor struct {
-		storage *torchStorage
+	tensor struct {
+		storage *storage
 		offset  int64 // of its first number in the storage
 		shape   []int
 		strides []int64
@@ -35,10 +37,11 @@ const (
 	rebuildParameter = pickleGlobal("torch._utils _rebuild_parameter")
 )
 
-var torchStorages = map[pickleGlobal]DType{
-	"torch FloatStorage": F32, "torch HalfStorage": F16, "torch BFloat16Storage": BF16,
-	"torch DoubleStorage": F64, "torch IntStorage": I32, "torch LongStorage": "I64",
-	"torch ShortStorage": "I16", "torch CharStorage": I8, "torch ByteStorage": "U8",
+var storages = map[pickleGlobal]checkpoint.DType{
+	"torch FloatStorage": checkpoint.F32, "torch HalfStorage": checkpoint.F16,
+	"torch BFloat16Storage": checkpoint.BF16, "torch DoubleStorage": checkpoint.F64,
+	"torch IntStorage": checkpoint.I32, "torch LongStorage": "I64",
+	"torch ShortStorage": "I16", "torch CharStorage": checkpoint.I8, "torch ByteStorage": "U8",
 	"torch BoolStorage": "BOOL",
 }
 
@@ -288,7 +291,7 @@ func pickleKind(v any) string {
 		return "a dictionary"
 	case pickleGlobal:
 		return "the name " + string(v)
-	case *torchStorage:
+	case *storage:
 		return "a storage"
 	}
 	return "a tensor"
