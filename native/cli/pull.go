@@ -74,12 +74,18 @@ func (a *app) pull(ctx context.Context, n hub.Name) error {
 	if err != nil {
 		return err
 	}
+	if p.Unasked != nil {
+		a.warn("%v; %s is in the cache", p.Unasked, n)
+	}
 	if a.json {
 		a.print(pulledLine{n.String(), p.Path, p.Commit, p.Files, p.Bytes, p.Fetched})
 		return nil
 	}
-	look(a.out).line("%s: %d files, %.1f MB, of which %.1f MB came now\n%s", n, p.Files,
-		float64(p.Bytes)/1e6, float64(p.Fetched)/1e6, p.Path)
+	if p.Unasked == nil {
+		look(a.out).line("%s: %d files, %.1f MB, of which %.1f MB came now", n, p.Files,
+			float64(p.Bytes)/1e6, float64(p.Fetched)/1e6)
+	}
+	look(a.out).line("%s", p.Path)
 	return nil
 }
 

@@ -203,27 +203,22 @@ type Pulled struct {
 	Files   int
 	Bytes   int64 // of all files
 	Fetched int64 // that were not there
+	// Unasked is why the hub was not asked, where it is not known whether it has a newer model.
+	Unasked error
 }
 
 // Pull fetches what of a model is not in the cache. Where it ends early, what came is kept for the
-// next time, and the model that the cache had before is the one that it has. Without a network it
-// tells what it would have fetched.
+// next time, and the model that the cache had before is the one that it has. Without a network the
+// model must be there; the error tells what would have been fetched.
 func (h *Hub) Pull(ctx context.Context, n Name) (Pulled, error) {
 	if h.Offline {
-		path, err := h.Cached(n)
-		if err != nil {
-			return Pulled{}, h.would(n, errors.New("offline (HF_HUB_OFFLINE is set)"), err)
-		}
-		dir, err := h.snapshot(n)
-		return Pulled{Path: path, Commit: filepath.Base(dir)}, err
+		return h.unasked(n, errors.New("offline (HF_HUB_OFFLINE is set)"))
 	}
 	list, err := h.list(ctx, n)
+	if u := (*unreachable)(nil); errors.As(err, &u) && ctx.Err() == nil {
+		return h.unasked(n, err)
+	}
 	if err != nil {
-		var unreachable *unreachable
-		if errors.As(err, &unreachable) && ctx.Err() == nil {
-			_, missing := h.Cached(n)
-			return Pulled{}, h.would(n, err, missing)
-		}
 		return Pulled{}, err
 	}
 	files, err := list.choose(n)
@@ -260,14 +255,17 @@ func (h *Hub) remember(n Name, commit string) error {
 	return refs.Create(filepath.FromSlash(n.Revision), writeText(commit))
 }
 
-// would is the error of a model that could not be fetched because of cause.
-func (h *Hub) would(n Name, cause, missing error) error {
-	what := "nothing, it is in the cache"
-	if a := (*absent)(nil); errors.As(missing, &a) {
-		what = a.what()
-	} else if missing != nil {
-		return missing
+// unasked is the model that the cache has, or the error of one that could not be fetched because of
+// cause.
+func (h *Hub) unasked(n Name, cause error) (Pulled, error) {
+	path, err := h.Cached(n)
+	if a := (*absent)(nil); errors.As(err, &a) {
+		return Pulled{}, fmt.Errorf("hub: %w; would have fetched of %s at revision %s: %s, from %s/%s/tree/%s",
+			cause, n.Repo, n.Revision, a.what(), h.Endpoint, n.Repo, n.Revision)
 	}
-	return fmt.Errorf("hub: %w; would have fetched of %s at revision %s: %s, from %s/%s/tree/%s",
-		cause, n.Repo, n.Revision, what, h.Endpoint, n.Repo, n.Revision)
+	if err != nil {
+		return Pulled{}, err
+	}
+	dir, err := h.snapshot(n)
+	return Pulled{Path: path, Commit: filepath.Base(dir), Unasked: cause}, err
 }

@@ -283,8 +283,13 @@ func TestPullOffline(t *testing.T) {
 	}
 	h.Offline = true
 	again, err := h.Pull(context.Background(), p.name())
-	if err != nil || again.Path != got.Path || again.Commit != commit {
+	if err != nil || again.Path != got.Path || again.Commit != commit || again.Unasked == nil {
 		t.Errorf("%+v: %v", again, err)
+	}
+	h.Offline = false
+	p.hub.Close()
+	if again, err = h.Pull(context.Background(), p.name()); err != nil || again.Path != got.Path {
+		t.Errorf("without a network: %+v: %v", again, err)
 	}
 	if err := os.Remove(filepath.Join(got.Path, "model-00002-of-00002.safetensors")); err != nil {
 		t.Fatal(err)

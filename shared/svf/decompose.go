@@ -43,7 +43,7 @@ type Cache struct {
 	Store checkpoint.Store
 	Type  checkpoint.DType // of the bases in the files; "" is F32
 	// Solver finds what is not there; nil: linalg's, in f64. Files of another arithmetic are not
-	// seen, and not touched.
+	// seen, and not touched, but for those that were imported: see Load.
 	Solver Solver
 }
 

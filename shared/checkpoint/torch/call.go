@@ -12,6 +12,20 @@ func (u *unpickler) global(module, name string) {
 	u.push(g)
 }
 
+// stackGlobal is global of two texts on the stack.
+func (u *unpickler) stackGlobal() {
+	names := u.popN(2)
+	if u.err != nil {
+		return
+	}
+	module, ok := names[0].(string)
+	name, named := names[1].(string)
+	if !ok || !named {
+		u.fail("a name of %s and %s, want texts", pickleKind(names[0]), pickleKind(names[1]))
+	}
+	u.global(module, name)
+}
+
 // persistent turns ("storage", type, key, device, count) into a storage.
 func (u *unpickler) persistent() {
 	id, _ := u.top().(pickleTuple)

@@ -50,8 +50,8 @@ const maxPickleStack = 1 << 16
 
 // unpickle reads a pickle of a dictionary, protocols 2 to 5. It is a machine with a stack that
 // knows the operations which torch.save needs for tensors; it calls nothing, and what it builds
-// is smaller than a fixed multiple of the pickle. Values may contain themselves: nothing here walks
-// into a value more deeply than the value of a key.
+// is smaller than a fixed multiple of the pickle. Values may contain themselves, or each other a
+// million deep: nothing here, error texts included, looks into a value of a value.
 func unpickle(data []byte) (*pickleDict, error) {
 	u := &unpickler{data: data, memo: map[uint32]any{}}
 	for u.err == nil {
@@ -119,17 +119,12 @@ var pickleOps = map[byte]func(*unpickler){
 	0x86: func(u *unpickler) { u.push(pickleTuple(u.popN(2))) },
 	0x87: func(u *unpickler) { u.push(pickleTuple(u.popN(3))) },
 	'c':  func(u *unpickler) { u.global(u.line(), u.line()) },
-	0x93: func(u *unpickler) { // STACK_GLOBAL
-		names := u.popN(2)
-		if u.err == nil {
-			u.global(fmt.Sprint(names[0]), fmt.Sprint(names[1]))
-		}
-	},
-	'Q': (*unpickler).persistent,
-	'R': (*unpickler).reduce,
-	'b': (*unpickler).build,
-	's': func(u *unpickler) { u.set(u.popN(2)) },
-	'u': func(u *unpickler) { u.set(u.popMark()) },
+	0x93: (*unpickler).stackGlobal,
+	'Q':  (*unpickler).persistent,
+	'R':  (*unpickler).reduce,
+	'b':  (*unpickler).build,
+	's':  func(u *unpickler) { u.set(u.popN(2)) },
+	'u':  func(u *unpickler) { u.set(u.popMark()) },
 }
 
 func (u *unpickler) fail(format string, args ...any) {

@@ -187,7 +187,13 @@ func TestRefusesCode(t *testing.T) {
 		"an extension":     {"0x82", with("\x80\x02\x82\x01.")},
 		"attributes":       {"want a dictionary's", with("\x80\x02)}b.")},
 		"a call of a text": {"a call of a text", with("\x80\x02X\x01\x00\x00\x00a)R.")},
-		"arguments":        {"a call of the name collections", with(ordered + "K\x01\x85R.")},
+		"a deep name": {"a name of a tuple",
+			with("\x80\x04N" + strings.Repeat("\x85", 1<<21) + "N\x93.")},
+		"a name that doubles": {"a name of a tuple", with("\x80\x04)q\x00" +
+			strings.Repeat("h\x00\x86q\x00", 200) + "N\x93.")},
+		"a call of depth": {"a call of a tuple",
+			with("\x80\x04N" + strings.Repeat("\x85", 1<<21) + ")R.")},
+		"arguments": {"a call of the name collections", with(ordered + "K\x01\x85R.")},
 	})
 }
 
