@@ -31,7 +31,7 @@ func Choose(published []string, wanted string) ([]string, error) {
 		return []string{wanted}, nil
 	}
 	var chosen, shards, ggufs []string
-	for _, name := range published {
+	for _, name := range slices.Sorted(slices.Values(published)) {
 		switch {
 		case slices.Contains(texts, name):
 			chosen = append(chosen, name)
