@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ func Choose(published []string, wanted string) ([]string, error) {
 			chosen = append(chosen, name)
 		case shardFile.MatchString(name):
 			shards = append(shards, name)
-		case isGGUF(name):
+		case isGGUF(name) && path.Base(name) == name:
 			ggufs = append(ggufs, name)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"transformer2/shared/pretrained"
 	"transformer2/shared/pretrained/familytest"
 	"transformer2/shared/svf"
+	"transformer2/shared/zoo"
 )
 
 // writtenHF is a session of the directory that s writes as a voice.
@@ -233,5 +234,32 @@ func TestRopeDivisorsWithoutAName(t *testing.T) {
 		if named, err := c.Named(); err == nil || !strings.Contains(err.Error(), "no name") {
 			t.Errorf("%v are %+v: %v", divisors, named.RopeScaling, err)
 		}
+	}
+}
+
+// The models that ship travel with their template: other programs write conversations as they do.
+func TestHouseTemplateElsewhere(t *testing.T) {
+	files, err := zoo.Open(zoo.Default)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := session(t, engine.Source{Name: "zoo", Files: files})
+	again, dir := writtenHF(t, s, engine.Base(), engine.HFOptions{Type: checkpoint.F32})
+	compare(t, s, again)
+	ids, err := s.Model.Tok.Chat(nil, conversation, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("python3", "testdata/render.py", dir,
+		`[{"role": "system", "content": "be brief"}, {"role": "user", "content": "how many boats?"}]`,
+	).CombinedOutput()
+	switch {
+	case errors.Is(err, exec.ErrNotFound), strings.Contains(string(out), "No module named 'jinja2'"):
+		t.Skip("there is no jinja2: Debian's python3-jinja2 brings it")
+	case err != nil:
+		t.Fatalf("%v: %s", err, out)
+	}
+	if want := s.Model.Tok.DecodeSpecial(ids); string(out) != want {
+		t.Errorf("rendered %q, want %q", out, want)
 	}
 }
