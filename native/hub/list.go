@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"transformer2/shared/checkpoint"
 	"transformer2/shared/pretrained"
 )
 
@@ -55,17 +55,23 @@ func (h *Hub) list(ctx context.Context, n Name) (*listing, error) {
 	if err != nil {
 		return nil, &unreachable{h.Endpoint, err}
 	}
-	var l listing
-	if len(data) > maxListing {
-		err = fmt.Errorf("more than %d bytes", maxListing)
-	} else {
-		err = json.Unmarshal(data, &l)
-	}
-	if err == nil && !commitHash.MatchString(l.Commit) {
-		err = fmt.Errorf("commit %.60q", l.Commit)
-	}
+	l, err := parseListing(data)
 	if err != nil {
 		return nil, fmt.Errorf("hub: what %s says of %s is no list of files: %w", h.Endpoint, n.Repo, err)
+	}
+	return l, nil
+}
+
+func parseListing(data []byte) (*listing, error) {
+	if len(data) > maxListing {
+		return nil, fmt.Errorf("more than %d bytes", maxListing)
+	}
+	var l listing
+	if err := checkpoint.UnmarshalJSON(data, &l); err != nil {
+		return nil, err
+	}
+	if !commitHash.MatchString(l.Commit) {
+		return nil, fmt.Errorf("commit %.60q", l.Commit)
 	}
 	return &l, nil
 }
