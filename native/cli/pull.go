@@ -34,8 +34,8 @@ func (a *app) pullCmd() *cobra.Command {
 		Short: "fetch a model by its name on Hugging Face's hub",
 		Long: `Fetch what of a model on Hugging Face's hub is needed and not here yet: config, tokenizer
 and safetensors, or a GGUF. It goes to the cache that the hub's other tools share, where --model
-finds it by the same name, without a network. A download that was cut goes on where it was, and a file
-counts only when its hash is the hub's.
+finds it by the same name, without a network. A download that was cut goes on where it was, and a
+file counts only when its hash is the hub's.
 
 The hub's variables hold: HF_HOME, HF_HUB_CACHE, HF_TOKEN (for models with a licence to accept),
 HF_ENDPOINT (a mirror), HF_HUB_OFFLINE=1 (fetch nothing, and tell what would be fetched).

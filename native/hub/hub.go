@@ -62,6 +62,14 @@ func ParseName(text string) (Name, bool) {
 	return n, true
 }
 
+// check refuses a revision that would be a file outside of the cache.
+func (n Name) check() error {
+	if !filepath.IsLocal(n.Revision) {
+		return fmt.Errorf("hub: revision %.60q is no branch, tag or commit", n.Revision)
+	}
+	return nil
+}
+
 // Hub is where models come from, and where they are kept.
 type Hub struct {
 	Endpoint string // "https://huggingface.co"
@@ -129,8 +137,8 @@ func (h *Hub) snapshot(n Name) (string, error) {
 	folder := filepath.Join(h.Cache, n.folder())
 	commit := n.Revision
 	if !commitHash.MatchString(commit) {
-		if !filepath.IsLocal(n.Revision) {
-			return "", fmt.Errorf("hub: revision %.60q is no branch, tag or commit", n.Revision)
+		if err := n.check(); err != nil {
+			return "", err
 		}
 		data, err := os.ReadFile(filepath.Join(folder, "refs", filepath.FromSlash(n.Revision)))
 		if err != nil {
@@ -211,6 +219,9 @@ type Pulled struct {
 // next time, and the model that the cache had before is the one that it has. Without a network the
 // model must be there; the error tells what would have been fetched.
 func (h *Hub) Pull(ctx context.Context, n Name) (Pulled, error) {
+	if err := n.check(); err != nil {
+		return Pulled{}, err
+	}
 	if h.Offline {
 		return h.unasked(n, errors.New("offline (HF_HUB_OFFLINE is set)"))
 	}
@@ -260,8 +271,8 @@ func (h *Hub) remember(n Name, commit string) error {
 func (h *Hub) unasked(n Name, cause error) (Pulled, error) {
 	path, err := h.Cached(n)
 	if a := (*absent)(nil); errors.As(err, &a) {
-		return Pulled{}, fmt.Errorf("hub: %w; would have fetched of %s at revision %s: %s, from %s/%s/tree/%s",
-			cause, n.Repo, n.Revision, a.what(), h.Endpoint, n.Repo, n.Revision)
+		return Pulled{}, fmt.Errorf("hub: %w; would have fetched of %s at revision %s: %s, from "+
+			"%s/%s/tree/%s", cause, n.Repo, n.Revision, a.what(), h.Endpoint, n.Repo, n.Revision)
 	}
 	if err != nil {
 		return Pulled{}, err

@@ -265,6 +265,8 @@ func TestPullOffline(t *testing.T) {
 	}
 	h.Offline = false
 	p.hub.Close()
+	_, err = h.Pull(context.Background(), Name{Repo: repo, Revision: "../../x"})
+	refused(t, err, `revision "../../x"`)
 	_, err = h.Pull(context.Background(), p.name())
 	refused(t, err, "cannot be reached", "would have fetched", "tokenizer")
 

@@ -28,9 +28,9 @@ func IsReleasedMixture(src checkpoint.Source) bool {
 }
 
 // ReadReleased reads an expert that the released code trained on the base that d describes. The
-// logits stay as they are, so W' is that code's to the bit of them: z = sigmoid(p), and the factor
-// Σσ/Σ(σ∘z). Number i belongs to the i-th largest singular value in both programs. A few-shot
-// mixture becomes plain z (MixLogits), for which d must hold σ.
+// logits stay as they are: W' is that code's, z = sigmoid(p) with the factor Σσ/Σ(σ∘z). Number i
+// belongs to the i-th largest singular value in both programs. A few-shot mixture becomes plain z
+// (MixLogits), for which d must hold σ.
 func ReadReleased(src checkpoint.Source, d *Decomposition) (*Expert, error) {
 	if IsReleasedMixture(src) {
 		return readReleasedMixture(src, d)
