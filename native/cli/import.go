@@ -35,8 +35,8 @@ or become the plain z with that factor in it: --parametrisation linear. Number i
 largest singular value here and there; of two that are equal to f32 the programs may disagree which
 is which, unless the decomposition is imported too. A mixture always becomes plain z.
 
-A decomposition (*_decomposed_params.pt) is held against every matrix of the model and kept in the
-cache (see t2 info), where the other verbs find it.
+A decomposition (*_decomposed_params.pt) is held against every matrix of the model, by products with
+random vectors, and kept in the cache (see t2 info), where the other verbs find it.
 
 With --json {"expert","file","numbers"}, or for a decomposition the lines of t2 decompose.`,
 		Example: "  t2 import --model ./llama-3-8b policy_params.pt -o gsm8k.safetensors\n" +

@@ -229,7 +229,11 @@ func TestReleasedDecompositionRefusals(t *testing.T) {
 	const out, in = 5, 9
 	name := svf.Name(0, svf.Gate)
 	w, other := normal(rng(3), out*in, 0, 1), normal(rng(4), out*in, 0, 1)
-	read := func(w []float32, change func([]torchtest.Tensor) []torchtest.Tensor) error {
+	tuned := slices.Clone(w)
+	for i := range tuned {
+		tuned[i] *= 1 + float32(i%7-3)*1e-4
+	}
+	read := func(other []float32, change func([]torchtest.Tensor) []torchtest.Tensor) error {
 		file := torchFile(t, change(decompose(out, in, w).saved(name))...)
 		if !svf.IsReleasedDecomposition(file) {
 			t.Error("it is none")
@@ -253,7 +257,12 @@ func TestReleasedDecompositionRefusals(t *testing.T) {
 			return f
 		},
 	} {
-		refused(t, read(w, change), want)
+		refused(t, read(other, change), want)
+	}
+	same := func(f []torchtest.Tensor) []torchtest.Tensor { return f }
+	refused(t, read(tuned, same), "not this model's")
+	if err := read(w, same); err != nil {
+		t.Error(err)
 	}
 }
 
