@@ -20,6 +20,9 @@ import (
 	"github.com/gofrs/flock"
 )
 
+// partialSuffix marks what is on its way, as the ecosystem's tools do.
+const partialSuffix = ".incomplete"
+
 // tries is how often a download that makes no headway is begun again.
 const tries = 4
 
@@ -40,7 +43,7 @@ func (h *Hub) fetch(ctx context.Context, n Name, commit string, f file, at func(
 		return 0, err
 	}
 	defer lock.Unlock()
-	d := &download{Hub: h, name: n, file: f, at: at, partial: blob + ".incomplete",
+	d := &download{Hub: h, name: n, file: f, at: at, partial: blob + partialSuffix,
 		address: fmt.Sprintf("%s/%s/resolve/%s/%s", h.Endpoint, n.Repo, commit, escaped(f.name))}
 	if info, err := os.Stat(blob); err != nil || info.Size() != f.size {
 		err := d.run(ctx)

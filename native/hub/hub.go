@@ -79,15 +79,17 @@ type Hub struct {
 	Client   *http.Client
 	Progress func(done, total int64) // bytes of all files; may be nil
 
-	pause time.Duration // before a download that was cut goes on
-	idle  time.Duration // without a byte after which a connection counts as cut
+	free  func(dir string) (int64, bool) // bytes that its disk has room for, where that is known
+	pause time.Duration                  // before a download that was cut goes on
+	idle  time.Duration                  // without a byte after which a connection counts as cut
 }
 
 // FromEnvironment is the hub that the ecosystem's variables ask for: HF_ENDPOINT, HF_HUB_CACHE or
 // HF_HOME, HF_TOKEN or the file that a login left, HF_HUB_OFFLINE.
 func FromEnvironment(getenv func(string) string) (*Hub, error) {
 	h := &Hub{Endpoint: cmp.Or(getenv("HF_ENDPOINT"), "https://huggingface.co"),
-		Token: getenv("HF_TOKEN"), Cache: getenv("HF_HUB_CACHE"), pause: time.Second, idle: time.Minute}
+		Token: getenv("HF_TOKEN"), Cache: getenv("HF_HUB_CACHE"), free: free, pause: time.Second,
+		idle: time.Minute}
 	h.Endpoint = strings.TrimRight(h.Endpoint, "/")
 	h.Offline = slices.Contains([]string{"1", "on", "yes", "true"},
 		strings.ToLower(getenv("HF_HUB_OFFLINE")))
@@ -241,6 +243,9 @@ func (h *Hub) Pull(ctx context.Context, n Name) (Pulled, error) {
 	for _, f := range files {
 		p.Bytes += f.size
 	}
+	if err := h.fits(n, files); err != nil {
+		return p, err
+	}
 	var done int64
 	for _, f := range files {
 		fetched, err := h.fetch(ctx, n, list.Commit, f, func(at int64) {
@@ -255,6 +260,33 @@ func (h *Hub) Pull(ctx context.Context, n Name) (Pulled, error) {
 		done += f.size
 	}
 	return p, h.remember(n, list.Commit)
+}
+
+// fits refuses files that the disk has no room for, before the first of them comes.
+func (h *Hub) fits(n Name, files []file) error {
+	blobs := filepath.Join(h.Cache, n.folder(), "blobs")
+	if err := os.MkdirAll(blobs, 0o777); err != nil {
+		return fmt.Errorf("hub: %w", err)
+	}
+	var needed int64
+	for _, f := range files {
+		blob := filepath.Join(blobs, f.hash)
+		needed += f.size - min(f.size, max(sizeOf(blob), sizeOf(blob+partialSuffix)))
+	}
+	if room, known := h.free(blobs); known && needed > room {
+		return fmt.Errorf("hub: %s: %.1f GB are to come, and %s has room for %.1f GB: nothing was fetched",
+			n, float64(needed)/1e9, h.Cache, float64(room)/1e9)
+	}
+	return nil
+}
+
+// sizeOf is a file's size, 0 where there is none.
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 // remember writes which commit a branch is at.

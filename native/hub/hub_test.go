@@ -218,6 +218,9 @@ func TestPullRefusals(t *testing.T) {
 		"there is no model org/tiny-Llama at revision main": func(p *player, _ *Hub) {
 			p.broken["list"] = http.StatusNotFound
 		},
+		"0.0 GB are to come": func(_ *player, h *Hub) {
+			h.free = func(string) (int64, bool) { return 1000, true }
+		},
 		"answers 500":          func(p *player, _ *Hub) { p.broken["list"] = 500 },
 		"no list of files":     func(p *player, _ *Hub) { p.commit = "main" },
 		"no model.safetensors": func(p *player, _ *Hub) { delete(p.files, "model.safetensors") },
