@@ -50,18 +50,15 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
   var a{{$r}}_{{.}} = 0.0;
 {{- end}}{{end}}
   let end = min(p.width, (w.z + 1u) * p.range);
-  for (var k0 = w.z * p.range; k0 < end; k0 = k0 + 256u) {
-    let c = select(0u, k0 / 8u + l, k0 + l * 8u < p.width);
-{{- range $which := $count}}
-    {{if $which}}else {{end}}if (which == {{$which}}u) {
+  var k0 = w.z * p.range;
+{{template "fetch_few" .}}
+  while (k0 < end) {
 {{- range seq $v.Out}}
-      w{{.}} = w_{{$which}}[r{{.}} + c];
-{{- end}}
-{{- if $v.Scaled}}{{range seq $v.Out}}
-      s{{.}} = scale{{$which}}(out, (r{{.}} + c) / 4u);
+    let v{{.}} = w{{.}};
+{{- if $v.Scaled}}
+    let f{{.}} = s{{.}};
 {{- end}}{{end}}
-    }
-{{- end}}
+    let halves = min(2u, (end - k0 + 3u) / 4u);
     workgroupBarrier();
     let k = k0 + lane % 64u * 4u;
 {{- range $v.Loads}}
@@ -74,12 +71,13 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
     xs[{{mul 64 .}}u + lane / 64u * 64u + (lane % 2u) * 32u + lane % 64u / 2u] = x{{.}};
 {{- end}}
     workgroupBarrier();
-    // The halves of eight numbers by turns, not one after the other: the code of both would not fit
-    // where GPUs keep what they run.
-    let halves = min(2u, (end - k0 + 3u) / 4u);
+    // What comes next is asked for before it is needed.
+    k0 = k0 + 256u;
+{{template "fetch_few" .}}
+    // The halves of eight numbers by turns, not one after the other: that is half the code.
     for (var i = 0u; i < halves; i = i + 1u) {
 {{- range seq $v.Out}}
-      let q{{.}} = half(w{{.}}, i){{if $v.Scaled}} * s{{.}}{{end}};
+      let q{{.}} = half(v{{.}}, i){{if $v.Scaled}} * f{{.}}{{end}};
 {{- end}}
 {{- range $t := seq $v.Rows}}
       let x{{$t}}_ = xs[{{mul 64 $t}}u + 32u * i + l];
@@ -120,3 +118,18 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
   }
 {{- end}}{{end}}
 }
+{{- define "fetch_few"}}{{$v := .}}
+  if (k0 < end) {
+    let c = select(0u, k0 / 8u + l, k0 + l * 8u < p.width);
+{{- range $which := seq .Count}}
+    {{if $which}}else {{end}}if (which == {{$which}}u) {
+{{- range seq $v.Out}}
+      w{{.}} = w_{{$which}}[r{{.}} + c];
+{{- end}}
+{{- if $v.Scaled}}{{range seq $v.Out}}
+      s{{.}} = scale{{$which}}(out, (r{{.}} + c) / 4u);
+{{- end}}{{end}}
+    }
+{{- end}}
+  }
+{{- end}}

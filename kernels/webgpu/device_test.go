@@ -67,10 +67,11 @@ func TestParts(t *testing.T) {
 func TestKernels(t *testing.T) {
 	d := openDevice(t)
 	defer d.Close()
-	slow := d.Info().compilesSlowly()
+	slow := d.adapter.rank() >= rankUnknown
 	for i, v := range kernels.Variants() {
-		part := i%4 == 0 && !(v.Name == "few" && v.Rows > slowRows)
-		if part || d.Info().Kind != KindCPU && !slow {
+		much := v.Name == "few" && v.Rows > d.mostFew ||
+			v.Name == "attention_rows" && v.Dim > d.mostHead
+		if !slow || i%4 == 0 && !much {
 			if _, err := d.pipe(v); err != nil {
 				t.Error(err)
 			}

@@ -4,7 +4,6 @@ package webgpu
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/gogpu/gputypes"
 	"github.com/gogpu/wgpu"
@@ -34,12 +33,6 @@ type layout struct {
 type groupKey struct {
 	layout uint32
 	ids    [most]uint32
-}
-
-// compilesSlowly reports whether much code takes the driver's compiler minutes and gigabytes:
-// SwiftShader's does, which a browser may have behind it and does not say.
-func (a Adapter) compilesSlowly() bool {
-	return strings.Contains(a.Name, "SwiftShader") || a.API == "WebGPU"
 }
 
 // pipe gives the pipeline of v, compiled when it is first used.

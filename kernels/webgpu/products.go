@@ -74,11 +74,8 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 	w *weight, p part) {
 	v := kernels.Variant{Name: "matvec", Type: w.t.String(),
 		Vec: xo%4 == 0 && w.in%(4*perWord[w.t]) == 0}
-	if v.Vec && d.worthFew(w, x.Rows) && (x.Rows <= slowRows || !d.adapter.compilesSlowly()) {
-		v.Name, v.Out, v.Rows = "few", 8, 4
-		for v.Rows < x.Rows {
-			v.Rows *= 2
-		}
+	if v.Vec && worthFew(w, x.Rows) {
+		v.Name, v.Out, v.Rows = "few", 8, d.fewAtOnce(x.Rows)
 		d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p,
 			variant: v})
 		return
@@ -98,81 +95,6 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 		variant: v})
 }
 
-// slowRows is how many rows of few a slow compiler takes.
-const slowRows = 8
-
-// worthFew reports whether rows are so many that reading them costs more than reading the weight.
-func (d *Device) worthFew(w *weight, rows int) bool { return rows > 2 && w.t != compute.F32 }
-
-// runFew multiplies the same few rows with parts of weights. One weight of few outputs is cut into
-// ranges of the inner dimension, whose sums are added up after.
-func (d *Device) runFew(ops []matvecOp) {
-	const (
-		busy  = 256 // workgroups that keep a large GPU busy
-		least = 512 // numbers of a row that are worth a workgroup
-	)
-	o := ops[0]
-	v := o.variant
-	v.Vec, v.Count, v.Teams = false, len(ops), 4
-	params := [kernels.ParamWords]uint32{uint32(o.w.words() / 4), uint32(o.w.in), o.xo,
-		uint32(o.rows), uint32(o.w.in)}
-	var bs bufs
-	bs[len(ops)] = o.x
-	groups := 0
-	for i, p := range ops {
-		bs[i], bs[len(ops)+1+i] = p.y, p.p.b
-		groups += (p.p.rows + v.Teams*v.Out - 1) / (v.Teams * v.Out)
-		params[6+3*i], params[7+3*i], params[8+3*i] = uint32(p.p.rows), p.yo, uint32(p.ldy)
-	}
-	ranges := 1
-	if len(ops) == 1 {
-		ranges = max(1, min((busy+groups-1)/groups, o.w.in/least))
-	}
-	if ranges == 1 {
-		d.run(v, line(groups), bs, params[:]...)
-		return
-	}
-	span := ((o.w.in+ranges-1)/ranges + 255) / 256 * 256
-	ranges = (o.w.in + span - 1) / span
-	n := o.rows * o.p.rows
-	bs[0] = d.scratchBuffer(scratchPart, ranges*n)
-	params[4], params[5], params[7], params[8] = uint32(span), uint32(n), 0, uint32(o.p.rows)
-	g := line(groups)
-	g.z = uint32(ranges)
-	d.run(v, g, bs, params[:]...)
-	d.run(plain("gemm_sum"), threads(n), bufs{o.y, bs[0]}, uint32(n), uint32(o.p.rows),
-		uint32(o.ldy), o.yo, uint32(ranges), 0)
-}
-
-// fewT multiplies few rows of dy with the transpose of a part of a weight.
-func (d *Device) fewT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy compute.Tensor, w *weight,
-	p part, acc bool) {
-	const (
-		busy = 128 // workgroups that keep a large GPU busy
-		step = 64  // rows of the weight that a workgroup takes at a time
-	)
-	columns := (w.in + 255) / 256
-	ranges := max(1, min(busy/columns, p.rows/step))
-	span := ((p.rows+ranges-1)/ranges + step - 1) / step * step
-	ranges = (p.rows + span - 1) / span
-	v := kernels.Variant{Name: "few_t", Type: w.t.String(), Rows: 4, Count: 1}
-	for v.Rows < dy.Rows {
-		v.Rows *= 2
-	}
-	n := dy.Rows * w.in
-	to, off, add := xb, xo, acc
-	if ranges > 1 {
-		to, off, add = d.scratchBuffer(scratchPart, ranges*n), 0, false
-	}
-	d.run(v, grid{uint32(columns), uint32(ranges), 1}, bufs{to, yb, p.b}, uint32(p.rows),
-		uint32(w.words()/4), uint32(w.in), off, yo, uint32(w.out), uint32(dy.Rows), uint32(span),
-		flag(add), uint32(n))
-	if ranges > 1 {
-		d.run(plain("gemm_sum"), threads(n), bufs{xb, to}, uint32(n), uint32(w.in), uint32(w.in), xo,
-			uint32(ranges), flag(acc))
-	}
-}
-
 // matvecT multiplies up to fewRows rows of dy with the transpose of a part of a weight.
 func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy compute.Tensor, w *weight,
 	p part, acc bool) {
@@ -180,7 +102,7 @@ func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy comput
 		busy  = 512 // workgroups that keep a large GPU busy
 		least = 64  // rows of the weight that are worth a workgroup
 	)
-	if d.worthFew(w, dy.Rows) && xo%4 == 0 && w.in%(4*perWord[w.t]) == 0 {
+	if worthFew(w, dy.Rows) && xo%4 == 0 && w.in%(4*perWord[w.t]) == 0 {
 		d.fewT(xb, xo, yb, yo, dy, w, p, acc)
 		return
 	}

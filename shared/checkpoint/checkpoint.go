@@ -57,9 +57,9 @@ func (i Info) Len() int {
 
 func (i Info) String() string { return fmt.Sprintf("%s %v", i.DType, i.Shape) }
 
-// bytes is Len·Size, or an error where the shape is negative, the type unknown or the product
+// Bytes is Len·Size, or an error where the shape is negative, the type unknown or the product
 // does not fit.
-func (i Info) bytes() (int64, error) {
+func (i Info) Bytes() (int64, error) {
 	size, ok := sizes[i.DType]
 	if !ok {
 		return 0, fmt.Errorf("unknown data type %q", i.DType)
@@ -91,24 +91,20 @@ var Finite = Option{finite: true}
 // numbers are held in blocks, both are whole blocks.
 func From(i int) Option { return Option{part: true, from: i} }
 
-// reading is what options ask for of a tensor of n numbers, read to room for some.
-func reading(name string, info Info, room, block int, opts []Option) (from int, finite bool,
-	err error) {
-	n, part := info.Len(), false
+// part is where the options let a reading of room numbers begin, in a tensor in blocks of numbers.
+func part(name string, info Info, room, block int, opts []Option) (from int, err error) {
+	n, whole := info.Len(), true
 	for _, o := range opts {
-		finite = finite || o.finite
-		if o.part {
-			part, from = true, o.from
-		}
+		whole, from = whole && !o.part, from+o.from
 	}
 	switch {
-	case !part && n != room:
+	case whole && n != room:
 		err = fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d", name, info, n, room)
-	case from < 0 || from > n-room || from%block != 0 || part && room%block != 0:
+	case from < 0 || from > n-room || from%block != 0 || !whole && room%block != 0:
 		err = fmt.Errorf("checkpoint: tensor %q is %v: it has no %d numbers from %d on, in blocks of %d",
 			name, info, room, from, block)
 	}
-	return from, finite, err
+	return from, err
 }
 
 // Source is a set of named tensors that can be read one at a time: a safetensors File, or whatever

@@ -165,7 +165,7 @@ func (g *GGUF) ReadInto(name string, dst []float32, opts ...Option) error {
 	if !ok {
 		return fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	from, finite, err := reading(name, e.info, len(dst), e.block.numbers, opts)
+	from, err := part(name, e.info, len(dst), e.block.numbers, opts)
 	if err != nil {
 		return err
 	}
@@ -181,12 +181,7 @@ func (g *GGUF) ReadInto(name string, dst []float32, opts ...Option) error {
 		e.block.decode(dst[at:at+n], part)
 		at += n
 	}
-	if finite {
-		if i := firstNonFinite(dst); i >= 0 {
-			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, from+i, dst[i])
-		}
-	}
-	return nil
+	return CheckFinite(name, dst, opts...)
 }
 
 // ggufHeader reads a header front to back. It keeps the first error and the bytes that are left.
