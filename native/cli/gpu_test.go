@@ -164,7 +164,10 @@ func TestInterruptTraining(t *testing.T) {
 	}
 	out := new(bytes.Buffer)
 	line := bufio.NewReader(io.TeeReader(events, out))
-	for i := 0; i < 3 && must(line.ReadString('\n')) != ""; i++ {
+	for range 3 {
+		if _, err := line.ReadString('\n'); err != nil {
+			t.Fatalf("it ends before it is interrupted: %v, %q", err, stderr)
+		}
 	}
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
