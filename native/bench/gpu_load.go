@@ -69,10 +69,8 @@ func (g *gpuBench) load() error {
 	return nil
 }
 
-// ownMemory is what a process has of its own and shares with nobody's file.
-func ownMemory(status string) float64 {
-	return statusBytes(status, "RssAnon") + statusBytes(status, "RssShmem")
-}
+// ownMemory is what a process has of its own: no file's pages, also where that lies in memory.
+func ownMemory(status string) float64 { return statusBytes(status, "RssAnon") }
 
 // WriteHollow writes a model of zeros in bf16 to a folder, with the tokenizer of one that ships,
 // and gives the bytes of its weights' file, which is all holes.
