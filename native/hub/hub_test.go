@@ -232,9 +232,15 @@ func TestPullRefusals(t *testing.T) {
 		"are kept, the same command goes on": func(p *player, _ *Hub) { p.cut["model.safetensors"] = 0 },
 		"with 320000 bytes and hash \"../x\"": func(p *player, _ *Hub) {
 			p.hub.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				fmt.Fprintf(w, `{"sha": %q, "siblings": [{"rfilename": "model.safetensors",
-					"size": 320000, "blobId": "../x"}]}`, commit)
+				fmt.Fprintf(w, `{"sha": %q, "siblings": [{"rfilename": "x.gguf", "size": 320000,
+					"blobId": "../x"}]}`, commit)
 			})
+		},
+		"published of org/tiny-Llama lacks model-00002-of-00002.safetensors": func(p *player, _ *Hub) {
+			delete(p.files, "model.safetensors")
+			p.files["model-00001-of-00002.safetensors"] = "half"
+			p.files["model.safetensors.index.json"] = `{"weight_map": {
+				"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}`
 		},
 		"more than the": func(p *player, _ *Hub) {
 			text := p.files["model.safetensors"]
@@ -281,7 +287,8 @@ func TestPullOffline(t *testing.T) {
 	}
 	delete(p.files, "model.safetensors")
 	p.files["model.safetensors.index.json"] = `{"metadata": {"total_size": 16060522496},
-		"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}`
+		"weight_map": {"a": "model-00001-of-00002.safetensors",
+		"b": "model-00002-of-00002.safetensors"}}`
 	got, err := h.Pull(context.Background(), p.name())
 	if err != nil || got.Files != 6 {
 		t.Fatalf("%+v: %v", got, err)
@@ -345,6 +352,22 @@ func TestPullSilence(t *testing.T) {
 	refused(t, err, "no byte for 50ms", "4 of 320000 bytes", "the same command goes on")
 }
 
+// A list that does not end counts as no answer.
+func TestPullSilentList(t *testing.T) {
+	p := play(t)
+	h := p.client()
+	h.idle = 50 * time.Millisecond
+	release := make(chan struct{})
+	defer close(release)
+	p.hub.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte("{"))
+		w.(http.Flusher).Flush()
+		<-release
+	})
+	_, err := h.Pull(context.Background(), p.name())
+	refused(t, err, "cannot be reached", "would have fetched")
+}
+
 func TestRedirectsOutOfHTTPS(t *testing.T) {
 	via := []*http.Request{httptest.NewRequest("GET", "https://hub/x", nil)}
 	for address, want := range map[string]string{"http://hub/x": "a redirect from https"} {
@@ -362,12 +385,14 @@ func TestRedirectsOutOfHTTPS(t *testing.T) {
 }
 
 func TestParseName(t *testing.T) {
-	for text, want := range map[string]string{"org/name": "org/name", "a/b.c-d_e": "a/b.c-d_e",
-		"o/n/x.gguf": "o/n/x.gguf", "o/n/q4/x.GGUF": "o/n/q4/x.GGUF", "name": "", "/a/b": "", "./a": "",
+	for text, want := range map[string]string{"org/name": "main", "a/b.c-d_e": "main",
+		"o/n/x.gguf": "main", "o/n/q4/x.GGUF": "main", "o/n@v1.0": "v1.0",
+		"o/n@refs/pr/1": "refs/pr/1", "o/n/x.gguf@v2": "v2", "o/n@": "", "o/n@..": "", "o/n@.": "",
+		"o/n@../../x": "", "o/n@/x": "", "@v": "", "name": "", "/a/b": "", "./a": "",
 		"../a": "", "a/..": "", "a/b/": "", "a/b/c": "", "a/b/../x.gguf": "", "a/b//x.gguf": "",
 		"a b/c": "", "a--b/c": "", "a/b\\c": "", "zoo:tako": "", "a/" + strings.Repeat("x", 100): ""} {
 		n, ok := ParseName(text)
-		if ok != (want != "") || ok && (n.String() != want || n.Revision != "main") {
+		if ok != (want != "") || ok && (n.String() != text || n.Revision != want) {
 			t.Errorf("%q is %+v, %v", text, n, ok)
 		}
 	}

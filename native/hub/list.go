@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
 
@@ -44,6 +45,8 @@ var contentHash = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // list asks the hub for the files of a model, their sizes and hashes.
 func (h *Hub) list(ctx context.Context, n Name) (*listing, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.idle)
+	defer cancel()
 	address := fmt.Sprintf("%s/api/models/%s/revision/%s?blobs=true", h.Endpoint, n.Repo,
 		url.PathEscape(n.Revision))
 	response, err := h.get(ctx, n, address, 0)
@@ -158,7 +161,8 @@ func (h *Hub) refused(n Name, code int) error {
 	s := &status{code: code}
 	switch {
 	case code == http.StatusNotFound:
-		s.text = fmt.Sprintf("hub: there is no model %s at revision %s (%s)", n, n.Revision, page)
+		s.text = fmt.Sprintf("hub: there is no model %s at revision %s (%s)", path.Join(n.Repo, n.File),
+			n.Revision, page)
 	case code != http.StatusUnauthorized && code != http.StatusForbidden:
 		s.text = fmt.Sprintf("hub: %s answers %d %s", page, code, http.StatusText(code))
 	case h.Token == "":
