@@ -193,8 +193,15 @@ func TestDirectoryIsTheUsualOne(t *testing.T) {
 	}
 	conf := object(t, filepath.Join(dir, "tokenizer_config.json"))
 	if conf["bos_token"] != "<|begin_of_text|>" || conf["eos_token"] != "<|eot_id|>" ||
+		conf["clean_up_tokenization_spaces"] != false ||
 		!strings.Contains(conf["chat_template"].(string), "Cutting Knowledge Date") {
 		t.Errorf("tokenizer_config.json is %v", conf)
+	}
+	before := object(t, filepath.Join(dir, "tokenizer.json"))["post_processor"].(map[string]any)
+	if got := fmt.Sprint(before["single"], before["special_tokens"]); got != "[map[SpecialToken:"+
+		"map[id:<|begin_of_text|> type_id:0]] map[Sequence:map[id:A type_id:0]]] "+
+		"map[<|begin_of_text|>:map[id:<|begin_of_text|> ids:[385] tokens:[<|begin_of_text|>]]]" {
+		t.Errorf("a text is put after %s", got)
 	}
 }
 
