@@ -13,7 +13,8 @@ import (
 
 // WriteGGUF writes the model as a voice has it, z folded into the weights, for programs that read
 // GGUF, such as llama.cpp. Matrices are held as t and gains as f32.
-func (s *Session) WriteGGUF(ctx context.Context, w io.Writer, v Voice, t checkpoint.GGUFType) error {
+func (s *Session) WriteGGUF(ctx context.Context, w io.Writer, v Voice,
+	t checkpoint.GGUFType) error {
 	m, err := s.As(ctx, v)
 	if err != nil {
 		return err

@@ -19,10 +19,11 @@ func TestChoose(t *testing.T) {
 			"model.safetensors.index.json tokenizer.json": "" +
 			"config.json tokenizer.json model.safetensors.index.json " +
 			"model-00001-of-000002.safetensors model-00002-of-000002.safetensors",
-		"model.safetensors tokenizer.json":                   "but no config.json",
-		"config.json model.safetensors":                      "but no tokenizer.json or tokenizer.model",
-		"a.Q4_K_M.GGUF config.json README.md":                "a.Q4_K_M.GGUF",
-		"b.gguf a.gguf":                                      "2 GGUF files, name one of them: a.gguf, b.gguf",
+		"model.safetensors tokenizer.json":    "but no config.json",
+		"config.json model.safetensors":       "but no tokenizer.json or tokenizer.model",
+		"a.Q4_K_M.GGUF config.json README.md": "a.Q4_K_M.GGUF",
+		"b.gguf a.gguf": "" +
+			"2 GGUF files, name one of them: a.gguf, b.gguf",
 		"config.json pytorch_model.bin":                      "no model.safetensors",
 		"config.json model.safetensors.index.json":           "no model.safetensors",
 		"config.json nested/model.safetensors nested/x.gguf": "no model.safetensors",

@@ -65,7 +65,8 @@ func unpickle(data []byte) (*pickleDict, error) {
 		}
 		do, ok := pickleOps[op]
 		if !ok {
-			return nil, fmt.Errorf("operation 0x%02x at byte %d, which no dictionary of tensors needs", op, at)
+			return nil, fmt.Errorf("operation 0x%02x at byte %d, which no dictionary of tensors needs",
+				op, at)
 		}
 		do(u)
 		if len(u.stack) > maxPickleStack {
