@@ -242,7 +242,7 @@ func (h *Hub) Pull(ctx context.Context, n Name) (Pulled, error) {
 	}
 	list, err := h.list(ctx, n)
 	if u := (*unreachable)(nil); errors.As(err, &u) && ctx.Err() == nil {
-		return h.unasked(n, err)
+		return h.unasked(n, u)
 	}
 	if err != nil {
 		return Pulled{}, err

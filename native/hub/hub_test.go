@@ -28,8 +28,9 @@ func refused(t *testing.T, err error, want ...string) {
 			t.Errorf("%q lacks %q", err, w)
 		}
 	}
-	if strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), token) {
-		t.Errorf("%q is two sentences, or tells the token", err)
+	if strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), token) ||
+		strings.Count(err.Error(), "hub: ") > 1 {
+		t.Errorf("%q is two sentences, tells the token, or twice who speaks", err)
 	}
 }
 
@@ -226,6 +227,9 @@ func TestPullRefusals(t *testing.T) {
 		"name one of them: a.gguf, b.gguf": func(p *player, _ *Hub) {
 			delete(p.files, "model.safetensors")
 			p.files["a.gguf"], p.files["b.gguf"] = "", ""
+		},
+		"config.json: the token (HF_TOKEN) does not open": func(p *player, _ *Hub) {
+			p.broken["config.json"] = 403
 		},
 		"answers 503": func(p *player, _ *Hub) { p.broken["model.safetensors"] = 503 },
 		"are kept, the same command goes on": func(p *player, _ *Hub) {

@@ -142,7 +142,10 @@ func (m *Model) writeTexts(dir checkpoint.Store) error {
 			return err
 		}
 	}
-	if !slices.Contains(have, tokenizerFile) && !slices.ContainsFunc(have, isPieces) {
+	// A vocabulary of pieces is enough only where the file beside it says whose class reads it.
+	described := slices.Contains(have, tokenizerConfFile)
+	if !slices.Contains(have, tokenizerFile) &&
+		!(described && slices.ContainsFunc(have, isPieces)) {
 		if err := dir.Create(tokenizerFile, m.Tok.Write); err != nil {
 			return err
 		}
@@ -152,7 +155,7 @@ func (m *Model) writeTexts(dir checkpoint.Store) error {
 			return err
 		}
 	}
-	if slices.Contains(have, tokenizerConfFile) {
+	if described {
 		return nil
 	}
 	conf := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast",

@@ -205,6 +205,37 @@ func TestDirectoryIsTheUsualOne(t *testing.T) {
 	}
 }
 
+// Pieces without a file that says whose class reads them travel with a tokenizer.json, which is
+// what the class that is written beside them reads.
+func TestPiecesWithoutAClass(t *testing.T) {
+	tried := 0
+	for _, f := range familytest.All() {
+		src := published(t, f)
+		if pieces, _ := fs.Glob(src.Files, "tokenizer.model*"); len(pieces) == 0 {
+			continue
+		}
+		files := filesOf(t, f)
+		delete(files, "tokenizer_config.json")
+		var err error
+		if src.Format, err = pretrained.Open(files, "", pretrained.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		src.Files = files
+		s := session(t, src)
+		again, dir := writtenHF(t, s, engine.Base(), engine.HFOptions{Type: checkpoint.F32})
+		compare(t, s, again)
+		conf := object(t, filepath.Join(dir, "tokenizer_config.json"))
+		model := object(t, filepath.Join(dir, "tokenizer.json"))["model"].(map[string]any)
+		if conf["tokenizer_class"] != "PreTrainedTokenizerFast" || model["type"] != "BPE" {
+			t.Errorf("%s: %v beside a model of type %v", f.Name, conf, model["type"])
+		}
+		tried++
+	}
+	if tried == 0 {
+		t.Error("no family has pieces")
+	}
+}
+
 // A directory that could not be written whole has no config.json, and so is no model.
 func TestDirectoryRefusesWhatItCannotHold(t *testing.T) {
 	s := session(t, published(t, familytest.All()[1]))
