@@ -44,6 +44,7 @@ func TestPull(t *testing.T) {
 	s := hubOf(t)
 	t.Setenv("HF_HOME", t.TempDir())
 	t.Setenv("HF_HUB_CACHE", "")
+	t.Setenv("HUGGINGFACE_HUB_CACHE", "")
 	t.Setenv("HF_ENDPOINT", s.URL)
 	t.Setenv("HF_HUB_OFFLINE", "1")
 	refused(t, t2("", "pull", "org/tiny"), "HF_HUB_OFFLINE", "would have fetched", "config.json",

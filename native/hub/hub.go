@@ -98,11 +98,13 @@ type Hub struct {
 }
 
 // FromEnvironment is the hub that the ecosystem's variables ask for: HF_ENDPOINT, HF_HUB_CACHE or
-// HF_HOME, HF_TOKEN or the file that a login left, HF_HUB_OFFLINE.
+// HF_HOME, HF_TOKEN or the file that a login left, HF_HUB_OFFLINE. Two have older names, which
+// other tools still take.
 func FromEnvironment(getenv func(string) string) (*Hub, error) {
 	h := &Hub{Endpoint: cmp.Or(getenv("HF_ENDPOINT"), "https://huggingface.co"),
-		Token: getenv("HF_TOKEN"), Cache: getenv("HF_HUB_CACHE"), free: free, pause: time.Second,
-		idle: time.Minute}
+		Token: cmp.Or(getenv("HF_TOKEN"), getenv("HUGGING_FACE_HUB_TOKEN")),
+		Cache: cmp.Or(getenv("HF_HUB_CACHE"), getenv("HUGGINGFACE_HUB_CACHE")),
+		free:  free, pause: time.Second, idle: time.Minute}
 	h.Endpoint = strings.TrimRight(h.Endpoint, "/")
 	h.Offline = slices.Contains([]string{"1", "on", "yes", "true"},
 		strings.ToLower(getenv("HF_HUB_OFFLINE")))

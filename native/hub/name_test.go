@@ -50,6 +50,8 @@ func TestFromEnvironment(t *testing.T) {
 		"https://huggingface.co " + home + "/hub " + token + " false": {"HF_HOME": home},
 		"http://mirror /c x true": {"HF_HOME": home, "HF_HUB_CACHE": "/c",
 			"HF_ENDPOINT": "http://mirror/", "HF_TOKEN": "x", "HF_HUB_OFFLINE": "1"},
+		"https://huggingface.co /old old false": {"HF_HOME": home, "HUGGINGFACE_HUB_CACHE": "/old",
+			"HUGGING_FACE_HUB_TOKEN": "old"},
 		"https://huggingface.co /x/huggingface/hub  false": {"XDG_CACHE_HOME": "/x",
 			"HF_HUB_OFFLINE": "0"},
 	} {
