@@ -297,8 +297,8 @@ func (h *Hub) fits(n Name, files []file) error {
 		needed += f.size - min(f.size, max(sizeOf(blob), sizeOf(blob+partialSuffix)))
 	}
 	if room, known := h.free(blobs); known && needed > room {
-		return fmt.Errorf("hub: %s: %.1f GB are to come, and %s has room for %.1f GB: nothing was "+
-			"fetched", n, float64(needed)/1e9, h.Cache, float64(room)/1e9)
+		return fmt.Errorf("hub: %s: %.1f MB are to come, and %s has room for %.1f MB: nothing was "+
+			"fetched", n, float64(needed)/1e6, h.Cache, float64(room)/1e6)
 	}
 	return nil
 }

@@ -218,7 +218,7 @@ func TestPullRefusals(t *testing.T) {
 		"there is no model org/tiny-Llama at revision main": func(p *player, _ *Hub) {
 			p.broken["list"] = http.StatusNotFound
 		},
-		"0.0 GB are to come": func(_ *player, h *Hub) {
+		"0.3 MB are to come": func(_ *player, h *Hub) {
 			h.free = func(string) (int64, bool) { return 1000, true }
 		},
 		"answers 500":          func(p *player, _ *Hub) { p.broken["list"] = 500 },
