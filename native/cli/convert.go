@@ -69,7 +69,8 @@ With --json {"file","expert","type","bytes"}.`,
 	}
 	modelFlag(cmd, &f.model)
 	f.who.add(cmd)
-	cmd.Flags().StringVarP(&f.out, "out", "o", "", "the file, or the directory, which must be new or empty")
+	cmd.Flags().StringVarP(&f.out, "out", "o", "",
+		"the file, or the directory, which must be new or empty")
 	cmd.Flags().StringVar(&f.to, "to", "gguf", "the format: gguf or hf")
 	cmd.Flags().StringVar(&f.kind, "type", "bf16",
 		"of the matrices: f32, f16, bf16 or, in a GGUF, q8_0")
