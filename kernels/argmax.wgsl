@@ -10,13 +10,7 @@ struct P { rows: u32, n: u32, io: u32, xo: u32, size: u32, parts: u32, join: u32
 @group(0) @binding(3) var<uniform> p: P;
 var<workgroup> keys: array<u32, 256>;
 var<workgroup> places: array<u32, 256>;
-// Bits in the order of the numbers, from 1 up; 0 for NaN; −0 counts as 0.
-fn key(b: u32) -> u32 {
-  if ((b & 0x7fffffffu) > 0x7f800000u) { return 0u; }
-  if ((b >> 31u) == 0u) { return b | 0x80000000u; }
-  if (b == 0x80000000u) { return b; }
-  return ~b;
-}
+{{template "key"}}
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let t = w.x;

@@ -1,6 +1,6 @@
 // Package kernels holds the GPU's arithmetic: one WGSL file an op, or an op's gradient.
 //
-// The files are text/template sources: what is known when a pipeline is made (tile sizes, head
+// The files are templates (template.go): what is known when a pipeline is made (tile sizes, head
 // size, type of the weights) is baked in as a constant, because the dialect that both naga and
 // Tint compile rightly has no override constants. A Variant names a file and its constants; Source
 // gives the WGSL; Describe reads entry, bindings and workgroup back from the text, so that the text
@@ -18,7 +18,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"text/template"
 )
 
 //go:embed *.wgsl
@@ -75,12 +74,25 @@ const ParamWords = 20
 // Threads is the workgroup of the kernels that have no tiles.
 const Threads = 256
 
-var parsed = sync.OnceValues(func() (*template.Template, error) {
-	return template.New("").Funcs(template.FuncMap{
-		"seq": seq, "add": func(a, b int) int { return a + b },
-		"mul": func(a, b int) int { return a * b }, "div": func(a, b int) int { return a / b },
-		"mod": func(a, b int) int { return a % b },
-	}).ParseFS(files, "*.wgsl")
+// parsed are all templates: each file's, under its name, and those that files define.
+var parsed = sync.OnceValues(func() (map[string][]node, error) {
+	list, err := fs.Glob(files, "*.wgsl")
+	p := &parser{defined: map[string][]node{}}
+	for _, file := range list {
+		data, err := files.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		p.rest = string(data)
+		nodes, last := p.list()
+		if last != "" {
+			p.fail("%s without a beginning", last)
+		}
+		if p.defined[file] = nodes; p.err != nil {
+			return nil, fmt.Errorf("%s: %w", file, p.err)
+		}
+	}
+	return p.defined, err
 })
 
 // seq is 0 to n−1.
@@ -97,7 +109,7 @@ func Names() []string {
 	list, _ := fs.Glob(files, "*.wgsl") // the pattern is well formed
 	var names []string
 	for _, file := range list {
-		if name := strings.TrimSuffix(file, ".wgsl"); name != "common" {
+		if name := strings.TrimSuffix(file, ".wgsl"); !strings.HasPrefix(name, "common") {
 			names = append(names, name)
 		}
 	}
@@ -110,11 +122,11 @@ func Source(v Variant) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("kernels: %w", err)
 	}
-	var b strings.Builder
-	if err := t.ExecuteTemplate(&b, v.Name+".wgsl", v); err != nil {
+	text, err := expand(t, v.Name+".wgsl", v)
+	if err != nil {
 		return "", fmt.Errorf("kernels: %s: %w", v.Name, err)
 	}
-	return b.String(), nil
+	return text, nil
 }
 
 var (
@@ -125,7 +137,7 @@ var (
 )
 
 // sizeOf is the bytes of the types that workgroup memory is made of.
-var sizeOf = map[string]int{"f32": 4, "u32": 4, "vec4<f32>": 16}
+var sizeOf = map[string]int{"f32": 4, "u32": 4, "atomic<u32>": 4, "vec4<f32>": 16}
 
 // Describe reads the layout from a kernel's text. It fails where the text breaks the form that the
 // package comment promises.

@@ -176,14 +176,11 @@ func matvecVariants(name string) []Variant {
 			{Rows: 1, Out: 4, Unroll: 2, Count: 3}, {Rows: 1, Out: 2, Unroll: 4, Count: 2},
 			{Rows: 16, Out: 4, Unroll: 1, Count: 2}, {Rows: 2, Out: 4, Unroll: 2, Count: 1},
 			{Rows: 4, Out: 4, Unroll: 1, Count: 3}, {Rows: 8, Out: 4, Unroll: 1, Count: 1}} {
-			if typ == "q4" && v.Rows > 4 {
+			if typ == "q4" && v.Rows > 4 || name == "matvec_t" && (v.Rows > 8 ||
+				v.Rows > 4 && typ == "q8" || v.Rows > 2 && typ == "q4") {
 				continue
 			}
-			if name == "matvec_t" && (v.Rows > 8 || v.Rows > 4 && typ == "q8" ||
-				v.Rows > 2 && typ == "q4") {
-				continue
-			}
-			v.Name, v.Type, v.Vec = name, typ, i%3 > 0 || v.Rows > 8
+			v.Name, v.Type, v.Vec = name, typ, i%3 > 0 || v.Rows > 4
 			if v.Threads = 64; v.Rows == 1 && i > 0 {
 				v.Threads = 128
 			}
@@ -203,4 +200,34 @@ func matvecVariants(name string) []Variant {
 		}
 	}
 	return list
+}
+
+// methods are those that templates call, by name.
+var methods = map[string]func(v Variant, args []any) any{
+	"TileM":       func(v Variant, _ []any) any { return v.TileM() },
+	"TileN":       func(v Variant, _ []any) any { return v.TileN() },
+	"GemmThreads": func(v Variant, _ []any) any { return v.GemmThreads() },
+	"Rounds":      func(v Variant, _ []any) any { return v.Rounds() },
+	"Steps":       func(v Variant, _ []any) any { return v.Steps() },
+	"Columns":     func(v Variant, _ []any) any { return v.Columns() },
+	"Shares":      func(v Variant, _ []any) any { return v.Shares() },
+	"Turns":       func(v Variant, _ []any) any { return v.Turns() },
+	"Wide":        func(v Variant, _ []any) any { return v.Wide() },
+	"Broad":       func(v Variant, _ []any) any { return v.Broad() },
+	"Keys":        func(v Variant, _ []any) any { return v.Keys() },
+	"Scaled":      func(v Variant, _ []any) any { return v.Scaled() },
+	"Per":         func(v Variant, _ []any) any { return v.Per() },
+	"Parts":       func(v Variant, _ []any) any { return v.Parts() },
+	"Eights":      func(v Variant, _ []any) any { return v.Eights() },
+	"Held":        func(v Variant, _ []any) any { return v.Held() },
+	"Loads":       func(v Variant, _ []any) any { return v.Loads() },
+	"Batches":     func(v Variant, _ []any) any { return v.Batches() },
+	"To":          func(v Variant, args []any) any { return v.To(args[0].(string)) },
+	"With": func(v Variant, args []any) any {
+		var sources []string
+		for _, a := range args {
+			sources = append(sources, a.(string))
+		}
+		return v.With(sources...)
+	},
 }

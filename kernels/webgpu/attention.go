@@ -55,7 +55,7 @@ func (d *Device) Attention(o, lse, q, k, v compute.Tensor, spans compute.Ints, h
 	const rowByRow = 32 // rows up to which each is its own work: they may lie in far-apart spans
 	a := d.attended("Attention", o, lse, q, k, v, spans, h)
 	vec := h.Dim%4 == 0 && a.qo%4 == 0 && a.ko%4 == 0 && a.vo%4 == 0
-	if q.Rows <= rowByRow {
+	if q.Rows <= rowByRow && h.Dim <= d.mostHead {
 		d.attentionRows(a, h, vec)
 		return
 	}

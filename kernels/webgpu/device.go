@@ -34,15 +34,16 @@ type Device struct {
 	layouts map[string]*layout
 	groups  map[groupKey]*wgpu.BindGroup
 
-	rec     recorder
-	held    held
-	pool    pool
-	staging *wgpu.Buffer // what Read maps
-	scratch [scratchCount]*buffer
-	zeros   []byte
-	maxRows int // of a part of a weight; 0: what a kernel can see
-	mostFew int // rows of few at once
-	err     error
+	rec      recorder
+	held     held
+	pool     pool
+	staging  *wgpu.Buffer // what Read maps
+	scratch  [scratchCount]*buffer
+	zeros    []byte
+	maxRows  int // of a part of a weight; 0: what a kernel can see
+	mostFew  int // rows of few at once
+	mostHead int // numbers in a head of attention row by row
+	err      error
 }
 
 var _ compute.Device = (*Device)(nil)
@@ -54,9 +55,9 @@ func New(o Options) (*Device, error) {
 		return nil, err
 	}
 	d.queue = d.dev.Queue()
-	d.mostFew = 4
+	d.mostFew, d.mostHead = 4, 128
 	if d.adapter.rank() < rankUnknown {
-		d.mostFew = 16
+		d.mostFew, d.mostHead = 16, mostDim
 	}
 	d.pipes = map[kernels.Variant]*pipe{}
 	d.layouts = map[string]*layout{}
@@ -64,7 +65,7 @@ func New(o Options) (*Device, error) {
 	d.zeros = make([]byte, zeroByWrite)
 	if err := d.rec.start(d); err != nil {
 		d.Close()
-		return nil, err
+		return nil, fmt.Errorf("webgpu: %s does not open: %w", d.adapter.Name, err)
 	}
 	if !o.Unchecked {
 		if err := d.SelfTest(); err != nil {

@@ -194,6 +194,29 @@ func (d *Device) ScatterRows(dst, src compute.Tensor, ids compute.Ints) {
 		cols: uint32(src.Cols), rowsOfIt: uint32(dst.Rows)})
 }
 
+// TopK: see compute.Ranker.
+func (d *Device) TopK(top compute.Ints, x compute.Tensor, k int) {
+	if k < 1 || k > 1<<20 {
+		panic(fmt.Sprintf("webgpu: TopK: the %d largest of %v", k, x))
+	}
+	count("TopK", "top", top, 2*k*x.Rows, x)
+	tb, to := d.ints("TopK", top)
+	xb, xo := d.vals("TopK", x)
+	part := max(4096, 8*k) // numbers that are worth a workgroup
+	parts := max(1, (x.Cols+part-1)/part)
+	best := d.scratchBuffer(scratchPart, max(1, 2*k*parts*min(x.Rows, mostGroups)))
+	for lo := 0; lo < x.Rows; lo += mostGroups {
+		g := grid{uint32(min(x.Rows-lo, mostGroups)), uint32(parts), 1}
+		to, xo := to+uint32(2*k*lo), xo+uint32(lo*x.Cols)
+		d.run(plain("top_k"), g, bufs{tb, best, xb}, uint32(x.Cols), uint32(k), to, xo, uint32(part),
+			uint32(parts), 0)
+		if g.y = 1; parts > 1 {
+			d.run(plain("top_k"), g, bufs{tb, best, xb}, uint32(parts*k), uint32(k), to, xo,
+				uint32(parts*k), uint32(parts), 1)
+		}
+	}
+}
+
 // ArgMax: see compute.Layers. A row of NaN gives 0.
 func (d *Device) ArgMax(ids compute.Ints, x compute.Tensor) {
 	count("ArgMax", "ids", ids, x.Rows, x)

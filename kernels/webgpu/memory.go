@@ -47,8 +47,12 @@ func (d *Device) room(what string, rows, cols int) error {
 	binding := d.limits.MaxStorageBufferBindingSize
 	hi, n := bits.Mul64(uint64(max(rows, 0)), uint64(max(cols, 0)))
 	if rows < 0 || cols < 0 || hi != 0 || n > binding/4 {
-		return fmt.Errorf("webgpu: %s [%d %d]: want %s or less, the most that a kernel sees on %s",
-			what, rows, cols, size(binding), d.adapter.Name)
+		asked := "too much"
+		if hi == 0 && n < 1<<61 && rows >= 0 && cols >= 0 {
+			asked = size(4 * n)
+		}
+		return fmt.Errorf("webgpu: %s [%d %d]: %s, want %s or less, the most that a kernel sees on %s",
+			what, rows, cols, asked, size(binding), d.adapter.Name)
 	}
 	return nil
 }

@@ -166,6 +166,17 @@ func TestNoRoom(t *testing.T) {
 			t.Errorf("a tensor %v: %v, want an error with both sizes", size, err)
 		}
 	}
+	// The size of what is refused, and the most, on a device whose kernels see little.
+	binding := d.limits.MaxStorageBufferBindingSize
+	d.limits.MaxStorageBufferBindingSize = 1 << 16
+	if _, err := d.NewTensor(1<<8, 1<<7); err == nil ||
+		!strings.Contains(err.Error(), "tensor [256 128]: 128 KiB, want 64 KiB or less") {
+		t.Errorf("128 KiB where 64 are seen: %v", err)
+	}
+	if w, err := d.NewWeight(compute.F32, 1<<8, 1<<7); err != nil || len(w.(*weight).parts) != 2 {
+		t.Errorf("a weight of 128 KiB where 64 are seen: %v, want it in two parts", err)
+	}
+	d.limits.MaxStorageBufferBindingSize = binding
 	// The driver refuses: the limit that we ask it for is not one that it has.
 	d.limits.MaxStorageBufferBindingSize = 1 << 45
 	_, err := d.NewTensor(1<<20, 1<<21)

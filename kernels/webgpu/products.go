@@ -74,18 +74,18 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 	w *weight, p part) {
 	v := kernels.Variant{Name: "matvec", Type: w.t.String(),
 		Vec: xo%4 == 0 && w.in%(4*perWord[w.t]) == 0}
-	most := fewRows
 	if v.Vec && worthFew(w, x.Rows) {
 		v.Name, v.Out, v.Rows = "few", 8, d.fewAtOnce(x.Rows)
 		d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p,
 			variant: v})
 		return
 	}
-	switch { // where more would make more code than drivers compile in seconds
-	case w.t == compute.Q4:
-		most = fewRows / 4
-	case !v.Vec:
-		most = fewRows / 2
+	most := fewRows // where more would make more code than drivers compile in seconds, fewer
+	if w.t == compute.Q4 {
+		most /= 4
+	}
+	if !v.Vec {
+		most /= 4
 	}
 	v.Rows = 1
 	for v.Rows < min(x.Rows, most) {

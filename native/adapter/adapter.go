@@ -64,7 +64,8 @@ func Open(c Choice, o cpu.Options) (*Device, error) {
 	if c.Kind == CPU {
 		return d, nil
 	}
-	gpu, reason, err := openGPU(c)
+	list, err := webgpu.List()
+	gpu, reason, err := openGPU(c, list, err, webgpu.New)
 	if err != nil {
 		host.Close()
 		return nil, err
@@ -77,10 +78,10 @@ func Open(c Choice, o cpu.Options) (*Device, error) {
 	return d, nil
 }
 
-// openGPU opens a GPU. Where c leaves the choice and there is none to take, gpu is nil and the
-// reason says why.
-func openGPU(c Choice) (gpu *webgpu.Device, reason string, err error) {
-	list, err := webgpu.List()
+// openGPU opens a GPU of the list, which may have an error. Where c leaves the choice and there is
+// none to take, gpu is nil and the reason says why.
+func openGPU(c Choice, list []webgpu.Adapter, err error,
+	open func(webgpu.Options) (*webgpu.Device, error)) (*webgpu.Device, string, error) {
 	if err != nil && c.Kind == GPU {
 		return nil, "", err
 	}
@@ -95,7 +96,7 @@ func openGPU(c Choice) (gpu *webgpu.Device, reason string, err error) {
 				list[0].Name), nil
 		}
 	}
-	gpu, err = webgpu.New(webgpu.Options{Adapter: c.Name})
+	gpu, err := open(webgpu.Options{Adapter: c.Name})
 	switch {
 	case err == nil:
 		return gpu, because(c, gpu.Info(), len(list)), nil
@@ -117,6 +118,9 @@ func because(c Choice, a webgpu.Adapter, count int) string {
 	}
 	return fmt.Sprintf("the best of %d: %s", count, a.Kind)
 }
+
+// Unwrap is the device without the CPU beside it.
+func (d *Device) Unwrap() compute.Device { return d.Device }
 
 // Name says what computes.
 func (d *Device) Name() string { return d.Device.Name() }

@@ -45,6 +45,28 @@ func opened(t *testing.T, c Choice) (name, reason string, err error) {
 	return d.Name(), d.Reason(), nil
 }
 
+// TestRefused: a GPU that is not to be used is refused to whoever asks for it; whoever leaves the
+// choice gets the CPU, and hears why.
+func TestRefused(t *testing.T) {
+	broken := []webgpu.Adapter{{Name: "Broken 9000", Kind: webgpu.KindDiscrete}}
+	wrong := errors.New("webgpu: Broken 9000 computes wrongly, norm: number 3 is 7, want 1")
+	noList := errors.New("the driver does not load")
+	open := func(webgpu.Options) (*webgpu.Device, error) { return nil, wrong }
+	for _, c := range []struct {
+		list      []webgpu.Adapter
+		err, want error
+	}{{broken, nil, wrong}, {nil, noList, noList}} {
+		gpu, reason, err := openGPU(Choice{Kind: Auto}, c.list, c.err, open)
+		if gpu != nil || err != nil || !strings.HasPrefix(reason, "the CPU, since") ||
+			!strings.Contains(reason, c.want.Error()) {
+			t.Errorf("auto: %v because %q, %v, want none because of %v", gpu, reason, err, c.want)
+		}
+		if _, _, err := openGPU(Choice{Kind: GPU}, c.list, c.err, open); !errors.Is(err, c.want) {
+			t.Errorf("gpu: %v, want %v", err, c.want)
+		}
+	}
+}
+
 func TestOpen(t *testing.T) {
 	name, _, err := opened(t, Choice{Kind: CPU})
 	if err != nil || !strings.HasPrefix(name, "cpu ") {

@@ -26,7 +26,8 @@ func TestSVDAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := engine.Open(host, engine.Source{Name: zoo.Default, Files: files}, compute.F32)
+	m, err := engine.Open(t.Context(), host, engine.Source{Name: zoo.Default, Files: files},
+		compute.F32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,8 @@ func TestSVDModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := engine.Open(gpu, engine.Source{Name: zoo.Default, Files: files}, compute.F32)
+	src := engine.Source{Name: zoo.Default, Files: files}
+	m, err := engine.Open(t.Context(), gpu, src, compute.F32)
 	if err != nil {
 		t.Fatal(err)
 	}

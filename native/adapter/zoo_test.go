@@ -12,6 +12,7 @@ import (
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/llama"
+	"transformer2/shared/sample"
 	"transformer2/shared/train"
 	"transformer2/shared/zoo"
 )
@@ -35,31 +36,38 @@ func devices(t *testing.T) (host, gpu *Device) {
 	return host, gpu
 }
 
-// TestSameTokens: the models that ship say the same on the GPU, token for token.
+// TestSameTokens: the models that ship say the same on the GPU, token for token, also where tokens
+// are drawn, of the likeliest by the same numbers.
 func TestSameTokens(t *testing.T) {
 	host, gpu := devices(t)
 	for _, name := range zoo.Names() {
 		t.Run(name, func(t *testing.T) {
-			a, b := greedy(t, host, name), greedy(t, gpu, name)
-			for i := range a {
-				if i >= len(b) || a[i] != b[i] {
-					t.Fatalf("token %d of %d differs: %v on %s, %v on %s", i, len(a), a, host.Name(),
-						b, gpu.Name())
+			kinds := map[sample.Params]int{{}: 200}
+			if name == zoo.Default {
+				kinds[sample.Params{Temperature: 1, TopK: 12}] = 50
+			}
+			for p, n := range kinds {
+				a, b := continued(t, host, name, p, n), continued(t, gpu, name, p, n)
+				for i := range a {
+					if i >= len(b) || a[i] != b[i] {
+						t.Fatalf("%+v: token %d of %d differs: %v on %s, %v on %s", p, i, len(a), a,
+							host.Name(), b, gpu.Name())
+					}
 				}
 			}
 		})
 	}
 }
 
-// greedy continues an empty conversation by 200 tokens, past where it would stop.
-func greedy(t *testing.T, dev compute.Device, name string) []int32 {
+// continued continues an empty conversation by so many tokens, past where it would stop.
+func continued(t *testing.T, dev compute.Device, name string, p sample.Params,
+	tokens int) []int32 {
 	t.Helper()
-	const tokens = 200
 	files, err := zoo.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := engine.Open(dev, engine.Source{Name: name, Files: files}, compute.F32)
+	m, err := engine.Open(t.Context(), dev, engine.Source{Name: name, Files: files}, compute.F32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +79,8 @@ func greedy(t *testing.T, dev compute.Device, name string) []int32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	results, err := g.Run(context.Background(), []llama.Request{{Prompt: prompt, MaxTokens: tokens}})
+	results, err := g.Run(context.Background(), []llama.Request{{Prompt: prompt, MaxTokens: tokens,
+		Sampling: p, Seed: 5}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ import (
 // GPUEnv is what the benchmarks of a GPU are run with.
 type GPUEnv struct {
 	Adapter string // a part of its name; "" for the best
+	// Command runs t2; nil: this executable.
+	Command []string
 	// Only are names of GPUParts; none: all of them.
 	Only []string
 	// Quick takes a model of two small layers, whose figures mean nothing, to see that all runs.
@@ -75,7 +77,9 @@ var gpuParts = []struct {
 	{"heap", (*gpuBench).allocation},
 	{"bf16", func(g *gpuBench) error { return g.model(compute.BF16) }},
 	{"q8", func(g *gpuBench) error { return g.model(compute.Q8) }},
+	{"q4", func(g *gpuBench) error { return g.model(compute.Q4) }},
 	{"fold", (*gpuBench).fold}, {"svd", (*gpuBench).svd},
+	{"reinforce", (*gpuBench).reinforce}, {"load", (*gpuBench).load},
 }
 
 // GPUParts are the names of what can be measured alone.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"transformer2/shared/compute"
+	"transformer2/shared/llama"
 )
 
 // gpuShape is a model, and how it is measured.
@@ -13,14 +14,21 @@ type gpuShape struct {
 	dim, hidden, layers     int
 	heads, kvHeads, headDim int
 	vocab, context, prefill int
-	batch                   int
+	batch, answer           int // sequences at once, and their tokens in a step of training
 }
 
 var (
-	llama8B = gpuShape{"Llama-3-8B", 4096, 14336, 32, 32, 8, 128, 128256, 1024, 2048, 16}
+	llama8B = gpuShape{"Llama-3-8B", 4096, 14336, 32, 32, 8, 128, 128256, 1024, 2048, 16, 256}
 	// tinyShape has the same parts and takes no time.
-	tinyShape = gpuShape{"tiny", 256, 512, 2, 8, 2, 32, 1024, 64, 96, 16}
+	tinyShape = gpuShape{"tiny", 256, 512, 2, 8, 2, 32, 1024, 64, 96, 16, 8}
 )
+
+// config is the shape as a model of so many tokens has it.
+func (s gpuShape) config(context int) llama.Config {
+	return llama.Config{Vocab: s.vocab, Dim: s.dim, Hidden: s.hidden, Layers: s.layers,
+		Heads: s.heads, KVHeads: s.kvHeads, HeadDim: s.headDim, Context: context, RopeTheta: 500000,
+		Eps: 1e-5}
+}
 
 // weights is how many numbers the model's matrices have.
 func (s gpuShape) weights() int64 {

@@ -22,7 +22,8 @@ func TestGPUQuick(t *testing.T) {
 		t.Skip("no GPU driver (Debian: apt-get install mesa-vulkan-drivers)")
 	}
 	var figures []Figure
-	err = GPU(context.Background(), GPUEnv{Quick: true}, func(f Figure) {
+	t.Setenv(childRole, "generate")
+	err = GPU(context.Background(), GPUEnv{Quick: true, Command: []string{self(t)}}, func(f Figure) {
 		figures = append(figures, f)
 	})
 	if err != nil {
@@ -30,8 +31,11 @@ func TestGPUQuick(t *testing.T) {
 	}
 	want := []string{"copy", "recording", "heap growth", "decode tiny bf16, context",
 		"decode tiny bf16, bytes", "prefill tiny bf16", "z in a batch", "decode tiny q8, context",
-		"decode tiny q8, bytes", "fold tiny, 6 MLP matrices, bases bf16", "bases f32", "svd 96x96",
-		"svd 96x96, sweeps", "svd 96x96, residual", "svd 96x96, orthogonality"}
+		"decode tiny q8, bytes", "decode tiny q4, context", "decode tiny q4, bytes",
+		"fold tiny, 6 MLP matrices, bases bf16", "bases f32", "svd 96x96",
+		"svd 96x96, sweeps", "svd 96x96, residual", "svd 96x96, orthogonality",
+		"matrix product 128x512x256", "reinforce tiny bf16, 16×8 tokens, MLP, rollouts",
+		"MLP, update", "MLP, update", "load tiny bf16 (0.0 GB), host memory", "and one token"}
 	if len(figures) != len(want) {
 		t.Fatalf("%d figures, want %d: %v", len(figures), len(want), figures)
 	}
@@ -81,6 +85,48 @@ func TestGPUEnds(t *testing.T) {
 	}
 	if err := GPU(context.Background(), GPUEnv{Adapter: "no such"}, func(Figure) {}); err == nil {
 		t.Error("an adapter that is not there was measured")
+	}
+}
+
+// TestGPUPolicy: an update moves every z, and its arithmetic, counted by hand.
+func TestGPUPolicy(t *testing.T) {
+	list, err := webgpu.List()
+	if err == nil && len(list) == 0 && os.Getenv("CI") == "" {
+		t.Skip("no GPU driver (Debian: apt-get install mesa-vulkan-drivers)")
+	}
+	dev, err := webgpu.New(webgpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	s := tinyShape
+	s.batch, s.answer, s.vocab = 3, 5, 128
+	p, err := newGPUPolicy(dev, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.update(); err != nil {
+		t.Fatal(err)
+	}
+	for i, z := range p.z {
+		host := make([]float32, z.Z1.Len())
+		if err := dev.Read(host, z.Z1); err != nil {
+			t.Fatal(err)
+		}
+		moved := 0
+		for _, v := range host {
+			if v != 0 && math.Abs(float64(v)) <= 1.001e-3 { // AdamW's first step is its rate
+				moved++
+			}
+		}
+		if moved < len(host)*9/10 {
+			t.Errorf("matrix %d: %d of %d numbers of z moved by the rate", i, moved, len(host))
+		}
+	}
+	layer := 256*256*2 + 64*256*2 + 512*256*3
+	want := 15*(6*(2*layer+128*256)+6*4*2*256*256) + 9*2*(3*5*6/2)*256*2
+	if got := p.flops(); got != float64(want) {
+		t.Errorf("an update takes %v operations, want %d", got, want)
 	}
 }
 

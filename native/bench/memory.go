@@ -37,12 +37,9 @@ func memory(ctx context.Context, env Env) ([]Figure, error) {
 	}
 	args := append(slices.Clone(command[1:]), "generate", "--model", ref, "--prompt", question)
 	cmd := exec.CommandContext(ctx, command[0], args...)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = io.Discard, &said
-	peak, err := watch(cmd)
+	peak, err := watchT2(cmd, highWater)
 	if err != nil {
-		return nil, fmt.Errorf("%s generate: %w: %s", command[0], err,
-			cut(strings.TrimSpace(said.String())))
+		return nil, err
 	}
 	if peak == 0 {
 		f.Note = "not measured: this system has no /proc/PID/status with VmHWM"
@@ -51,13 +48,24 @@ func memory(ctx context.Context, env Env) ([]Figure, error) {
 	return []Figure{bound(f.Name, f.Unit, peak/1e6, mostMemory)}, nil
 }
 
-// lookEvery is how often the peak is read. It only ever grows, so that only what is taken after
-// the last look is missed. (What the system says of an ended process is no help: on Linux that
-// peak includes the process that started it.)
+// lookEvery is how often a process is looked at. VmHWM only ever grows, so that only what is taken
+// after the last look is missed. (What the system says of an ended process is no help: on Linux
+// that peak includes the process that started it.)
 const lookEvery = time.Millisecond
 
-// watch runs a process and gives its peak resident memory in bytes, 0 if the system does not say.
-func watch(cmd *exec.Cmd) (peak float64, err error) {
+// watchT2 is watch of t2; an error says what that said.
+func watchT2(cmd *exec.Cmd, memory func(status string) float64) (peak float64, err error) {
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = io.Discard, &said
+	if peak, err = watch(cmd, memory); err != nil {
+		err = fmt.Errorf("%s generate: %w: %s", cmd.Path, err, cut(strings.TrimSpace(said.String())))
+	}
+	return peak, err
+}
+
+// watch runs a process and gives the most memory that its status ever tells, in bytes; 0 if the
+// system does not say.
+func watch(cmd *exec.Cmd, memory func(status string) float64) (peak float64, err error) {
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
@@ -72,16 +80,19 @@ func watch(cmd *exec.Cmd) (peak float64, err error) {
 			return peak, err
 		case <-tick.C:
 			if text, err := os.ReadFile(status); err == nil {
-				peak = max(peak, highWater(string(text)))
+				peak = max(peak, memory(string(text)))
 			}
 		}
 	}
 }
 
 // highWater is the peak resident memory in a process's status, in bytes; 0 if it is not there.
-func highWater(status string) float64 {
+func highWater(status string) float64 { return statusBytes(status, "VmHWM") }
+
+// statusBytes is a line of a process's status, in bytes; 0 if it is not there.
+func statusBytes(status, name string) float64 {
 	for line := range strings.Lines(status) {
-		value, ok := strings.CutPrefix(line, "VmHWM:")
+		value, ok := strings.CutPrefix(line, name+":")
 		if !ok {
 			continue
 		}

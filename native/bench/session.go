@@ -125,7 +125,7 @@ func (s *session) open(dev compute.Device) (m *engine.Model, name string, err er
 	if err != nil {
 		return nil, "", err
 	}
-	m, err = engine.Open(dev, src, compute.F32)
+	m, err = engine.Open(context.Background(), dev, src, compute.F32)
 	return m, name, err
 }
 

@@ -42,8 +42,9 @@ Read the ratios: both sides of one were measured in this run, in turns, or one o
 peer that is not installed leaves its figure without a ratio.
 
 With --device gpu, a GPU instead: a copy, the cost of recording, and a model of Llama-3-8B's shape
-with random weights, decoding, prefill, the fold of an expert into its MLP, and the singular values
-of a matrix of 4096, against PyTorch where it has the same GPU; --only then takes
+with random weights, decoding, prefill, the fold of an expert into its MLP, a step of REINFORCE,
+the singular values of a matrix of 4096, against PyTorch where it has the same GPU, and what a
+loading of such a model takes of the host's memory; --only then takes
 ` + strings.Join(bench.GPUParts(), ", ") + `.
 
 With --json a line a figure: {"name","value","unit","against","ratio"}, where it applies with

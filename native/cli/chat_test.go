@@ -68,7 +68,7 @@ func TestChatHistory(t *testing.T) {
 // Ctrl-C ends an answer and keeps the conversation.
 func TestChatInterrupt(t *testing.T) {
 	var out, stderr bytes.Buffer
-	a := &app{in: strings.NewReader(""), out: &out, err: &stderr, json: true}
+	a := &app{ctx: t.Context(), in: strings.NewReader(""), out: &out, err: &stderr, json: true}
 	s, err := a.open(tiny)
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
@@ -104,7 +105,8 @@ func writeModel(dir string, seed uint64) {
 		return x, nil
 	}))
 	write("model.safetensors", func(w io.Writer) error { return llama.WriteWeights(w, m) })
-	model := must(engine.Open(dev, engine.Source{Name: dir, Files: os.DirFS(dir)}, compute.F32))
+	src := engine.Source{Name: dir, Files: os.DirFS(dir)}
+	model := must(engine.Open(context.Background(), dev, src, compute.F32))
 	for i, name := range tinyExperts {
 		e := svf.Random(model.Shapes(), svf.AllScope(), uint64(i), 0.5)
 		e.Meta.Task, e.Meta.Model = name, filepath.Base(dir)

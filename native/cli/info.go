@@ -127,7 +127,7 @@ func (a *app) aboutModel(dev *adapter.Device, ref string) (modelLine, error) {
 	if err != nil {
 		return modelLine{}, err
 	}
-	m, err := engine.Open(dev, src, compute.F32)
+	m, err := engine.Open(a.ctx, dev, src, compute.F32)
 	if err != nil {
 		return modelLine{}, err
 	}

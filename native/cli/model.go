@@ -53,7 +53,7 @@ func (a *app) open(ref string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := engine.Open(dev, src, held)
+	m, err := engine.Open(a.ctx, dev, src, held)
 	if err != nil {
 		dev.Close()
 		return nil, err

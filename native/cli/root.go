@@ -25,6 +25,7 @@ import (
 
 // app is what every verb needs: where to write, and the flags that all of them have.
 type app struct {
+	ctx      context.Context // of the command: Ctrl-C ends it
 	in       io.Reader
 	out, err io.Writer
 	json     bool
@@ -48,7 +49,7 @@ const (
 func Run(args []string, in io.Reader, out, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := &app{in: in, out: out, err: stderr}
+	a := &app{ctx: ctx, in: in, out: out, err: stderr}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)

@@ -164,6 +164,7 @@ func (m *mixtures) batch(ctx context.Context, model *llama.Model, n int, shots [
 	for i := range questions {
 		q := shots[i%len(shots)].Question
 		q.Seq, q.Sampling, q.OnToken = i/len(shots), sample.Params{}, nil
+		q.NoLogits = false
 		if m.ties() {
 			q.OnToken = func(id int32, logits []float32) bool {
 				replies[i].sure += llama.LogProb(logits, id)

@@ -24,6 +24,8 @@ type Question struct {
 	Seq       int // which z of the model's adapters
 	// OnToken, if set, hears every token as it comes; false ends the answer there.
 	OnToken func(id int32, logits []float32) bool
+	// NoLogits says that OnToken does without logits.
+	NoLogits bool
 }
 
 // Answer is what a model said.
@@ -77,7 +79,8 @@ func (a *Answerer) Answer(ctx context.Context, m *llama.Model, questions []Quest
 			return nil, err
 		}
 		reqs[i] = llama.Request{Prompt: prompt, MaxTokens: q.MaxTokens, Sampling: q.Sampling,
-			Seed: q.Seed, Seq: q.Seq, Stop: a.ends, OnToken: q.OnToken}
+			Seed: q.Seed, Seq: q.Seq, Stop: a.ends, OnToken: q.OnToken,
+			NoLogits: q.NoLogits}
 	}
 	a.gen.Use(m)
 	results, err := a.gen.Run(ctx, reqs)

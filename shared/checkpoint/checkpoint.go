@@ -78,10 +78,34 @@ func (i Info) Bytes() (int64, error) {
 }
 
 // Option changes how numbers are read.
-type Option uint8
+type Option struct {
+	finite bool
+	part   bool
+	from   int
+}
 
 // Finite refuses NaN and Inf, naming the tensor and the index.
-const Finite Option = 1
+var Finite = Option{finite: true}
+
+// From reads a part of a tensor: as many numbers as there is room for, from number i on. Where
+// numbers are held in blocks, both are whole blocks.
+func From(i int) Option { return Option{part: true, from: i} }
+
+// part is where the options let a reading of room numbers begin, in a tensor in blocks of numbers.
+func part(name string, info Info, room, block int, opts []Option) (from int, err error) {
+	n, whole := info.Len(), true
+	for _, o := range opts {
+		whole, from = whole && !o.part, from+o.from
+	}
+	switch {
+	case whole && n != room:
+		err = fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d", name, info, n, room)
+	case from < 0 || from > n-room || from%block != 0 || !whole && room%block != 0:
+		err = fmt.Errorf("checkpoint: tensor %q is %v: it has no %d numbers from %d on, in blocks of %d",
+			name, info, room, from, block)
+	}
+	return from, err
+}
 
 // Source is a set of named tensors that can be read one at a time: a safetensors File, or whatever
 // else holds a model (several files under one index, another format).
@@ -90,7 +114,7 @@ type Source interface {
 	Names() []string
 	// Tensor says what the file holds under a name.
 	Tensor(name string) (Info, bool)
-	// ReadInto converts the tensor into dst, whose length is the tensor's.
+	// ReadInto converts the tensor, or the part From some number, into dst, which it fills.
 	ReadInto(name string, dst []float32, opts ...Option) error
 	// Metadata is the text that travels with the tensors. The map is the caller's own.
 	Metadata() map[string]string

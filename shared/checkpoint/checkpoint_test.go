@@ -222,6 +222,7 @@ func TestReadErrorsNameTheTensor(t *testing.T) {
 	_, err64 := f.Float64("int")
 	_, errRaw := f.Raw("gone")
 	_, errSection := f.Section("gone")
+	two := make([]float32, 2)
 	for want, err := range map[string]error{
 		`tensor "nan": number 2 is NaN`:                   get("nan", Finite),
 		`tensor "inf": number 1 is -Inf`:                  get("inf", Finite),
@@ -235,8 +236,15 @@ func TestReadErrorsNameTheTensor(t *testing.T) {
 		`tensor "int" is I8 [1], want F32, F16, BF16 or `: err64,
 		`: no tensor "gone"`:                              errRaw,
 		`t: no tensor "gone"`:                             errSection,
+		`it has no 2 numbers from 2 on`:                   f.ReadInto("nan", two, From(2)),
+		`has no 2 numbers from -1 on`:                     f.ReadInto("nan", two, From(-1)),
+		`"nan": number 2 is`:                              f.ReadInto("nan", two, Finite, From(1)),
 	} {
 		refused(t, err, want)
+	}
+	part := make([]float32, 1)
+	if err := f.ReadInto("nan", part, From(1)); err != nil || part[0] != 2 {
+		t.Errorf("number 1 is read as %v (%v), want 2", part[0], err)
 	}
 	if err := get("nan"); err != nil {
 		t.Errorf("without Finite: %v", err)

@@ -90,18 +90,19 @@ func (f *File) Float32(name string, opts ...Option) ([]float32, error) {
 	return dst, f.ReadInto(name, dst, opts...)
 }
 
-// ReadInto is Float32 into memory of the caller's. len(dst) must be the tensor's; another length
-// is an error that names both.
+// ReadInto is Float32 into memory of the caller's. len(dst) must be the tensor's, or that of a
+// part of it; another length is an error that names both.
 func (f *File) ReadInto(name string, dst []float32, opts ...Option) error {
 	e, ok := f.tensors[name]
 	if !ok {
 		return fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	if n := e.info.Len(); n != len(dst) {
-		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d",
-			name, e.info, n, len(dst))
+	from, err := part(name, e.info, len(dst), 1, opts)
+	if err != nil {
+		return err
 	}
-	if err := ReadFloats(f.r, f.data+e.begin, e.info.DType, dst); err != nil {
+	at := f.data + e.begin + int64(from)*int64(e.info.DType.Size())
+	if err := ReadFloats(f.r, at, e.info.DType, dst); err != nil {
 		return fmt.Errorf("checkpoint: tensor %q is %v, %w", name, e.info, err)
 	}
 	return CheckFinite(name, dst, opts...)
@@ -126,11 +127,15 @@ func ReadFloats(r io.ReaderAt, at int64, t DType, dst []float32) error {
 	return nil
 }
 
-// CheckFinite does what the option Finite asks for, to a tensor that was read.
+// CheckFinite does what the option Finite asks for, to a tensor, or a part of one, that was read.
 func CheckFinite(name string, dst []float32, opts ...Option) error {
-	if slices.Contains(opts, Finite) {
+	finite, from := false, 0
+	for _, o := range opts {
+		finite, from = finite || o.finite, from+o.from
+	}
+	if finite {
 		if i := firstNonFinite(dst); i >= 0 {
-			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, i, dst[i])
+			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, from+i, dst[i])
 		}
 	}
 	return nil

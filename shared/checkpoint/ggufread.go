@@ -159,22 +159,23 @@ func (g *GGUF) Metadata() map[string]string {
 // map is the caller's own, the slices are not to be changed.
 func (g *GGUF) Values() map[string]any { return maps.Clone(g.values) }
 
-// ReadInto decodes a tensor into dst, whose length must be the tensor's.
+// ReadInto decodes a tensor, or a part of it, into dst, whose length must be theirs.
 func (g *GGUF) ReadInto(name string, dst []float32, opts ...Option) error {
 	e, ok := g.tensors[name]
 	if !ok {
 		return fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	if n := e.info.Len(); n != len(dst) {
-		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d",
-			name, e.info, n, len(dst))
+	from, err := part(name, e.info, len(dst), e.block.numbers, opts)
+	if err != nil {
+		return err
 	}
+	begin := e.at + e.block.space(from)
 	step := chunk / e.block.bytes // blocks at a time
 	buf := make([]byte, min(int64(step*e.block.bytes), e.block.space(len(dst))))
 	for at := 0; at < len(dst); {
 		n := min(step*e.block.numbers, len(dst)-at)
 		part := buf[:e.block.space(n)]
-		if err := readFull(g.r, part, e.at+e.block.space(at)); err != nil {
+		if err := readFull(g.r, part, begin+e.block.space(at)); err != nil {
 			return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
 		}
 		e.block.decode(dst[at:at+n], part)

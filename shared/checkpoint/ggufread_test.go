@@ -110,10 +110,17 @@ func checkGGUFNumbers(t *testing.T, g *GGUF, data []float32) {
 				break
 			}
 		}
+		part := make([]float32, 96)
+		if err := g.ReadInto(name, part, From(192)); err != nil || !slices.Equal(part, got[192:]) {
+			t.Errorf("%s: its last 96 numbers are not those of the whole: %v", name, err)
+		}
 	}
 	err := g.ReadInto("gain", make([]float32, 5))
 	if err == nil || !strings.Contains(err.Error(), "288") {
 		t.Errorf("a length that does not fit: %v", err)
+	}
+	if err := g.ReadInto("eight", make([]float32, 32), From(1)); err == nil {
+		t.Error("a part is read that begins within a block")
 	}
 	if err := g.ReadInto("none", nil); err == nil {
 		t.Error("a tensor that is not there is read")

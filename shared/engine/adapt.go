@@ -227,7 +227,8 @@ func (a *Adaptive) Answer(ctx context.Context, r Request) (Adapted, error) {
 	w := a.s.newWriter(r)
 	begin := time.Now()
 	results, err := a.one.Adapt(ctx, []answer.Question{{System: r.System, Prompt: r.Prompt,
-		MaxTokens: r.MaxTokens, Sampling: r.Sampling, Seed: r.Seed, OnToken: w.token}})
+		MaxTokens: r.MaxTokens, Sampling: r.Sampling, Seed: r.Seed, OnToken: w.token,
+		NoLogits: w.onToken == nil}})
 	if len(results) == 0 {
 		return Adapted{}, err
 	}

@@ -33,7 +33,8 @@ func session(t *testing.T) *engine.Session {
 	}
 	t.Cleanup(func() { dev.Close() })
 	files := enginetest.Files(t, dev, 1, "math", "code")
-	m, err := engine.Open(dev, engine.Source{Name: "tiny", Files: files}, compute.F32)
+	m, err := engine.Open(t.Context(), dev, engine.Source{Name: "tiny", Files: files},
+		compute.F32)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,6 +87,7 @@ func (s *Session) questions(t task.Task, items []task.Item,
 			continue
 		}
 		left := questions[i].MaxTokens
+		questions[i].NoLogits = true
 		questions[i].OnToken = func(id int32, _ []float32) bool {
 			if left--; left == 0 || slices.Contains(ends, id) {
 				left = 0

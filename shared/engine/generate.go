@@ -94,7 +94,8 @@ func (s *Session) generate(ctx context.Context, m *llama.Model, voice string, r 
 	begin := time.Now()
 	gen.Use(m)
 	results, err := gen.Run(ctx, []llama.Request{{Prompt: prompt, MaxTokens: r.MaxTokens,
-		Sampling: r.Sampling, Seed: r.Seed, Stop: w.ends, OnToken: w.token}})
+		Sampling: r.Sampling, Seed: r.Seed, Stop: w.ends, OnToken: w.token,
+		NoLogits: w.onToken == nil}})
 	if len(results) == 0 {
 		return Answer{}, err
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync"
 
 	"transformer2/shared/checkpoint"
@@ -12,17 +13,22 @@ import (
 // must stay until the next is.
 type hashing struct {
 	checkpoint.Source
+	ctx     context.Context // nothing is read after its end
 	weights map[string]checkpoint.Fingerprint
 	busy    sync.WaitGroup
 }
 
 func (h *hashing) ReadInto(name string, dst []float32, opts ...checkpoint.Option) error {
 	h.busy.Wait() // dst may be what is being hashed
+	if err := h.ctx.Err(); err != nil {
+		return err
+	}
 	if err := h.Source.ReadInto(name, dst, opts...); err != nil {
 		return err
 	}
 	info, _ := h.Tensor(name)
-	if _, _, ok := svf.ParseName(name); ok && len(info.Shape) == 2 {
+	_, _, ok := svf.ParseName(name)
+	if ok && len(info.Shape) == 2 && len(dst) == info.Len() { // a part has no hash
 		h.busy.Go(func() {
 			h.weights[name] = checkpoint.HashWeight(info.Shape[0], info.Shape[1], dst)
 		})

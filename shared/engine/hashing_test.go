@@ -34,7 +34,7 @@ func TestHashingIsBase(t *testing.T) {
 		t.Fatal(err)
 	}
 	for read := range names {
-		h := &hashing{Source: src, weights: map[string]checkpoint.Fingerprint{}}
+		h := &hashing{Source: src, ctx: t.Context(), weights: map[string]checkpoint.Fingerprint{}}
 		data := make([]float32, 64*64)
 		for _, name := range names[:read] {
 			if err := h.ReadInto(name, data); err != nil {

@@ -57,19 +57,20 @@ type Format interface {
 	Weights(f func(checkpoint.Source) error) error
 }
 
-// Open loads a model onto a device. Weights are held as dtype.
-func Open(dev compute.Device, src Source, dtype compute.DType) (*Model, error) {
+// Open loads a model onto a device. Weights are held as dtype. Where ctx ends, so does the loading.
+func Open(ctx context.Context, dev compute.Device, src Source, dtype compute.DType) (*Model,
+	error) {
 	m := &Model{Name: src.Name, files: src.Files, format: src.Format}
 	if m.format == nil {
 		m.format = House{src.Files, cmp.Or(src.Weights, weightsFile)}
 	}
-	if err := m.load(dev, dtype); err != nil {
+	if err := m.load(ctx, dev, dtype); err != nil {
 		return nil, fmt.Errorf("model %s: %w", src.Name, err)
 	}
 	return m, nil
 }
 
-func (m *Model) load(dev compute.Device, dtype compute.DType) error {
+func (m *Model) load(ctx context.Context, dev compute.Device, dtype compute.DType) error {
 	config, err := m.format.Config()
 	if err != nil {
 		return err
@@ -90,7 +91,7 @@ func (m *Model) load(dev compute.Device, dtype compute.DType) error {
 		if m.LM, err = llama.New(dev, config, dtype); err != nil {
 			return err
 		}
-		h := &hashing{Source: weights, weights: map[string]checkpoint.Fingerprint{}}
+		h := &hashing{Source: weights, ctx: ctx, weights: map[string]checkpoint.Fingerprint{}}
 		if err := m.LM.LoadWeights(h); err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ func (m *Model) NewCache(slots, context int) (*Cache, error) {
 		c.k = append(c.k, a.tensor(slots*context, m.KVHeads*m.HeadDim))
 		c.v = append(c.v, a.tensor(slots*context, m.KVHeads*m.HeadDim))
 	}
-	return c, a.err
+	return c, a.failed("keys and values of %d sequences of %d tokens", slots, context)
 }
 
 // store puts a batch's keys and values into their rows and gives the layer's whole cache.

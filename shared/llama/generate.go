@@ -3,6 +3,7 @@ package llama
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 
@@ -22,6 +23,9 @@ type Request struct {
 	// during the call); false ends the sequence after this token. Those of different requests
 	// may be called at the same time.
 	OnToken func(id int32, logits []float32) bool
+	// NoLogits says that OnToken does without logits, which may then be nil: they need not leave the
+	// device where the likeliest tokens are enough to pick from.
+	NoLogits bool
 }
 
 // Reason says why a sequence ended.
@@ -52,8 +56,10 @@ type Generator struct {
 	rows    compute.Ints   // last row of each sequence in the batch
 	hidden  compute.Tensor // [slots C]
 	logits  compute.Tensor // [slots V]
-	host    []float32      // logits read back
-	active  []int          // slots in the batch
+	host    []float32      // logits read back, whole rows or the largest
+	top     compute.Ints   // [slots 2k] the largest, where the device ranks
+	topHost []int32
+	active  []int // slots in the batch
 	lastRow []int32
 }
 
@@ -84,7 +90,7 @@ func (m *Model) NewGenerator(slots, context int) (*Generator, error) {
 	a := &allocator{dev: m.Dev}
 	g.rows, g.hidden, g.logits = a.ints(slots), a.tensor(slots, m.Dim), a.tensor(slots, m.Vocab)
 	g.host = make([]float32, slots*m.Vocab)
-	return g, a.err
+	return g, a.failed("scores of %d sequences", slots)
 }
 
 // Use makes the generator run m, which must have the shape that it was made for: an expert's
@@ -160,9 +166,6 @@ func (g *Generator) fill(reqs []Request, next int) int {
 }
 
 func resetSampler(s *sample.Sampler, r *Request) *sample.Sampler {
-	if r.Sampling.Temperature == 0 {
-		return nil
-	}
 	rng := rand.New(rand.NewPCG(r.Seed, 0x7a_65_64_61)) // the stream is arbitrary but fixed
 	if s == nil {
 		return sample.New(r.Sampling, rng)
@@ -186,19 +189,75 @@ func (g *Generator) step(reqs []Request) error {
 	m.Dev.WriteInts(g.rows.Slice(0, n), g.lastRow)
 	m.Dev.GatherRows(g.hidden.Slice(0, n), g.ws.Hidden(), g.rows.Slice(0, n))
 	m.Logits(g.logits.Slice(0, n), g.hidden.Slice(0, n))
-	host := g.host[:n*m.Vocab]
-	if err := m.Dev.Read(host, g.logits.Slice(0, n)); err != nil {
+	k := g.enough(reqs)
+	if err := g.read(k); err != nil {
 		return err
 	}
 	if n < parallelFrom {
-		g.pick(reqs, 0, 1)
+		g.pick(reqs, k, 0, 1)
 		return nil
 	}
 	var wg sync.WaitGroup
 	for i := range pickers {
-		wg.Go(func() { g.pick(reqs, i, pickers) })
+		wg.Go(func() { g.pick(reqs, k, i, pickers) })
 	}
 	wg.Wait()
+	return nil
+}
+
+// worthRanking is how many times larger than what is read back a row must be to be ranked.
+const worthRanking = 8
+
+// enough is how many of each row's largest logits all running sequences can be picked from; 0 where
+// that is not known, or the device does not rank, or they are not much fewer than all.
+func (g *Generator) enough(reqs []Request) int {
+	k := 1
+	for _, i := range g.active {
+		r := &reqs[g.slots[i].req]
+		if r.OnToken != nil && !r.NoLogits {
+			return 0
+		}
+		if r.Sampling.Temperature > 0 {
+			if r.Sampling.TopK == 0 {
+				return 0
+			}
+			k = max(k, min(r.Sampling.TopK, g.m.Vocab)+1)
+		}
+	}
+	if _, ok := compute.As[compute.Ranker](g.m.Dev); !ok || worthRanking*k > g.m.Vocab {
+		return 0
+	}
+	return k
+}
+
+// read brings the k largest logits of every row to the host, or all where k is 0.
+func (g *Generator) read(k int) error {
+	m, n := g.m, len(g.active)
+	logits := g.logits.Slice(0, n)
+	if k == 0 {
+		return m.Dev.Read(g.host[:n*m.Vocab], logits)
+	}
+	if size := 2 * k * len(g.slots); g.top.N < size {
+		if !g.top.IsZero() {
+			m.Dev.Free(g.top.Buf)
+			g.top = compute.Ints{}
+		}
+		var err error
+		if g.top, err = m.Dev.NewInts(size); err != nil {
+			return err
+		}
+		g.topHost = make([]int32, size)
+	}
+	ranker, _ := compute.As[compute.Ranker](m.Dev)
+	ranker.TopK(g.top.Slice(0, 2*k*n), logits, k)
+	if err := m.Dev.ReadInts(g.topHost[:2*k*n], g.top.Slice(0, 2*k*n)); err != nil {
+		return err
+	}
+	for i := range n {
+		for j, b := range g.topHost[2*k*i+k : 2*k*(i+1)] {
+			g.host[i*k+j] = math.Float32frombits(uint32(b))
+		}
+	}
 	return nil
 }
 
@@ -208,20 +267,24 @@ const (
 	pickers      = 4
 )
 
-// pick picks the next token of every stride-th running sequence from first on.
-func (g *Generator) pick(reqs []Request, first, stride int) {
+// pick picks the next token of every stride-th running sequence from first on, out of the k largest
+// logits or of all.
+func (g *Generator) pick(reqs []Request, k, first, stride int) {
 	V := g.m.Vocab
 	for i := first; i < len(g.active); i += stride {
 		s := &g.slots[g.active[i]]
-		s.pick(&reqs[s.req], g.host[i*V:(i+1)*V], g.cache.Context)
+		if k > 0 {
+			places, logits := g.topHost[2*k*i:2*k*i+k], g.host[i*k:(i+1)*k]
+			s.take(&reqs[s.req], s.sampler.SampleFrom(places, logits), nil, g.cache.Context)
+			continue
+		}
+		logits := g.host[i*V : (i+1)*V]
+		s.take(&reqs[s.req], s.sampler.Sample(logits), logits, g.cache.Context)
 	}
 }
 
-func (s *slot) pick(r *Request, logits []float32, context int) {
-	id := max(sample.ArgMax(logits), 0)
-	if s.sampler != nil {
-		id = s.sampler.Sample(logits)
-	}
+// take makes id the sequence's next token.
+func (s *slot) take(r *Request, id int32, logits []float32, context int) {
 	s.tokens = append(s.tokens, id)
 	s.next = s.tokens[len(s.tokens)-1:]
 	goOn := r.OnToken == nil || r.OnToken(id, logits)

@@ -25,6 +25,14 @@ type Adapter interface {
 	Forward(y, x compute.Tensor, w compute.Weight, seq compute.Ints)
 }
 
+// Differentiable is an Adapter that a training goes through.
+type Differentiable interface {
+	Adapter
+	// Backward: dx [T in] from dy [T out] of the last Forward, plus dx where acc. Gradients of what
+	// the adapter itself has are added to its own.
+	Backward(dx, dy compute.Tensor, w compute.Weight, seq compute.Ints, acc bool)
+}
+
 // Linear is y = W x, however W is held.
 type Linear struct {
 	Name    string
@@ -44,7 +52,16 @@ func (l *Linear) forward(dev compute.Device, y, x compute.Tensor, seq compute.In
 }
 
 // backward sums the weight's gradient and gives dx = dy W, plus dx where acc.
-func (l *Linear) backward(dev compute.Device, dx, dy, x compute.Tensor, acc bool) {
+func (l *Linear) backward(dev compute.Device, dx, dy, x compute.Tensor, seq compute.Ints,
+	acc bool) {
+	if l.Adapter != nil {
+		a, ok := l.Adapter.(Differentiable)
+		if !ok {
+			panic(fmt.Sprintf("llama: %s: its adapter has no gradient", l.Name))
+		}
+		a.Backward(dx, dy, l.W, seq, acc)
+		return
+	}
 	if !l.Grad.IsZero() {
 		dev.Gemm(compute.TN, l.Grad, dy, x, true)
 	}
@@ -96,7 +113,9 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 	m.heads = compute.Heads{Q: c.Heads, KV: c.KVHeads, Dim: c.HeadDim,
 		Scale: float32(1 / math.Sqrt(float64(c.HeadDim)))}
 	a := &allocator{dev: dev}
-	m.Embed = a.tensor(c.Vocab, c.Dim)
+	if m.Embed = a.tensor(c.Vocab, c.Dim); a.err != nil {
+		return nil, a.failed(EmbedName)
+	}
 	norm := func(name string) Norm { return Norm{Name: name, G: a.tensor(1, c.Dim)} }
 	linear := func(name string, out, in int) Linear {
 		return Linear{Name: name, Out: out, In: in, W: a.weight(dtype, out, in)}
@@ -117,7 +136,7 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 		}
 	}
 	m.Norm = norm("model.norm.weight")
-	head := "lm_head.weight"
+	head := headName
 	if c.Tied {
 		head = EmbedName
 	}
@@ -134,6 +153,14 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 type allocator struct {
 	dev compute.Device
 	err error
+}
+
+// failed is the error, with what it was all for.
+func (a *allocator) failed(what string, args ...any) error {
+	if a.err == nil {
+		return nil
+	}
+	return fmt.Errorf("llama: "+what+": %w", append(args, a.err)...)
 }
 
 func (a *allocator) tensor(rows, cols int) (t compute.Tensor) {

@@ -7,10 +7,14 @@ import (
 	"strings"
 
 	"transformer2/shared/checkpoint"
+	"transformer2/shared/compute"
 )
 
 // EmbedName is the embedding table's name in a checkpoint.
 const EmbedName = "model.embed_tokens.weight"
+
+// headName is the head's, where it is not the table.
+const headName = "lm_head.weight"
 
 func isResidual(name string) bool {
 	return strings.HasSuffix(name, "o_proj.weight") || strings.HasSuffix(name, "down_proj.weight")
@@ -46,7 +50,7 @@ func (c Config) Tensors() []TensorSpec {
 	}
 	specs = append(specs, TensorSpec{"model.norm.weight", 1, c.Dim})
 	if !c.Tied {
-		specs = append(specs, TensorSpec{"lm_head.weight", c.Vocab, c.Dim})
+		specs = append(specs, TensorSpec{headName, c.Vocab, c.Dim})
 	}
 	return specs
 }
@@ -67,6 +71,23 @@ func (m *Model) byName() (map[string]*Linear, map[string]*Norm) {
 // Load fills a frozen model from read, which gives the numbers of a named tensor, row-major.
 // A length that does not fit or a number that is not finite is refused by name.
 func (m *Model) Load(read func(name string) ([]float32, error)) error {
+	return m.fill(func(spec TensorSpec, part func(row int, data []float32) error) error {
+		data, err := read(spec.Name)
+		if err == nil && len(data) != spec.Rows*spec.Cols {
+			err = fmt.Errorf("llama: tensor %q holds %d numbers, want %d×%d", spec.Name, len(data),
+				spec.Rows, spec.Cols)
+		}
+		if err != nil {
+			return err
+		}
+		return part(0, data)
+	})
+}
+
+// fill writes all tensors of a frozen model. read hands over the rows of a tensor, in order and in
+// as many parts as it likes.
+func (m *Model) fill(read func(spec TensorSpec,
+	part func(row int, data []float32) error) error) error {
 	linears, norms := m.byName()
 	largest := 0
 	for _, l := range linears {
@@ -78,39 +99,45 @@ func (m *Model) Load(read func(name string) ([]float32, error)) error {
 	}
 	defer m.Dev.Free(plain.Buf)
 	for _, spec := range m.Tensors() {
-		data, err := read(spec.Name)
+		var to []compute.Tensor
+		if spec.Name == EmbedName {
+			to = append(to, m.Embed)
+		}
+		l := linears[spec.Name]
+		if l != nil {
+			to = append(to, plain.Reshape(l.Out, l.In))
+		}
+		if n := norms[spec.Name]; n != nil {
+			to = append(to, n.G)
+		}
+		err := read(spec, func(row int, data []float32) error {
+			if err := checkNumbers(spec, row, data); err != nil {
+				return err
+			}
+			for _, t := range to {
+				m.Dev.Write(t.Slice(row, row+len(data)/spec.Cols), data)
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		if err := checkNumbers(spec, data); err != nil {
-			return err
-		}
-		if spec.Name == EmbedName {
-			m.Dev.Write(m.Embed, data)
-		}
-		if l := linears[spec.Name]; l != nil {
-			t := plain.Reshape(l.Out, l.In)
-			m.Dev.Write(t, data)
-			m.Dev.Pack(l.W, t)
+		if l != nil {
+			m.Dev.Pack(l.W, to[len(to)-1])
 			if err := m.Dev.Submit(); err != nil {
 				return err
 			}
-		}
-		if n := norms[spec.Name]; n != nil {
-			m.Dev.Write(n.G, data)
 		}
 	}
 	return nil
 }
 
-func checkNumbers(spec TensorSpec, data []float32) error {
-	if len(data) != spec.Rows*spec.Cols {
-		return fmt.Errorf("llama: tensor %q holds %d numbers, want %d×%d",
-			spec.Name, len(data), spec.Rows, spec.Cols)
-	}
+// checkNumbers refuses what is not finite in the rows from row on.
+func checkNumbers(spec TensorSpec, row int, data []float32) error {
 	for i, v := range data {
 		if v-v != 0 { // NaN − NaN and Inf − Inf are NaN
-			return fmt.Errorf("llama: tensor %q: number %d is %v, want a finite one", spec.Name, i, v)
+			return fmt.Errorf("llama: tensor %q: number %d is %v, want a finite one", spec.Name,
+				row*spec.Cols+i, v)
 		}
 	}
 	return nil
@@ -199,15 +226,41 @@ func (c Config) CheckTensors(src checkpoint.Source) error {
 	return nil
 }
 
-// LoadWeights fills a frozen model from a checkpoint.
+// tablePart is the numbers of the embedding and of the head that are read at once: those of a
+// large vocabulary, in f32, are the largest memory that loading would take.
+const tablePart = 16 << 20
+
+// LoadWeights fills a frozen model from a checkpoint. The host holds one matrix of a layer at a
+// time, and of the embedding and the head a part.
 func (m *Model) LoadWeights(src checkpoint.Source) error {
+	return m.loadParts(src, tablePart)
+}
+
+// loadParts is LoadWeights with so many numbers of a table at once.
+func (m *Model) loadParts(src checkpoint.Source, most int) error {
 	if err := m.CheckTensors(src); err != nil {
 		return err
 	}
-	var data []float32 // one tensor's memory serves all of them
-	return m.Load(func(name string) ([]float32, error) {
-		info, _ := src.Tensor(name)
-		data = slices.Grow(data[:0], info.Len())[:info.Len()]
-		return data, src.ReadInto(name, data)
+	var data []float32 // one memory serves all
+	return m.fill(func(spec TensorSpec, part func(row int, data []float32) error) error {
+		rows := spec.Rows
+		if spec.Name == EmbedName || spec.Name == headName {
+			rows = max(1, min(rows, most/spec.Cols))
+		}
+		for row := 0; row < spec.Rows; row += rows {
+			n := min(rows, spec.Rows-row) * spec.Cols
+			data = slices.Grow(data[:0], n)[:n]
+			var opts []checkpoint.Option
+			if rows < spec.Rows {
+				opts = append(opts, checkpoint.From(row*spec.Cols))
+			}
+			if err := src.ReadInto(spec.Name, data, opts...); err != nil {
+				return err
+			}
+			if err := part(row, data); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }

@@ -102,7 +102,7 @@ func (m *Model) NewWorkspace(maxRows int, training bool) (*Workspace, error) {
 		ws.dk, ws.dv = a.tensor(maxRows, kv), a.tensor(maxRows, kv)
 		ws.dS = a.tensor(maxRows, m.Hidden)
 	}
-	return ws, a.err
+	return ws, a.failed("activations and scores of %d tokens", maxRows)
 }
 
 // load writes the batch's numbers to the device.

@@ -216,7 +216,10 @@ func (r renamed) ReadInto(name string, dst []float32, opts ...checkpoint.Option)
 	if err := r.file.ReadInto(engine.GGUFName(name), dst, opts...); err != nil {
 		return err
 	}
-	if heads := r.heads[name]; heads > 0 && len(dst)%(heads*r.dim) == 0 {
+	info, _ := r.Tensor(name)
+	if heads := r.heads[name]; heads > 0 && len(dst) != info.Len() {
+		return fmt.Errorf("tensor %q is read whole, as its rows are in another order", name)
+	} else if heads > 0 && len(dst)%(heads*r.dim) == 0 {
 		engine.Deinterleave(dst, heads, r.dim, len(dst)/(heads*r.dim))
 	}
 	return nil

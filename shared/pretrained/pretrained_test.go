@@ -30,7 +30,7 @@ func session(t *testing.T, src engine.Source) *engine.Session {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dev.Close() })
-	m, err := engine.Open(dev, src, compute.F32)
+	m, err := engine.Open(t.Context(), dev, src, compute.F32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,6 +251,6 @@ func openError(t *testing.T, files fstest.MapFS) error {
 	if src.Format, err = pretrained.Open(files, "", pretrained.Options{}); err != nil {
 		return err
 	}
-	_, err = engine.Open(dev, src, compute.F32)
+	_, err = engine.Open(t.Context(), dev, src, compute.F32)
 	return err
 }

@@ -56,7 +56,26 @@ func (s *Sampler) Sample(logits []float32) int32 {
 	if s.Temperature == 0 || best < 0 {
 		return max(best, 0)
 	}
-	s.softmax(logits, float64(logits[best]))
+	s.softmax(nil, logits, float64(logits[best]))
+	return s.draw()
+}
+
+// SampleFrom is Sample where only some logits are known, ids being theirs in ascending order. It
+// picks what Sample would if they are the TopK+1 largest, or more, the first of equals.
+func (s *Sampler) SampleFrom(ids []int32, logits []float32) int32 {
+	best := ArgMax(logits)
+	switch {
+	case best < 0:
+		return 0
+	case s.Temperature == 0:
+		return ids[best]
+	}
+	s.softmax(ids, logits, float64(logits[best]))
+	return s.draw()
+}
+
+// draw picks one of the candidates.
+func (s *Sampler) draw() int32 {
 	s.cut()
 	total := 0.0
 	for _, c := range s.cands {
@@ -75,13 +94,18 @@ func (s *Sampler) Sample(logits []float32) int32 {
 // the exponentials of most of a large vocabulary.
 const negligible = 32
 
-// softmax fills cands with unnormalised probabilities, the best's being 1.
-func (s *Sampler) softmax(logits []float32, best float64) {
+// softmax fills cands with unnormalised probabilities, the best's being 1. Without ids, they are
+// 0, 1, 2 and so on.
+func (s *Sampler) softmax(ids []int32, logits []float32, best float64) {
 	s.cands = s.cands[:0]
 	inv := 1 / s.Temperature
-	for id, l := range logits {
+	for i, l := range logits {
 		if d := (float64(l) - best) * inv; d > -negligible {
-			s.cands = append(s.cands, candidate{int32(id), math.Exp(d)})
+			id := int32(i)
+			if ids != nil {
+				id = ids[i]
+			}
+			s.cands = append(s.cands, candidate{id, math.Exp(d)})
 		}
 	}
 }

@@ -28,24 +28,35 @@ func NewProjector(s *Scratch, m Matrix, t compute.DType, rows int) (*Projector, 
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	p := &Projector{s: s, left: m.Left, r: m.R, rows: rows, out: m.Out, inner: m.In}
-	for slot := range scratchSlots {
-		if err := s.reserve(slot, rows*m.R); err != nil {
-			return nil, fmt.Errorf("%w (%s)", err, m.Name)
-		}
-	}
-	if err := s.reserveCount(rows); err != nil {
-		return nil, fmt.Errorf("%w (%s)", err, m.Name)
-	}
-	var err error
-	if p.b, err = hold(s.dev, t, m.R, m.Basis); err == nil {
-		p.bt, err = hold(s.dev, t, m.R, transposed(m.R, m.Basis))
-	}
+	b, err := hold(s.dev, t, m.R, m.Basis)
 	if err != nil {
-		p.Free()
 		return nil, fmt.Errorf("svf: %s: basis [%d %d] as %v: %w", m.Name, m.R, m.R, t, err)
 	}
+	bt, err := hold(s.dev, t, m.R, transposed(m.R, m.Basis))
+	if err != nil {
+		free(s.dev, b)
+		return nil, fmt.Errorf("svf: %s: basis [%d %d] as %v: %w", m.Name, m.R, m.R, t, err)
+	}
+	p, err := ProjectorOf(s, m.Out, m.In, m.Left, b, bt, rows)
+	if err != nil {
+		free(s.dev, b)
+		free(s.dev, bt)
+		return nil, fmt.Errorf("%w (%s)", err, m.Name)
+	}
 	return p, nil
+}
+
+// ProjectorOf is NewProjector of a basis that is on the device: B and Bᵀ, both [r r] with
+// r = min(out, in), which become the projector's. left says whose side's it is.
+func ProjectorOf(s *Scratch, out, in int, left bool, b, bt compute.Weight, rows int) (*Projector,
+	error) {
+	p := &Projector{s: s, left: left, r: min(out, in), rows: rows, b: b, bt: bt, out: out, inner: in}
+	for slot := range scratchSlots {
+		if err := s.reserve(slot, rows*p.r); err != nil {
+			return nil, err
+		}
+	}
+	return p, s.reserveCount(rows)
 }
 
 // hold makes a weight of type t of a square matrix of the host's.

@@ -49,7 +49,7 @@ func checkModel(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	m, err := engine.Open(dev, engine.Source{Name: name, Files: files}, compute.F32)
+	m, err := engine.Open(t.Context(), dev, engine.Source{Name: name, Files: files}, compute.F32)
 	if err != nil {
 		t.Fatal(err)
 	}

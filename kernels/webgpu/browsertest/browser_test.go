@@ -97,6 +97,7 @@ func browser(t *testing.T) context.Context {
 		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("enable-unsafe-webgpu", true),
 		chromedp.Flag("use-webgpu-adapter", "swiftshader"),
 		chromedp.Flag("enable-features", "Vulkan,WebGPU"),
+		chromedp.Flag("disable-gpu-watchdog", true), // a kernel may compile for seconds
 		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
 	t.Cleanup(stop)

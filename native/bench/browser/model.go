@@ -68,7 +68,7 @@ func makeModel(ctx context.Context, dir string, seed uint64) (*random, error) {
 // convert writes the GGUFs from the files that our engine reads.
 func (r *random) convert(ctx context.Context, dev *cpu.Device, dir string,
 	tok *tokenizer.Tokenizer) error {
-	m, err := engine.Open(dev, engine.Source{Name: "random", Files: os.DirFS(r.dir)}, compute.F32)
+	m, err := engine.Open(ctx, dev, engine.Source{Name: "random", Files: os.DirFS(r.dir)}, compute.F32)
 	if err != nil {
 		return err
 	}

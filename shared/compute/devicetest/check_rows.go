@@ -1,6 +1,12 @@
 package devicetest
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"transformer2/shared/compute"
+)
 
 // rowTables are [ids rows cols] for the ops that move rows by number.
 var rowTables = [][3]int{{1, 1, 1}, {7, 1, 5}, {1, 7, 33}, {13, 31, 32}, {31, 13, 7}, {97, 33, 64},
@@ -59,31 +65,82 @@ func checkScatterRows(e *env) {
 	}
 }
 
+// awkward is rows of numbers of which the largest are hard to find.
+func awkward(e *env, rows, cols int) []float32 {
+	v := normal(e.rng, rows*cols)
+	for t := range rows {
+		row := v[t*cols : (t+1)*cols]
+		switch t % 4 {
+		case 1: // ties all along: few distinct values
+			for j := range row {
+				row[j] = float32(e.rng.IntN(3))
+			}
+		case 2: // NaN in most places
+			for j := range row {
+				if e.rng.IntN(4) != 0 {
+					row[j] = nan32
+				}
+			}
+		case 3: // no number above −Inf, and NaN before the first
+			copy(row, repeat(float32(math.Inf(-1)), len(row)))
+			if len(row) > 1 {
+				row[0] = nan32
+			}
+		}
+	}
+	return v
+}
+
+// checkTopK: for a device that is a compute.Ranker.
+func checkTopK(e *env) {
+	ranker, ok := compute.As[compute.Ranker](e.dev)
+	if !ok {
+		return
+	}
+	for i, s := range append(keep(e, sizes), [2]int{5, 4096}, [2]int{5, 9000}) {
+		for _, k := range []int{1, 3 + i%5, 300} {
+			c := e.begin("the %d largest of %v", k, s)
+			v := awkward(e, s[0], s[1])
+			x, top := c.in(s[0], s[1], v), c.outInts(s[0]*2*k)
+			c.run(func() { ranker.TopK(top.Ints, x.Tensor, k) })
+			for t := range s[0] {
+				row, got := v[t*s[1]:(t+1)*s[1]], top.got()[2*k*t:2*k*(t+1)]
+				want := append(topK(row, k), slices.Repeat([]int32{-1}, k)...)[:k]
+				if !slices.Equal(got[:k], want) {
+					e.errorf("row %d: places %v, want %v", t, got[:k], want)
+					continue
+				}
+				for i, j := range want {
+					if j >= 0 && uint32(got[k+i]) != math.Float32bits(row[j]) {
+						e.errorf("row %d: the number at %d is %#08x, want %v", t, j,
+							uint32(got[k+i]), row[j])
+					}
+				}
+			}
+			c.end()
+		}
+	}
+}
+
+// topK is the places of the k largest numbers of a row, in ascending order.
+func topK(row []float32, k int) []int32 {
+	var places []int32
+	for j, v := range row {
+		if v == v {
+			places = append(places, int32(j))
+		}
+	}
+	slices.SortStableFunc(places, func(a, b int32) int { return cmp.Compare(row[b], row[a]) })
+	places = places[:min(k, len(places))]
+	slices.Sort(places)
+	return places
+}
+
 func checkArgMax(e *env) {
 	list := append(keep(e, sizes), [2]int{2, 5000})
 	for _, s := range list {
 		c := e.begin("%v", s)
-		v := normal(e.rng, s[0]*s[1])
-		for t := range s[0] {
-			row := v[t*s[1] : (t+1)*s[1]]
-			switch t % 4 {
-			case 1: // ties all along: few distinct values
-				for j := range row {
-					row[j] = float32(e.rng.IntN(3))
-				}
-			case 2: // NaN in most places
-				for j := range row {
-					if e.rng.IntN(4) != 0 {
-						row[j] = nan32
-					}
-				}
-			case 3: // no number above −Inf, and NaN before the first
-				copy(row, repeat(float32(math.Inf(-1)), len(row)))
-				if len(row) > 1 {
-					row[0] = nan32
-				}
-			}
-		}
+		v := awkward(e, s[0], s[1])
 		x, ids := c.in(s[0], s[1], v), c.outInts(s[0])
 		c.run(func() { e.dev.ArgMax(ids.Ints, x.Tensor) })
 		for t, id := range ids.got() {

@@ -96,6 +96,7 @@ var checks = []check{
 	{"ScatterAddRows", checkScatterAddRows},
 	{"ScatterRows", checkScatterRows},
 	{"ArgMax", checkArgMax},
+	{"TopK", checkTopK},
 	{"LogProbs", checkLogProbs},
 	{"LogProbsGrad", checkLogProbsGrad},
 	{"KL", checkKL},

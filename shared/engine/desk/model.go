@@ -36,7 +36,7 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 			return result, fmt.Errorf("weights %q: want f32, f16, bf16, q8 or q4", l.Weights)
 		}
 	}
-	m, err := engine.Open(d.cfg.Dev, src, dtype)
+	m, err := engine.Open(j.ctx, d.cfg.Dev, src, dtype)
 	if err != nil {
 		return result, err
 	}

@@ -32,7 +32,8 @@ func Files(t testing.TB, dev compute.Device, seed uint64, experts ...string) fst
 		"model.safetensors": File(t, func(w io.Writer) error {
 			return llama.WriteWeights(w, model(t, dev, seed))
 		})}
-	m, err := engine.Open(dev, engine.Source{Name: "tiny", Files: files}, compute.F32)
+	m, err := engine.Open(t.Context(), dev, engine.Source{Name: "tiny", Files: files},
+		compute.F32)
 	if err != nil {
 		t.Fatal(err)
 	}
