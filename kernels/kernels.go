@@ -37,7 +37,7 @@ type Variant struct {
 	// Matrix times few vectors: Out outputs by a workgroup of Threads, Rows vectors at once, Unroll
 	// loads of each output's weights under way.
 	Out, Rows, Unroll, Threads int
-	Teams                      int // of 32 threads that have outputs of their own and share the vectors
+	Teams                      int // of 32 threads, with outputs of their own, that share the vectors
 
 	Count int  // like ops done in one dispatch, each on tensors of its own
 	Hold  int  // loads of a row that a norm's thread holds; 0: it loads twice
