@@ -120,6 +120,9 @@ func planned(src engine.Source) (plan.Model, error) {
 	if m.File == 0 {
 		return m, errors.New("it has no weights' file")
 	}
+	if n := config.NumParams(); int64(n) > 2*m.File { // no format has numbers of less than 4 bits
+		return m, fmt.Errorf("its config is of %d numbers, and its files hold %d bytes", n, m.File)
+	}
 	return m, nil
 }
 

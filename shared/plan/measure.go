@@ -41,7 +41,7 @@ func Measure(dev Device, held compute.DType) (Rates, error) {
 	if r.Product, err = measureProduct(dev, held); err != nil {
 		return r, err
 	}
-	r.Basis, err = rate(BasisOps(basisOut, basisIn), func() error {
+	r.Basis, err = rate(linalg.BasisOps(basisOut, basisIn), func() error {
 		_, err := linalg.Basis(dev, basisOut, basisIn, numbers[:basisOut*basisIn])
 		return err
 	})

@@ -17,7 +17,7 @@ type Rates struct {
 	Load    float64 // bytes of a weights' file that are read, converted and packed
 	Stream  float64 // bytes of weights that a product with one row reads
 	Product float64 // operations of a product of many rows, f32
-	Basis   float64 // operations of a decomposition, f64, as BasisOps counts them
+	Basis   float64 // operations of a decomposition, f64, as linalg.BasisOps counts them
 }
 
 // Model is what is planned for.
@@ -60,10 +60,10 @@ func Of(m Model, r Rates) ([]Work, error) {
 	var decompose, bases, fold int64
 	var ops, factor, weights float64
 	for _, s := range linears(m.Config) {
-		decompose = max(decompose, BasisBytes(s.Rows, s.Cols))
+		decompose = max(decompose, linalg.BasisBytes(s.Rows, s.Cols))
 		bases += basesBytes(s)
 		fold += foldBytes(m.Held, s)
-		ops += BasisOps(s.Rows, s.Cols)
+		ops += linalg.BasisOps(s.Rows, s.Cols)
 		factor += 2 * float64(s.Rows) * float64(s.Cols) * float64(min(s.Rows, s.Cols))
 		weights += float64(weightBytes(m.Held, s.Rows, s.Cols))
 	}
@@ -117,27 +117,6 @@ func basesBytes(s llama.TensorSpec) int64 {
 // foldBytes is what an expert's matrix takes: W' as W is held, and both factors of W in f32.
 func foldBytes(held compute.DType, s llama.TensorSpec) int64 {
 	return weightBytes(held, s.Rows, s.Cols) + 4*int64(s.Rows+s.Cols)*int64(min(s.Rows, s.Cols))
-}
-
-// BasisBytes is what decomposing a matrix [out in] allocates: the weight in f32, and in f64 the
-// Gram matrix, its tridiagonal form, four matrices of the divide and conquer, and chunks of W. A
-// square matrix has σ so small that the Gram matrix loses them: two matrices more separate their
-// vectors.
-func BasisBytes(out, in int) int64 {
-	r, other := min(out, in), max(out, in)
-	squares := 6 * square(r)
-	if r == other {
-		squares += 2 * square(r)
-	}
-	return 4*int64(out)*int64(in) + 8*(squares+4*int64(r)*int64(min(other, linalg.GramChunk)))
-}
-
-// BasisOps counts what decomposing a matrix [out in] costs: the Gram matrix, σ and the vectors of
-// small σ go through all of W, the rest is of the smaller side alone. The weights of the two are
-// measured on matrices of 256 to 1024.
-func BasisOps(out, in int) float64 {
-	r, other := float64(min(out, in)), float64(max(out, in))
-	return 4*r*r*other + 9*r*r*r
 }
 
 // modelBytes is the model itself.

@@ -189,7 +189,7 @@ func TestBytesOfDecomposing(t *testing.T) {
 			continue // what the device keeps for the next
 		}
 		took := int64(b.TotalAlloc-a.TotalAlloc) + 4*int64(len(w))
-		near(t, fmt.Sprint("decompose ", s), BasisBytes(s[0], s[1]), took)
+		near(t, fmt.Sprint("decompose ", s), linalg.BasisBytes(s[0], s[1]), took)
 	}
 }
 

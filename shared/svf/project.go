@@ -25,7 +25,8 @@ type Projector struct {
 // NewProjector holds a matrix's basis on the scratch's device as weights of type t (Q8 wants R to
 // be a multiple of compute.BlockQ8), for batches of at most rows rows.
 func NewProjector(s *Scratch, m Matrix, t compute.DType, rows int) (*Projector, error) {
-	if err := m.check(); err != nil {
+	vectors, err := m.whole()
+	if err != nil {
 		return nil, err
 	}
 	p := &Projector{s: s, left: m.Left, r: m.R, rows: rows, out: m.Out, inner: m.In}
@@ -37,9 +38,8 @@ func NewProjector(s *Scratch, m Matrix, t compute.DType, rows int) (*Projector, 
 	if err := s.reserveCount(rows); err != nil {
 		return nil, fmt.Errorf("%w (%s)", err, m.Name)
 	}
-	var err error
-	if p.b, err = hold(s.dev, t, m.R, m.Basis); err == nil {
-		p.bt, err = hold(s.dev, t, m.R, transposed(m.R, m.Basis))
+	if p.b, err = hold(s.dev, t, m.R, vectors); err == nil {
+		p.bt, err = hold(s.dev, t, m.R, transposed(m.R, vectors))
 	}
 	if err != nil {
 		p.Free()

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"time"
+
+	"transformer2/native/adapter"
+	"transformer2/shared/engine"
+	"transformer2/shared/linalg"
+)
+
+// crew opens the devices that decompose a model, a matrix each at a time: as many as there are
+// processors, or as have room for the largest matrix. They share the processors.
+func (a *app) crew(f decomposeFlags, src engine.Source) ([]*adapter.Device, error) {
+	if f.workers < 0 || a.threads < 0 {
+		return nil, fmt.Errorf("--workers is %d and --threads %d, want 0 or more", f.workers, a.threads)
+	}
+	m, err := planned(src)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", src.Name, err)
+	}
+	var each int64
+	for _, s := range engine.Linears(m.Config) {
+		each = max(each, linalg.BasisBytes(s.Rows, s.Cols))
+	}
+	processors := a.threads
+	if processors == 0 {
+		processors = runtime.GOMAXPROCS(0)
+	}
+	workers := f.workers
+	if workers == 0 {
+		workers = processors
+	}
+	if f.solver == adapter.GPU {
+		workers = 1
+	}
+	if room, ok := a.room(); ok && !a.force {
+		if room < each {
+			return nil, fmt.Errorf("model %s: to decompose its largest matrix takes %s, and there are %s; "+
+				"--force starts anyhow", src.Name, size(each), size(room))
+		}
+		workers = min(workers, int(room/each))
+	}
+	threads := a.threads
+	defer func() { a.threads = threads }()
+	a.threads = max(1, processors/workers)
+	var crew []*adapter.Device
+	for range workers {
+		d, err := a.device()
+		if err != nil {
+			closeCrew(crew)
+			return nil, err
+		}
+		crew = append(crew, d)
+	}
+	return crew, nil
+}
+
+func closeCrew(crew []*adapter.Device) {
+	for _, d := range crew {
+		d.Close()
+	}
+}
+
+// The matrix that an estimate is taken from: of more than a cache, and done in a second.
+const estimateOut, estimateIn = 1024, 4096
+
+// estimate tells the time for all of a model's matrices by that of a small one, which all workers
+// decompose at the same time as they would.
+func (a *app) estimate(src engine.Source, o engine.DecomposeOptions) error {
+	m, err := planned(src)
+	if err != nil {
+		return fmt.Errorf("model %s: %w", src.Name, err)
+	}
+	var ops float64
+	count := map[[2]int]int{}
+	var shapes [][2]int
+	total := 0
+	for _, s := range engine.Linears(m.Config) {
+		if !o.Scope.Has(s.Name) {
+			continue
+		}
+		shape := [2]int{s.Rows, s.Cols}
+		if count[shape]++; count[shape] == 1 {
+			shapes = append(shapes, shape)
+		}
+		ops += linalg.BasisOps(s.Rows, s.Cols)
+		total++
+	}
+	rate, err := a.rate(o)
+	if err != nil {
+		return err
+	}
+	out := look(a.out)
+	for _, s := range shapes {
+		seconds := linalg.BasisOps(s[0], s[1]) / rate
+		out.line("%4d × %11s  %9s each", count[s], fmt.Sprintf("%d×%d", s[0], s[1]), roughly(seconds))
+	}
+	out.line("%4d matrices, %d at a time: %s", total, len(o.Workers),
+		roughly(ops/rate/float64(len(o.Workers))))
+	return nil
+}
+
+// rate is the operations a second of one worker while all of them work.
+func (a *app) rate(o engine.DecomposeOptions) (float64, error) {
+	w := make([]float32, estimateOut*estimateIn)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range w {
+		w[i] = float32(rng.NormFloat64())
+	}
+	var slowest time.Duration
+	for range 2 { // the first warms up
+		slowest = 0
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		var failed error
+		for _, p := range o.Workers {
+			all.Go(func() {
+				begin := time.Now()
+				_, _, err := o.SolverOf(p).Solve(context.Background(), estimateOut, estimateIn, w)
+				took := time.Since(begin)
+				mu.Lock()
+				defer mu.Unlock()
+				slowest = max(slowest, took)
+				if err != nil {
+					failed = err
+				}
+			})
+		}
+		all.Wait()
+		if failed != nil {
+			return 0, failed
+		}
+	}
+	return linalg.BasisOps(estimateOut, estimateIn) / slowest.Seconds(), nil
+}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/shirou/gopsutil/v4/mem"
+	"github.com/spf13/cobra"
+
+	"transformer2/shared/compute"
+	"transformer2/shared/engine"
+	"transformer2/shared/plan"
+)
+
+// room is the bytes of memory that this process may take: what --memory says, or else what the
+// system can give without swapping, within the limit of the control group on Linux. ok is false
+// where the system does not say.
+func (a *app) room() (bytes int64, ok bool) {
+	if a.memory > 0 {
+		return int64(a.memory * 1e9), true
+	}
+	v, err := mem.VirtualMemory()
+	if err != nil || v.Available == 0 {
+		return 0, false
+	}
+	free := v.Available
+	if limit, err := memlimit.FromCgroup(); err == nil { // an error: there is no limit
+		free = min(free, limit)
+	}
+	return int64(free), true
+}
+
+// workOf is what a verb does with a model, as shared/plan names it.
+func workOf(cmd *cobra.Command) string {
+	switch cmd.Name() {
+	case "train":
+		return "train"
+	case "adapt", "compare", "eval", "demo":
+		return "adapt"
+	}
+	for _, flag := range []string{"expert", "mix", "adapt"} {
+		if cmd.Flags().Changed(flag) {
+			return "adapt"
+		}
+	}
+	if cmd.Name() == "generate" || cmd.Name() == "chat" {
+		return "serve"
+	}
+	return "load"
+}
+
+// checkFit refuses work that takes more memory than there is, before anything of it is taken.
+func (a *app) checkFit(src engine.Source, held compute.DType) error {
+	room, ok := a.room()
+	if a.force || !ok {
+		return nil
+	}
+	m, err := planned(src)
+	if err != nil {
+		return nil // opening the model says what is wrong with it
+	}
+	m.Held = held
+	takes, err := bytesOf(m, a.work)
+	if err != nil || takes <= room {
+		return err
+	}
+	return fmt.Errorf("model %s: to %s it with weights as %v and a context of %d takes %s, and there "+
+		"are %s: %s; --force starts anyhow", src.Name, a.work, held, m.Config.Context, size(takes),
+		size(room), a.smaller(m, room))
+}
+
+// bytesOf is what the plan says that a work takes.
+func bytesOf(m plan.Model, work string) (int64, error) {
+	works, err := plan.Of(m, plan.Rates{})
+	for _, w := range works {
+		if w.Name == work {
+			return w.Bytes, err
+		}
+	}
+	return 0, err
+}
+
+// leastContext is the shortest context that is worth proposing.
+const leastContext = 256
+
+// smaller says what would fit: first with the weights in fewer bits, then with a shorter context.
+func (a *app) smaller(m plan.Model, room int64) string {
+	kinds := []compute.DType{m.Held}
+	for _, t := range []compute.DType{compute.BF16, compute.Q8, compute.Q4} {
+		if plan.Bits(t) < plan.Bits(m.Held) && plan.Holds(m.Config, t) {
+			kinds = append(kinds, t)
+		}
+	}
+	for context := m.Config.Context; context >= leastContext; context /= 2 {
+		for _, t := range kinds {
+			lean := m
+			lean.Held, lean.Config.Context = t, context
+			takes, err := bytesOf(lean, a.work)
+			if err != nil || takes > room {
+				continue
+			}
+			how := ""
+			if t != m.Held {
+				how = fmt.Sprintf("--weights %v ", t)
+			}
+			if context != m.Config.Context {
+				how += fmt.Sprintf("--context %d ", context)
+			}
+			return fmt.Sprintf("%stakes %s", how, size(takes))
+		}
+	}
+	return "no type of weights makes it fit"
+}
