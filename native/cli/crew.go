@@ -3,14 +3,15 @@ package cli
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
+	"os"
 	"runtime"
-	"sync"
-	"time"
+	"runtime/debug"
 
 	"transformer2/native/adapter"
+	"transformer2/shared/checkpoint"
 	"transformer2/shared/engine"
 	"transformer2/shared/linalg"
+	"transformer2/shared/plan"
 )
 
 // crew opens the devices that decompose a model, a matrix each at a time: as many as there are
@@ -45,6 +46,9 @@ func (a *app) crew(f decomposeFlags, src engine.Source) ([]*adapter.Device, erro
 		}
 		workers = min(workers, int(room/each))
 	}
+	if each > large {
+		debug.SetGCPercent(10) // as tidy does
+	}
 	threads := a.threads
 	defer func() { a.threads = threads }()
 	a.threads = max(1, processors/workers)
@@ -66,12 +70,9 @@ func closeCrew(crew []*adapter.Device) {
 	}
 }
 
-// The matrix that an estimate is taken from: of more than a cache, and done in a second.
-const estimateOut, estimateIn = 1024, 4096
-
 // estimate tells the time for all of a model's matrices by that of a small one, which all workers
-// decompose at the same time as they would.
-func (a *app) estimate(src engine.Source, o engine.DecomposeOptions) error {
+// decompose at the same time, as they would.
+func (a *app) estimate(ctx context.Context, src engine.Source, o engine.DecomposeOptions) error {
 	m, err := planned(src)
 	if err != nil {
 		return fmt.Errorf("model %s: %w", src.Name, err)
@@ -91,50 +92,26 @@ func (a *app) estimate(src engine.Source, o engine.DecomposeOptions) error {
 		ops += linalg.BasisOps(s.Rows, s.Cols)
 		total++
 	}
-	rate, err := a.rate(o)
+	rate, err := basisRate(ctx, o, m)
 	if err != nil {
 		return err
 	}
 	out := look(a.out)
 	for _, s := range shapes {
-		seconds := linalg.BasisOps(s[0], s[1]) / rate
+		seconds := linalg.BasisOps(s[0], s[1]) / rate * float64(len(o.Workers))
 		out.line("%4d × %11s  %9s each", count[s], fmt.Sprintf("%d×%d", s[0], s[1]), roughly(seconds))
 	}
 	out.line("%4d matrices, %d at a time: %s", total, len(o.Workers),
-		roughly(ops/rate/float64(len(o.Workers))))
+		roughly(ops/rate))
 	return nil
 }
 
-// rate is the operations a second of one worker while all of them work.
-func (a *app) rate(o engine.DecomposeOptions) (float64, error) {
-	w := make([]float32, estimateOut*estimateIn)
-	rng := rand.New(rand.NewPCG(1, 1))
-	for i := range w {
-		w[i] = float32(rng.NormFloat64())
+// basisRate is the operations a second of all workers together.
+func basisRate(ctx context.Context, o engine.DecomposeOptions, m plan.Model) (float64, error) {
+	dir, err := os.MkdirTemp("", "t2-rate-*")
+	if err != nil {
+		return 0, err
 	}
-	var slowest time.Duration
-	for range 2 { // the first warms up
-		slowest = 0
-		var all sync.WaitGroup
-		var mu sync.Mutex
-		var failed error
-		for _, p := range o.Workers {
-			all.Go(func() {
-				begin := time.Now()
-				_, _, err := o.SolverOf(p).Solve(context.Background(), estimateOut, estimateIn, w)
-				took := time.Since(begin)
-				mu.Lock()
-				defer mu.Unlock()
-				slowest = max(slowest, took)
-				if err != nil {
-					failed = err
-				}
-			})
-		}
-		all.Wait()
-		if failed != nil {
-			return 0, failed
-		}
-	}
-	return linalg.BasisOps(estimateOut, estimateIn) / slowest.Seconds(), nil
+	defer os.RemoveAll(dir)
+	return plan.MeasureBasis(ctx, o.Workers, checkpoint.Dir(dir), m.Config)
 }

@@ -149,7 +149,7 @@ func (a *app) decompose(ctx context.Context, f decomposeFlags) error {
 		return err
 	}
 	if f.estimate {
-		return a.estimate(src, o)
+		return a.estimate(ctx, src, o)
 	}
 	out := look(a.out)
 	var cached, done int

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"runtime"
+	"runtime/debug"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/shirou/gopsutil/v4/mem"
@@ -28,6 +30,21 @@ func (a *app) room() (bytes int64, ok bool) {
 		free = min(free, limit)
 	}
 	return int64(free), true
+}
+
+// large is the bytes of Go's heap from which on what it leaves unused matters.
+const large = 64 << 20
+
+// tidy gives the system back what loading took beside the model, and has little of what is dropped
+// later wait for its collection: a model's memory is a few large slices, which cost the collector
+// nothing.
+func tidy() {
+	var m runtime.MemStats
+	if runtime.ReadMemStats(&m); m.HeapAlloc < large {
+		return
+	}
+	debug.SetGCPercent(10)
+	debug.FreeOSMemory()
 }
 
 // workOf is what a verb does with a model, as shared/plan names it.

@@ -60,6 +60,9 @@ func (a *app) open(ref string) (*session, error) {
 	if err == nil {
 		m, err = engine.Open(dev, src, held)
 	}
+	if err == nil {
+		tidy()
+	}
 	if err != nil {
 		dev.Close()
 		return nil, err

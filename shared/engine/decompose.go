@@ -30,14 +30,6 @@ type DecomposeOptions struct {
 	Type   checkpoint.DType // of the bases in new files; "" is F32
 }
 
-// SolverOf is what a worker solves by.
-func (o DecomposeOptions) SolverOf(worker compute.Dense64) svf.Solver {
-	if o.Solver != nil {
-		return o.Solver
-	}
-	return svf.NewF64(worker)
-}
-
 // Decomposed says how far Decompose is.
 type Decomposed struct {
 	Done, Total int

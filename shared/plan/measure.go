@@ -2,19 +2,19 @@ package plan
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/linalg"
+	"transformer2/shared/llama"
+	"transformer2/shared/svf"
 )
-
-// Device is what a model is planned on.
-type Device interface {
-	compute.Device
-	compute.Dense64
-}
 
 // The shapes that rates are measured on: large enough to be no cache's matter, small enough that
 // all of it takes about a second.
@@ -22,12 +22,12 @@ const (
 	streamOut, streamIn = 4096, 2048
 	productRows         = 256
 	productSide         = 1024
-	basisOut, basisIn   = 384, 768
+	basisSide           = 1024
 )
 
 // Measure finds the rates of a device with matrices held as a type. Files are taken to be in the
-// system's memory already: a slower disk adds its own time to loading.
-func Measure(dev Device, held compute.DType) (Rates, error) {
+// system's memory already: a slower disk adds its own time to loading. Basis is left to MeasureBasis.
+func Measure(dev compute.Device, held compute.DType) (Rates, error) {
 	var r Rates
 	rng := rand.New(rand.NewPCG(1, 1))
 	numbers := make([]float32, streamOut*streamIn)
@@ -38,14 +38,38 @@ func Measure(dev Device, held compute.DType) (Rates, error) {
 	if r.Load, r.Stream, err = measureWeight(dev, held, numbers); err != nil {
 		return r, err
 	}
-	if r.Product, err = measureProduct(dev, held); err != nil {
-		return r, err
-	}
-	r.Basis, err = rate(linalg.BasisOps(basisOut, basisIn), func() error {
-		_, err := linalg.Basis(dev, basisOut, basisIn, numbers[:basisOut*basisIn])
-		return err
-	})
+	r.Product, err = measureProduct(dev)
 	return r, err
+}
+
+// MeasureBasis finds the rate at which workers decompose together, on a matrix of their model's
+// sides but for those that take long, with all that is done for one: it is hashed, solved, probed
+// and kept in store.
+func MeasureBasis(ctx context.Context, workers []compute.Dense64, store checkpoint.Store,
+	c llama.Config) (float64, error) {
+	side := min(largestRank(c), basisSide)
+	out, in := side, side*largestLinear(c)/(largestRank(c)*largestRank(c))
+	w := make([]float32, out*in)
+	for i := range w {
+		w[i] = rand.Float32() - 0.5
+	}
+	const repeat = 2 // the first warms up
+	var all sync.WaitGroup
+	seconds, errs := make([]float64, len(workers)), make([]error, len(workers))
+	for i, p := range workers {
+		all.Go(func() {
+			cache := svf.Cache{Store: store}
+			for k := range repeat {
+				one := slices.Clone(w)
+				one[0] = float32(repeat*i + k) // no two are the same, or one would be found
+				begin := time.Now()
+				_, _, errs[i] = cache.Matrix(ctx, p, "w", out, in, one)
+				seconds[i] = time.Since(begin).Seconds()
+			}
+		})
+	}
+	all.Wait()
+	return float64(len(workers)) * linalg.BasisOps(out, in) / slices.Max(seconds), errors.Join(errs...)
 }
 
 // rate is ops a second, by the best of three runs after a first that warms up.
@@ -62,7 +86,7 @@ func rate(ops float64, run func() error) (float64, error) {
 }
 
 // measureWeight loads a weight from a file of bf16 in memory, then reads it for one row at a time.
-func measureWeight(dev Device, held compute.DType, numbers []float32) (load, stream float64,
+func measureWeight(dev compute.Device, held compute.DType, numbers []float32) (load, stream float64,
 	err error) {
 	var file bytes.Buffer
 	err = checkpoint.Write(&file, []checkpoint.Tensor{checkpoint.FromFloat32("w", checkpoint.BF16,
@@ -76,18 +100,21 @@ func measureWeight(dev Device, held compute.DType, numbers []float32) (load, str
 	}
 	a := &tensors{dev: dev}
 	defer a.free()
-	w, t := a.weight(held, streamOut, streamIn), a.tensor(streamOut, streamIn)
-	x, y := a.tensor(1, streamIn), a.tensor(1, streamOut)
-	if a.err != nil {
-		return 0, 0, a.err
-	}
+	t, x, y := a.tensor(streamOut, streamIn), a.tensor(1, streamIn), a.tensor(1, streamOut)
+	var w compute.Weight
 	load, err = rate(float64(file.Len()), func() error {
+		w = a.weight(held, streamOut, streamIn) // memory that nobody has touched, as a model's is
+		if a.err != nil {
+			return a.err
+		}
 		if err := f.ReadInto("w", numbers); err != nil {
 			return err
 		}
+		var hashed sync.WaitGroup
+		hashed.Go(func() { checkpoint.HashWeight(streamOut, streamIn, numbers) }) // for the fingerprint
 		dev.Write(t, numbers)
 		dev.Pack(w, t)
-		checkpoint.HashWeight(streamOut, streamIn, numbers) // as loading does, for the fingerprint
+		hashed.Wait()
 		return dev.Submit()
 	})
 	if err != nil {
@@ -105,10 +132,11 @@ func measureWeight(dev Device, held compute.DType, numbers []float32) (load, str
 	return load, stream, err
 }
 
-func measureProduct(dev Device, held compute.DType) (float64, error) {
+// measureProduct is in f32, as gradients and folded weights are.
+func measureProduct(dev compute.Device) (float64, error) {
 	a := &tensors{dev: dev}
 	defer a.free()
-	w := a.weight(held, productSide, productSide)
+	w := a.weight(compute.F32, productSide, productSide)
 	x, y := a.tensor(productRows, productSide), a.tensor(productRows, productSide)
 	if a.err != nil {
 		return 0, a.err
@@ -125,7 +153,7 @@ func measureProduct(dev Device, held compute.DType) (float64, error) {
 
 // tensors keeps the first error of a row of allocations, and what is to be freed.
 type tensors struct {
-	dev  Device
+	dev  compute.Device
 	bufs []compute.Buffer
 	err  error
 }

@@ -14,7 +14,7 @@ import (
 
 // Rates are what a machine does in a second.
 type Rates struct {
-	Load    float64 // bytes of a weights' file that are read, converted and packed
+	Load    float64 // bytes of a weights' file in bf16 that are read, converted, hashed and packed
 	Stream  float64 // bytes of weights that a product with one row reads
 	Product float64 // operations of a product of many rows, f32
 	Basis   float64 // operations of a decomposition, f64, as linalg.BasisOps counts them
@@ -25,6 +25,8 @@ type Model struct {
 	Config llama.Config
 	Held   compute.DType // how its matrices are held
 	File   int64         // bytes of its weights' files
+	// Workers are how many of its matrices are decomposed at once; 0 is 1.
+	Workers int
 }
 
 // Work is something that is done with the model.
@@ -57,29 +59,53 @@ func Of(m Model, r Rates) ([]Work, error) {
 	for _, spec := range m.Config.Tensors() {
 		largest = max(largest, spec.Rows*spec.Cols)
 	}
-	var decompose, bases, fold int64
-	var ops, factor, weights float64
-	for _, s := range linears(m.Config) {
-		decompose = max(decompose, linalg.BasisBytes(s.Rows, s.Cols))
-		bases += basesBytes(s)
-		fold += foldBytes(m.Held, s)
-		ops += linalg.BasisOps(s.Rows, s.Cols)
-		factor += 2 * float64(s.Rows) * float64(s.Cols) * float64(min(s.Rows, s.Cols))
-		weights += float64(weightBytes(m.Held, s.Rows, s.Cols))
-	}
-	fold += 8*int64(largestLinear(m.Config)) + 4*square(largestRank(m.Config))
-	head := float64(weightBytes(m.Held, m.Config.Vocab, m.Config.Dim))
-	perToken := 2 * float64(m.Config.NumParams()-m.Config.Vocab*m.Config.Dim)
+	// A tensor is in memory twice as f32 before it is packed.
+	load := program + model + 8*int64(largest)
+	t := totals(m)
+	decompose := program + int64(max(m.Workers, 1))*t.decompose
 	return []Work{
-		// A tensor is in memory twice as f32 before it is packed.
-		{"load", model + 8*int64(largest), float64(m.File) / r.Load, "model"},
-		{"serve", model + serve, (weights + head) / r.Stream, "token"},
-		{"adapt", model + serve + bases + fold, 2 * factor / r.Product, "expert"},
-		{"decompose", model + decompose, ops / r.Basis, "model"},
-		{"train", model + bases + training,
-			(3*perToken*TrainTokens + 2*factor) / r.Product, "2048 tokens"},
+		{"load", load, float64(m.File) / r.Load, "model"},
+		{"serve", max(load, program+model+serve), t.read / r.Stream, "token"},
+		{"adapt", max(load, program+model+serve+t.fold), 2*t.factor/r.Product + t.moved/(2*r.Load),
+			"expert"},
+		{"decompose", decompose, t.basis / r.Basis, "model"},
+		{"train", max(load, program+model+training),
+			(TrainTokens*t.gradient + 2*t.factor) / r.Product, "2048 tokens"},
 	}, nil
 }
+
+// sums are what all matrices of a model take together, or the largest of them.
+type sums struct {
+	decompose, fold int64
+	basis, factor   float64 // operations of decomposing, of one product of a matrix and its basis
+	moved           float64 // bytes of f32 that are read and made where an expert is folded in
+	read            float64 // bytes that a token reads
+	gradient        float64 // operations of a token's gradient, and of the reference
+}
+
+func totals(m Model) (t sums) {
+	c := m.Config
+	for _, s := range linears(c) {
+		out, in := float64(s.Rows), float64(s.Cols)
+		t.decompose = max(t.decompose, linalg.BasisBytes(s.Rows, s.Cols)+basisBytes(s))
+		t.fold += foldBytes(m.Held, s)
+		t.basis += linalg.BasisOps(s.Rows, s.Cols)
+		t.factor += 2 * out * in * min(out, in)
+		t.moved += float64(basisBytes(s))
+		t.read += float64(weightBytes(m.Held, s.Rows, s.Cols))
+		t.gradient += 8 * out * in // forward, input and weight; and the reference's forward
+	}
+	t.moved += float64(t.fold)
+	// Matrices take turns in two f32 of the largest; bases are read one at a time and scaled.
+	t.fold += 8*int64(largestLinear(c)) + 8*square(largestRank(c))
+	t.read += float64(weightBytes(m.Held, c.Vocab, c.Dim)) +
+		8*float64(c.Context)*float64(c.Layers*c.KVHeads*c.HeadDim)
+	t.gradient += 6 * float64(c.Vocab) * float64(c.Dim) // the head is frozen
+	return t
+}
+
+// program is what the process itself takes, besides all models.
+const program = 24 << 20
 
 // linears are the matrices that SVF may adapt.
 func linears(c llama.Config) []llama.TensorSpec {
@@ -108,8 +134,8 @@ func largestRank(c llama.Config) (r int) {
 
 func square(n int) int64 { return int64(n) * int64(n) }
 
-// basesBytes is a matrix's singular basis in f32 and its σ in f64.
-func basesBytes(s llama.TensorSpec) int64 {
+// basisBytes is a matrix's singular basis in f32 and its σ in f64.
+func basisBytes(s llama.TensorSpec) int64 {
 	r := min(s.Rows, s.Cols)
 	return 4*square(r) + 8*int64(r)
 }
