@@ -111,12 +111,16 @@ func controlGroup(t *testing.T) (group, limit string) {
 func TestPlanIsWhatProcessesTake(t *testing.T) {
 	t.Setenv(runAsT2, "1")
 	dir := filepath.Join(t.TempDir(), "model")
-	writeShape(dir, llama.Config{Vocab: 16000, Dim: 288, Hidden: 768, Layers: 6, Heads: 6, KVHeads: 6,
-		HeadDim: 48, Context: 256, RopeTheta: 10000, Eps: 1e-5, Tied: true}, 0.05, 1)
+	writeShape(dir, llama.Config{Vocab: 16000, Dim: 768, Hidden: 2048, Layers: 2, Heads: 12, KVHeads: 12,
+		HeadDim: 64, Context: 256, RopeTheta: 10000, Eps: 1e-5, Tied: true}, 0.05, 1)
 	const near, order = 0.15, 20.0
 	n := 0
-	for _, l := range lines(t, ok(t, "plan", "--model", dir, "--measure", "--json"),
-		"weights work bytes seconds unit fits? taken") {
+	for _, l := range lines(t, ok(t, "plan", "--model", dir, "--json", "--weights", "bf16",
+		"--measure", "load,serve,adapt,decompose"),
+		"weights work bytes seconds unit fits? taken?") {
+		if l["work"] == "train" { // minutes; shared/plan measures its bytes
+			continue
+		}
 		took := l["taken"].(map[string]any)
 		bytes := l["bytes"].(float64) / took["bytes"].(float64)
 		seconds := l["seconds"].(float64) / took["seconds"].(float64)
@@ -130,7 +134,7 @@ func TestPlanIsWhatProcessesTake(t *testing.T) {
 		}
 		n++
 	}
-	if n != 25 {
-		t.Errorf("%d works were measured, want 25", n)
+	if n != 4 {
+		t.Errorf("%d works were measured, want 4", n)
 	}
 }

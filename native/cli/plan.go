@@ -38,7 +38,7 @@ func (a *app) planCmd() *cobra.Command {
 		Short: "the memory and the time that a model takes, before it is loaded",
 		Long: `Tell what loading a model takes, answering as it (serve), as an expert of it (adapt),
 decomposing all of its matrices and training an expert for all of them, with weights held in each
-type. Nothing is loaded: bytes come from the config, seconds from rates that are measured now, for
+type, or in that of --weights. Nothing is loaded: bytes come from the config, seconds from rates that are measured now, for
 files that the system has in memory already.
 
 serve is a token, with the context full; adapt is folding an expert in; train is the gradient of
@@ -48,8 +48,8 @@ system may drop what it holds of them.
 What does not fit into the memory that there is, or that --memory says, is marked. The GPU's share
 of a work is what the model takes; --gpu-memory marks what does not fit there.
 
---measure does each work, in a process of its own, and prints what it took and the plan's share of
-that: a plan that is right says 1.00.
+--measure does works, each in a process of its own, and prints what they took and the plan's share
+of that: a plan that is right says 1.00.
 
 With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, with --gpu-memory
 "fits_gpu" and with --measure "taken": {"bytes","seconds"}.`,
@@ -57,12 +57,14 @@ With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, wit
   t2 plan --model Llama-3.1-8B-Instruct --memory 32
   t2 plan --model Llama-3.1-8B-Instruct --gpu-memory 24
   t2 plan --model mistral.gguf --context 8192 --json
-  t2 plan --measure`,
+  t2 plan --measure all
+  t2 plan --weights q8 --measure load,serve`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !(f.gpu >= 0) {
 				return fmt.Errorf("--gpu-memory is %g, want GB, or 0", f.gpu)
 			}
+			f.only = cmd.Flags().Changed("weights")
 			if f.run != "" {
 				return a.runPlanned(cmd.Context(), f.model, f.run)
 			}
@@ -71,7 +73,8 @@ With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, wit
 	}
 	modelFlag(cmd, &f.model)
 	cmd.Flags().Float64Var(&f.gpu, "gpu-memory", 0, "GB that a GPU has, to say what fits there")
-	cmd.Flags().BoolVar(&f.measure, "measure", false, "do all of it, and print what it took beside")
+	cmd.Flags().StringSliceVar(&f.measure, "measure", nil,
+		"works that are done, to print what they took beside: all, or some joined by commas")
 	cmd.Flags().StringVar(&f.run, "run", "", "do one work and print what it took")
 	cmd.Flags().MarkHidden("run")
 	return cmd
@@ -80,7 +83,8 @@ With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, wit
 type planFlags struct {
 	model, run string
 	gpu        float64
-	measure    bool
+	measure    []string
+	only       bool // the weights that --weights names
 }
 
 func (a *app) plan(ctx context.Context, f planFlags) error {
@@ -115,7 +119,7 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 	defer dev.Close()
 	for _, held := range []compute.DType{compute.F32, compute.BF16, compute.F16, compute.Q8,
 		compute.Q4} {
-		if !plan.Holds(m.Config, held) {
+		if !plan.Holds(m.Config, held) || f.only && held.String() != a.weights {
 			continue
 		}
 		m.Held = held
@@ -191,7 +195,7 @@ func (a *app) printPlan(ctx context.Context, f planFlags, held compute.DType, wo
 				note += "   does not fit the GPU"
 			}
 		}
-		if f.measure && (l.Fits == nil || *l.Fits || a.force) {
+		if (slices.Contains(f.measure, w.Name) || slices.Contains(f.measure, "all")) && (l.Fits == nil || *l.Fits || a.force) {
 			took, err := a.measurePlan(ctx, f.model, held, w.Name, cache)
 			if err != nil {
 				return err

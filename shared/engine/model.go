@@ -69,6 +69,9 @@ func (s Source) format() Format {
 func Open(dev compute.Device, src Source, dtype compute.DType) (*Model, error) {
 	m := &Model{Name: src.Name, files: src.Files, format: src.format()}
 	if err := m.load(dev, dtype); err != nil {
+		if m.LM != nil {
+			m.LM.Free()
+		}
 		return nil, fmt.Errorf("model %s: %w", src.Name, err)
 	}
 	return m, nil

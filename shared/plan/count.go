@@ -47,6 +47,7 @@ type countedWeight struct {
 	bytes   int64
 }
 
+func (w countedWeight) Len() int            { return w.out * w.in }
 func (w countedWeight) Dims() (out, in int) { return w.out, w.in }
 func (w countedWeight) Type() compute.DType { return w.t }
 func (w countedWeight) Bytes() int64        { return w.bytes }

@@ -170,8 +170,8 @@ func (a *tensors) tensor(rows, cols int) (t compute.Tensor) {
 func (a *tensors) weight(kind compute.DType, out, in int) (w compute.Weight) {
 	if a.err == nil {
 		w, a.err = a.dev.NewWeight(kind, out, in)
-		if b, ok := w.(compute.Buffer); ok && a.err == nil {
-			a.bufs = append(a.bufs, b)
+		if a.err == nil {
+			a.bufs = append(a.bufs, w)
 		}
 	}
 	return w

@@ -56,7 +56,7 @@ func hold(dev compute.Device, t compute.DType, n int, x []float32) (compute.Weig
 	}
 	src, err := dev.NewTensor(n, n)
 	if err != nil {
-		free(dev, w)
+		dev.Free(w)
 		return nil, err
 	}
 	dev.Write(src, x)
@@ -75,18 +75,11 @@ func transposed(n int, x []float32) []float32 {
 	return y
 }
 
-// free gives a weight back on devices whose weights are buffers.
-func free(dev compute.Device, w compute.Weight) {
-	if b, ok := w.(compute.Buffer); ok {
-		dev.Free(b)
-	}
-}
-
 // Free gives the basis back. The scratch stays.
 func (p *Projector) Free() {
 	for _, w := range []compute.Weight{p.b, p.bt} {
 		if w != nil {
-			free(p.s.dev, w)
+			p.s.dev.Free(w)
 		}
 	}
 	p.b, p.bt = nil, nil
