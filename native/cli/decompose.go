@@ -3,6 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -151,6 +154,7 @@ func (a *app) decompose(ctx context.Context, f decomposeFlags) error {
 	if f.estimate {
 		return a.estimate(ctx, src, o)
 	}
+	a.sweep()
 	out := look(a.out)
 	var cached, done int
 	var worst float64
@@ -185,6 +189,19 @@ func (a *app) decompose(ctx context.Context, f decomposeFlags) error {
 		return &undone{done, err}
 	}
 	return err
+}
+
+// stale is the age from which on a file that is not whole has nobody who writes it.
+const stale = time.Hour
+
+// sweep removes what killed runs left half written in the cache.
+func (a *app) sweep() {
+	half, _ := filepath.Glob(filepath.Join(a.cacheDir(), ".*.svf.safetensors.*.tmp"))
+	for _, path := range half {
+		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > stale {
+			os.Remove(path)
+		}
+	}
 }
 
 // undone is a decomposition that was interrupted.

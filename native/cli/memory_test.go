@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"fmt"
 	"math"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"transformer2/shared/compute"
 	"transformer2/shared/llama"
@@ -103,6 +105,43 @@ func controlGroup(t *testing.T) (group, limit string) {
 		}
 	}
 	return "", ""
+}
+
+// A decomposition that is killed goes on with the matrices that it had not done.
+func TestDecomposeIsKilled(t *testing.T) {
+	dir, cache := filepath.Join(t.TempDir(), "model"), t.TempDir()
+	writeShape(dir, llama.Config{Vocab: 400, Dim: 512, Hidden: 1024, Layers: 2, Heads: 8, KVHeads: 8,
+		HeadDim: 64, Context: 256, RopeTheta: 10000, Eps: 1e-5, Tied: true}, 0.05, 1)
+	args := []string{"decompose", "--model", dir, "--cache", cache, "--json", "--workers", "2"}
+	cmd := exec.Command(must(os.Executable()), args...)
+	cmd.Env = append(os.Environ(), runAsT2+"=1")
+	out := must(cmd.StdoutPipe())
+	check(cmd.Start())
+	first := must(bufio.NewReader(out).ReadString('\n'))
+	check(cmd.Process.Kill())
+	if err := cmd.Wait(); err == nil {
+		t.Fatal("it had ended before it was killed")
+	}
+	done := map[any]bool{}
+	for _, l := range lines(t, ok(t, args...), spectrumFields) {
+		done[l["name"]] = l["cached"].(bool)
+	}
+	name := lines(t, first, spectrumFields)[0]["name"]
+	if !done[name] || len(done) != 14 {
+		t.Errorf("%d matrices, want 14, and %v, which was done, from the cache: %v", len(done), name,
+			done[name])
+	}
+	// What it left half written is swept away once it is old.
+	half := filepath.Join(cache, ".w.svf.safetensors.0.tmp")
+	check(os.WriteFile(half, nil, 0o666))
+	old := time.Now().Add(-2 * stale)
+	for _, path := range must(filepath.Glob(filepath.Join(cache, ".*.tmp"))) {
+		check(os.Chtimes(path, old, old))
+	}
+	ok(t, args...)
+	if left := must(filepath.Glob(filepath.Join(cache, "*"))); len(left) != 14 {
+		t.Errorf("the cache has %d files, want 14: %v", len(left), left)
+	}
 }
 
 // The plan's bytes are what processes take, but for a sixth; its times depend on what else the

@@ -15,11 +15,13 @@ import (
 // Activations are rows: coef = x B is [T r] and x P = x + (coef∘(z−1)) Bᵀ. Row t takes the z of
 // its own sequence.
 type Projector struct {
-	s          *Scratch
-	left       bool
-	r, rows    int
-	b, bt      compute.Weight // [r r] B and Bᵀ: each product streams its weight once
-	out, inner int            // of the weight
+	s       *Scratch
+	left    bool
+	r, rows int
+	// [r r] B and Bᵀ: each product streams its weight once. MatMulT on B alone would save the room of
+	// Bᵀ, and takes 2 to 3 times as long for one row, 5 for eight (CPU, r of 768 and 2048).
+	b, bt      compute.Weight
+	out, inner int // of the weight
 }
 
 // NewProjector holds a matrix's basis on the scratch's device as weights of type t (Q8 wants R to
