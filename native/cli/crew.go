@@ -46,9 +46,7 @@ func (a *app) crew(f decomposeFlags, src engine.Source) ([]*adapter.Device, erro
 		}
 		workers = min(workers, int(room/each))
 	}
-	if each > large {
-		debug.SetGCPercent(10) // as tidy does
-	}
+	debug.SetGCPercent(10) // as tidy does
 	threads := a.threads
 	defer func() { a.threads = threads }()
 	a.threads = max(1, processors/workers)

@@ -123,7 +123,7 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 			continue
 		}
 		m.Held = held
-		rates, err := plan.Measure(dev, held)
+		rates, err := plan.Measure(dev, m)
 		if err != nil {
 			return err
 		}

@@ -2,15 +2,11 @@ package linalg
 
 // BasisBytes is what Basis of a matrix [out in] takes at once, the weight in f32 among it: in f64
 // the Gram matrix, which becomes the reflections, its vectors, two squares that dividing and
-// conquering merges in, blocks of reflections, and a chunk of W; of a square W, which has small σ,
-// three more to refine these.
+// conquering merges in, the panel of the reduction, and of a chunk of W and of what merging drops
+// as much as waits for Go's collector at a GC percent of 10.
 func BasisBytes(out, in int) int64 {
 	r, other := int64(min(out, in)), int64(max(out, in))
-	b, chunks := min(r, blockBack), int64(1)
-	if r == other {
-		chunks = 4
-	}
-	return 4*int64(out)*int64(in) + 8*(4*r*r+2*b*(b+r)+4*panelWidth*r+chunks*r*min(other, GramChunk))
+	return 4*int64(out)*int64(in) + 8*(42*r*r/10+4*panelWidth*r+r*min(other, GramChunk)/2)
 }
 
 // BasisOps counts what Basis of a matrix [out in] costs: the Gram matrix goes through all of W, the

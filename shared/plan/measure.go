@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -20,22 +21,24 @@ import (
 // all of it takes about a second.
 const (
 	streamOut, streamIn = 4096, 2048
-	productRows         = 256
-	productSide         = 1024
+	mostStream          = 512 << 20 // bytes: no cache is as large, but for those of some servers
+	productRows         = 512
+	productSide         = 768
+	touched             = 64 << 20
 	basisSide           = 1024
 )
 
-// Measure finds the rates of a device with matrices held as a type. Files are taken to be in the
+// Measure finds the rates of a device with a model's matrices held as its type. Files are taken to be in the
 // system's memory already: a slower disk adds its own time to loading. Basis is left to MeasureBasis.
-func Measure(dev compute.Device, held compute.DType) (Rates, error) {
-	var r Rates
+func Measure(dev compute.Device, m Model) (Rates, error) {
+	r := Rates{Touch: measureTouch()}
 	rng := rand.New(rand.NewPCG(1, 1))
 	numbers := make([]float32, streamOut*streamIn)
 	for i := range numbers {
 		numbers[i] = rng.Float32() - 0.5
 	}
 	var err error
-	if r.Load, r.Stream, err = measureWeight(dev, held, numbers); err != nil {
+	if r.Load, r.Stream, err = measureWeight(dev, m, numbers); err != nil {
 		return r, err
 	}
 	r.Product, err = measureProduct(dev)
@@ -86,7 +89,7 @@ func rate(ops float64, run func() error) (float64, error) {
 }
 
 // measureWeight loads a weight from a file of bf16 in memory, then reads it for one row at a time.
-func measureWeight(dev compute.Device, held compute.DType, numbers []float32) (load, stream float64,
+func measureWeight(dev compute.Device, m Model, numbers []float32) (load, stream float64,
 	err error) {
 	var file bytes.Buffer
 	err = checkpoint.Write(&file, []checkpoint.Tensor{checkpoint.FromFloat32("w", checkpoint.BF16,
@@ -101,19 +104,22 @@ func measureWeight(dev compute.Device, held compute.DType, numbers []float32) (l
 	a := &tensors{dev: dev}
 	defer a.free()
 	t, x, y := a.tensor(streamOut, streamIn), a.tensor(1, streamIn), a.tensor(1, streamOut)
-	var w compute.Weight
+	one := float64(weightBytes(m.Held, streamOut, streamIn))
+	ws := make([]compute.Weight, int(min(max(1, totals(m).read/one), mostStream/one)))
+	for i := range ws {
+		ws[i] = a.weight(m.Held, streamOut, streamIn)
+	}
+	if a.err != nil {
+		return 0, 0, a.err
+	}
 	load, err = rate(float64(file.Len()), func() error {
-		w = a.weight(held, streamOut, streamIn) // memory that nobody has touched, as a model's is
-		if a.err != nil {
-			return a.err
-		}
 		if err := f.ReadInto("w", numbers); err != nil {
 			return err
 		}
 		var hashed sync.WaitGroup
 		hashed.Go(func() { checkpoint.HashWeight(streamOut, streamIn, numbers) }) // for the fingerprint
 		dev.Write(t, numbers)
-		dev.Pack(w, t)
+		dev.Pack(ws[0], t)
 		hashed.Wait()
 		return dev.Submit()
 	})
@@ -121,10 +127,12 @@ func measureWeight(dev compute.Device, held compute.DType, numbers []float32) (l
 		return 0, 0, err
 	}
 	dev.Write(x, numbers[:streamIn])
-	const repeat = 4
+	for _, w := range ws[1:] {
+		dev.Pack(w, t)
+	}
 	out := make([]float32, streamOut)
-	stream, err = rate(repeat*float64(weightBytes(held, streamOut, streamIn)), func() error {
-		for range repeat {
+	stream, err = rate(float64(len(ws))*one, func() error {
+		for _, w := range ws {
 			dev.MatMul(y, x, w)
 		}
 		return dev.Read(out, y)
@@ -132,23 +140,35 @@ func measureWeight(dev compute.Device, held compute.DType, numbers []float32) (l
 	return load, stream, err
 }
 
-// measureProduct is in f32, as gradients and folded weights are.
+// measureProduct is in f32, as gradients and folded weights are, of each orientation once.
 func measureProduct(dev compute.Device) (float64, error) {
 	a := &tensors{dev: dev}
 	defer a.free()
-	w := a.weight(compute.F32, productSide, productSide)
 	x, y := a.tensor(productRows, productSide), a.tensor(productRows, productSide)
+	w := a.tensor(productSide, productSide)
 	if a.err != nil {
 		return 0, a.err
 	}
-	out := make([]float32, y.Len())
-	const repeat = 4
-	return rate(repeat*2*productRows*productSide*productSide, func() error {
-		for range repeat {
-			dev.MatMul(y, x, w)
-		}
-		return dev.Read(out, y)
+	out := make([]float32, w.Len())
+	return rate(3*2*productRows*productSide*productSide, func() error {
+		dev.Gemm(compute.NT, y, x, w, false)
+		dev.Gemm(compute.NN, y, x, w, false)
+		dev.Gemm(compute.TN, w, x, y, false)
+		return dev.Read(out, w)
 	})
+}
+
+// measureTouch writes to memory that the system gives for it. It cannot be repeated: what Go's heap
+// has had once it keeps.
+func measureTouch() float64 {
+	begin := time.Now()
+	fresh := make([]byte, touched)
+	for i := 0; i < len(fresh); i += 4096 {
+		fresh[i] = 1
+	}
+	seconds := time.Since(begin).Seconds()
+	runtime.KeepAlive(fresh)
+	return touched / seconds
 }
 
 // tensors keeps the first error of a row of allocations, and what is to be freed.

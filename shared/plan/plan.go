@@ -15,8 +15,9 @@ import (
 // Rates are what a machine does in a second.
 type Rates struct {
 	Load    float64 // bytes of a weights' file in bf16 that are read, converted, hashed and packed
-	Stream  float64 // bytes of weights that a product with one row reads
-	Product float64 // operations of a product of many rows, f32
+	Touch   float64 // bytes of memory that the system gives and that are written for the first time
+	Stream  float64 // bytes of weights that products with one row read, of a model as large
+	Product float64 // operations of products of many rows, f32, all orientations
 	Basis   float64 // operations of a decomposition, f64, as linalg.BasisOps counts them
 }
 
@@ -60,16 +61,16 @@ func Of(m Model, r Rates) ([]Work, error) {
 		largest = max(largest, spec.Rows*spec.Cols)
 	}
 	// A tensor is in memory twice as f32 before it is packed.
-	load := program + model + 8*int64(largest)
+	load := program + vocabulary + model + 8*int64(largest)
 	t := totals(m)
 	decompose := program + int64(max(m.Workers, 1))*t.decompose
 	return []Work{
-		{"load", load, float64(m.File) / r.Load, "model"},
-		{"serve", max(load, program+model+serve), t.read / r.Stream, "token"},
-		{"adapt", max(load, program+model+serve+t.fold), 2*t.factor/r.Product + t.moved/(2*r.Load),
-			"expert"},
+		{"load", load, float64(m.File)/r.Load + float64(load)/r.Touch, "model"},
+		{"serve", max(load, program+vocabulary+model+serve), t.read / r.Stream, "token"},
+		{"adapt", max(load, program+vocabulary+model+serve+t.fold),
+			2*t.factor/r.Product + t.moved/(2*r.Load) + float64(t.fold)/r.Touch, "expert"},
 		{"decompose", decompose, t.basis / r.Basis, "model"},
-		{"train", max(load, program+model+training),
+		{"train", max(load, program+vocabulary+model+training),
 			(TrainTokens*t.gradient + 2*t.factor) / r.Product, "2048 tokens"},
 	}, nil
 }
@@ -78,7 +79,7 @@ func Of(m Model, r Rates) ([]Work, error) {
 type sums struct {
 	decompose, fold int64
 	basis, factor   float64 // operations of decomposing, of one product of a matrix and its basis
-	moved           float64 // bytes of f32 that are read and made where an expert is folded in
+	moved           float64 // bytes of f32 that are read, unpacked or packed where an expert is folded in
 	read            float64 // bytes that a token reads
 	gradient        float64 // operations of a token's gradient, and of the reference
 }
@@ -91,11 +92,10 @@ func totals(m Model) (t sums) {
 		t.fold += foldBytes(m.Held, s)
 		t.basis += linalg.BasisOps(s.Rows, s.Cols)
 		t.factor += 2 * out * in * min(out, in)
-		t.moved += float64(basisBytes(s))
+		t.moved += float64(basisBytes(s)) + 4*out*in
 		t.read += float64(weightBytes(m.Held, s.Rows, s.Cols))
 		t.gradient += 8 * out * in // forward, input and weight; and the reference's forward
 	}
-	t.moved += float64(t.fold)
 	// Matrices take turns in two f32 of the largest; bases are read one at a time and scaled.
 	t.fold += 8*int64(largestLinear(c)) + 8*square(largestRank(c))
 	t.read += float64(weightBytes(m.Held, c.Vocab, c.Dim)) +
@@ -104,8 +104,11 @@ func totals(m Model) (t sums) {
 	return t
 }
 
-// program is what the process itself takes, besides all models.
-const program = 24 << 20
+// What the process takes besides a model: itself, and its tokenizer with what reading that took.
+const (
+	program    = 6 << 20
+	vocabulary = 18 << 20
+)
 
 // linears are the matrices that SVF may adapt.
 func linears(c llama.Config) []llama.TensorSpec {
