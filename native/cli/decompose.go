@@ -69,7 +69,7 @@ own, marked f32: the other verbs, and experts that are exchanged, go on with f64
 With --json a line a matrix: {"name","out","in","rank","side","arithmetic","sigma_max",
 "sigma_median","sigma_min","effective_rank","residual","orthogonality","cached","ms","left_s"}.`,
 		Example: `  t2 decompose
-  t2 decompose --estimate --model ./llama-3-8b
+  t2 decompose --estimate --model ./llama-3-8b/config.json
   t2 decompose --device gpu --svd gpu --model ./llama-3-8b --scope mlp
   t2 decompose --model zoo:tako-b --scope attention:0-2
   t2 decompose --exact --json`,

@@ -41,6 +41,8 @@ decomposing all of its matrices and training an expert for all of them, with wei
 type, or in that of --weights. Nothing is loaded: bytes come from the config, seconds from rates that are measured now, for
 files that the system has in memory already.
 
+--model DIR/config.json plans a model of which nothing else is here, in bf16.
+
 serve is a token, with the context full; adapt is folding an expert in; train is the gradient of
 2048 tokens of a REINFORCE step. Bytes are the process's own: a model's files are mapped, and the
 system may drop what it holds of them.
@@ -55,7 +57,7 @@ With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, wit
 "fits_gpu" and with --measure "taken": {"bytes","seconds"}.`,
 		Example: `  t2 plan
   t2 plan --model Llama-3.1-8B-Instruct --memory 32
-  t2 plan --model Llama-3.1-8B-Instruct --gpu-memory 24
+  t2 plan --model Llama-3.1-8B-Instruct/config.json --gpu-memory 24
   t2 plan --model mistral.gguf --context 8192 --json
   t2 plan --measure all
   t2 plan --weights q8 --measure load,serve`,
@@ -139,6 +141,9 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 	return nil
 }
 
+// configFile alone is enough to plan with.
+const configFile = "config.json"
+
 // planned is the shape of a model and the size of its files.
 func planned(src engine.Source) (plan.Model, error) {
 	format := src.Format
@@ -166,6 +171,9 @@ func planned(src engine.Source) (plan.Model, error) {
 			return m, err
 		}
 		m.File += info.Size()
+	}
+	if src.Weights == configFile { // of a model that is elsewhere: as it is published, in bf16
+		m.File = 2 * int64(config.NumParams())
 	}
 	if m.File == 0 {
 		return m, errors.New("it has no weights' file")

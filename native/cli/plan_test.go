@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -32,4 +34,33 @@ func TestPlan(t *testing.T) {
 	}
 	refused(t, t2("", "plan", "--model", tiny, "--memory", "-1"), "-1")
 	refused(t, t2("", "plan", "--model", t.TempDir()), "no model.safetensors")
+}
+
+// Of a model that is not here the config is enough.
+func TestPlanOfConfig(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config.json")
+	check(os.WriteFile(path, []byte(`{"architectures": ["LlamaForCausalLM"], "hidden_size": 4096,
+		"intermediate_size": 14336, "num_attention_heads": 32, "num_hidden_layers": 32,
+		"num_key_value_heads": 8, "vocab_size": 128256, "rms_norm_eps": 1e-5, "rope_theta": 5e5,
+		"max_position_embeddings": 8192}`), 0o666))
+	text := ok(t, "decompose", "--model", path, "--estimate")
+	for _, want := range []string{"64 ×   4096×4096", "64 ×   1024×4096", "64 ×  14336×4096",
+		"32 ×  4096×14336", "224 matrices"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q lacks %q", text, want)
+		}
+	}
+	all := lines(t, ok(t, "plan", "--model", path, "--weights", "q8", "--memory", "12",
+		"--gpu-memory", "16", "--json"), "weights work bytes seconds unit fits? fits_gpu?")
+	fits := map[any][2]any{}
+	for _, l := range all {
+		fits[l["work"]] = [2]any{l["fits"], l["fits_gpu"]}
+	}
+	if len(all) != 5 || fits["serve"] != [2]any{false, true} || fits["train"] != [2]any{false, false} ||
+		fits["decompose"] != [2]any{true, nil} {
+		t.Errorf("in 12 GB and on a GPU of 16: %v", fits)
+	}
+	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--force"), "config.json")
+	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--memory", "12"), "--weights q4")
 }
