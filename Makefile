@@ -52,12 +52,12 @@ test-gpu: ## the GPU device on lavapipe, on SwiftShader, in a browser, and on NV
 
 # What the tests need besides Go: node runs the WebAssembly build. In CI, where nothing may be skipped,
 # also a browser for the page and the peers of the benchmarks. Nothing is installed that is there.
-PEERS := libopenblas0-pthread python3-numpy python3-scipy python3-torch
+PEERS := libopenblas0-pthread python3-numpy python3-scipy python3-torch python3-jinja2
 deps: ## install what the tests need (Debian; as root)
 	@command -v node >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs; }
 	@test -z "$(CI)" || { ls /usr/share/vulkan/icd.d/lvp_icd*.json && command -v spirv-val; } >/dev/null 2>&1 || \
 		{ apt-get update -qq && apt-get install -y -qq libvulkan1 mesa-vulkan-drivers spirv-tools; }
-	@test -z "$(CI)" || { command -v chromium >/dev/null && /usr/bin/python3 -c 'import scipy, torch' 2>/dev/null; } || \
+	@test -z "$(CI)" || { command -v chromium >/dev/null && /usr/bin/python3 -c 'import scipy, torch, jinja2' 2>/dev/null; } || \
 		{ apt-get update -qq && apt-get install -y -qq chromium $(PEERS); }
 
 # Peers, where they are wanted: apt-get install libopenblas0-pthread python3-scipy python3-torch

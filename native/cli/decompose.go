@@ -166,7 +166,9 @@ func (a *app) decompose(ctx context.Context, f decomposeFlags) error {
 			}
 			worst = max(worst, m.Worst())
 			if a.json {
-				a.print(spectrumOf(m, at))
+				line := spectrumOf(m)
+				line.SecondsLeft = at.Left.Seconds()
+				a.print(line)
 				return
 			}
 			if done == 1 {
@@ -233,7 +235,7 @@ func (a *app) spectrumRow(out *ui, m engine.Spectrum, at engine.Decomposed) {
 		m.Sigma[len(m.Sigma)-1], m.EffectiveRank, m.Residual, m.Orthogonality, took, left)
 }
 
-func spectrumOf(m engine.Spectrum, at engine.Decomposed) spectrumLine {
+func spectrumOf(m engine.Spectrum) spectrumLine {
 	side := "right"
 	if m.Left {
 		side = "left"
@@ -242,7 +244,7 @@ func spectrumOf(m engine.Spectrum, at engine.Decomposed) spectrumLine {
 		Arithmetic: m.Arithmetic,
 		SigmaMax:   m.Sigma[0], SigmaMedian: median(m.Sigma), SigmaMin: m.Sigma[len(m.Sigma)-1],
 		EffectiveRank: m.EffectiveRank, Residual: m.Residual, Orthogonality: m.Orthogonality,
-		Cached: m.Cached, Milliseconds: m.Seconds * 1e3, SecondsLeft: at.Left.Seconds()}
+		Cached: m.Cached, Milliseconds: m.Seconds * 1e3}
 }
 
 // median of numbers that are sorted.

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -82,8 +83,8 @@ func (f *File) Float32(name string, opts ...Option) ([]float32, error) {
 	if !ok {
 		return nil, fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	if _, ok := decoders[e.info.DType]; !ok {
-		return nil, notFloat(name, e.info)
+	if decoders[e.info.DType] == nil {
+		return nil, fmt.Errorf("checkpoint: tensor %q is %v, %w", name, e.info, errNotFloat)
 	}
 	dst := make([]float32, e.info.Len())
 	return dst, f.ReadInto(name, dst, opts...)
@@ -96,24 +97,37 @@ func (f *File) ReadInto(name string, dst []float32, opts ...Option) error {
 	if !ok {
 		return fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	decode, ok := decoders[e.info.DType]
-	if !ok {
-		return notFloat(name, e.info)
-	}
 	if n := e.info.Len(); n != len(dst) {
 		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d",
 			name, e.info, n, len(dst))
 	}
-	size := e.info.DType.Size()
-	buf := make([]byte, min(chunk, len(dst)*size))
-	for at := 0; at < len(dst); {
-		n := min(len(buf)/size, len(dst)-at)
-		if err := readFull(f.r, buf[:n*size], f.data+e.begin+int64(at)*int64(size)); err != nil {
-			return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
-		}
-		decode(dst[at:at+n], buf)
-		at += n
+	if err := ReadFloats(f.r, f.data+e.begin, e.info.DType, dst); err != nil {
+		return fmt.Errorf("checkpoint: tensor %q is %v, %w", name, e.info, err)
 	}
+	return CheckFinite(name, dst, opts...)
+}
+
+// ReadFloats converts the len(dst) numbers of a type, F32, F16, BF16 or F64, from byte at of a file
+// on. F64 is rounded to nearest.
+func ReadFloats(r io.ReaderAt, at int64, t DType, dst []float32) error {
+	size, decode := t.Size(), decoders[t]
+	if decode == nil {
+		return errNotFloat
+	}
+	buf := make([]byte, min(chunk, len(dst)*size))
+	for len(dst) > 0 {
+		n := min(len(buf)/size, len(dst))
+		if err := readFull(r, buf[:n*size], at); err != nil {
+			return err
+		}
+		decode(dst[:n], buf)
+		dst, at = dst[n:], at+int64(n*size)
+	}
+	return nil
+}
+
+// CheckFinite does what the option Finite asks for, to a tensor that was read.
+func CheckFinite(name string, dst []float32, opts ...Option) error {
 	if slices.Contains(opts, Finite) {
 		if i := firstNonFinite(dst); i >= 0 {
 			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, i, dst[i])
@@ -174,9 +188,7 @@ func (f *File) rawAs(name string, t DType) ([]byte, error) {
 	return f.Raw(name)
 }
 
-func notFloat(name string, info Info) error {
-	return fmt.Errorf("checkpoint: tensor %q is %v, want F32, F16, BF16 or F64", name, info)
-}
+var errNotFloat = errors.New("want F32, F16, BF16 or F64")
 
 // firstNonFinite is the index of the first NaN or Inf, or -1.
 func firstNonFinite(x []float32) int {

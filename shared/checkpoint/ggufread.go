@@ -180,12 +180,7 @@ func (g *GGUF) ReadInto(name string, dst []float32, opts ...Option) error {
 		e.block.decode(dst[at:at+n], part)
 		at += n
 	}
-	if slices.Contains(opts, Finite) {
-		if i := firstNonFinite(dst); i >= 0 {
-			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, i, dst[i])
-		}
-	}
-	return nil
+	return CheckFinite(name, dst, opts...)
 }
 
 // ggufHeader reads a header front to back. It keeps the first error and the bytes that are left.

@@ -9,7 +9,7 @@ import (
 
 // Quality is how good a basis is, as Probe finds it.
 type Quality struct {
-	Residual      float64 // |G B g − B σ² g| / |G B g|, G the Gram matrix of the basis's side
+	Residual      float64 // |G B g − B σ² g| / |B σ² g|, G the Gram matrix of the basis's side
 	Orthogonality float64 // |BᵀB g − g| / |g|
 }
 
@@ -30,10 +30,18 @@ func (s *several) add(f float64, x *several) {
 	s[3] += f * x[3]
 }
 
+// Probe is Probe of the decomposition.
+func (d *Decomposition) Probe(p compute.Dense64, w []float32) Quality {
+	return Probe(p, d.Out, d.In, w, d.Sigma, d.Basis)
+}
+
 // Probe measures a basis [r r] and sigma [r] of W [out in] against a few random vectors g, the same
 // every time: what Residual and Orthogonality find in all directions at the price of another
-// decomposition, it finds in some at that of reading W twice.
-func Probe(p compute.Dense64, out, in int, w []float32, sigma []float64, basis []float32) Quality {
+// decomposition, it finds in some at that of reading W twice. It estimates |E|F/|D|F, where D is
+// what the matrix should be and E what it is off by, and so sees a weight that differs a little
+// everywhere, as a fine-tuned one does.
+func Probe[T float32 | float64](p compute.Dense64, out, in int, w []float32, sigma []float64,
+	basis []T) Quality {
 	r := min(out, in)
 	rng := rand.New(rand.NewPCG(1, 1))
 	g, scaled := make([]several, r), make([]several, r)
@@ -50,15 +58,15 @@ func Probe(p compute.Dense64, out, in int, w []float32, sigma []float64, basis [
 	} else {
 		gram = timesT(p, out, in, w, times(p, out, in, w, x))
 	}
-	return Quality{relative(gram, times(p, r, r, basis, scaled)), relative(g, timesT(p, r, r, basis, x))}
+	return Quality{offBy(gram, times(p, r, r, basis, scaled)), offBy(timesT(p, r, r, basis, x), g)}
 }
 
-// relative is |a − b| / |a|, all vectors together; 0 where both vanish.
-func relative(a, b []several) float64 {
+// offBy is |got − want| / |want|, all vectors together; 0 where both vanish.
+func offBy(got, want []several) float64 {
 	var off, all float64
-	for j := range a {
-		for i, v := range a[j] {
-			d := v - b[j][i]
+	for j := range want {
+		for i, v := range want[j] {
+			d := got[j][i] - v
 			off += d * d
 			all += v * v
 		}
@@ -70,7 +78,7 @@ func relative(a, b []several) float64 {
 }
 
 // times is A x for A [rows cols] and x [cols].
-func times(p compute.Dense64, rows, cols int, a []float32, x []several) []several {
+func times[T float32 | float64](p compute.Dense64, rows, cols int, a []T, x []several) []several {
 	y := make([]several, rows)
 	p.Parallel(rows, grainLevel2/(probes*cols+1)+1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
@@ -86,7 +94,7 @@ func times(p compute.Dense64, rows, cols int, a []float32, x []several) []severa
 
 // timesT is Aᵀ x for A [rows cols] and x [rows]. Threads share the columns, so no sum depends on
 // them.
-func timesT(p compute.Dense64, rows, cols int, a []float32, x []several) []several {
+func timesT[T float32 | float64](p compute.Dense64, rows, cols int, a []T, x []several) []several {
 	y := make([]several, cols)
 	p.Parallel(cols, grainLevel2/(probes*rows+1)+64, func(lo, hi int) {
 		for i := range rows {

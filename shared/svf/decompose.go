@@ -45,7 +45,7 @@ type Cache struct {
 	Store checkpoint.Store
 	Type  checkpoint.DType // of the bases in the files; "" is F32
 	// Solver finds what is not there; nil: linalg's, in f64. Files of another arithmetic are not
-	// seen, and not touched.
+	// seen, and not touched, but for those that were imported: see Load.
 	Solver Solver
 	// Known are fingerprints of weights by name: one of these whose decomposition is in the store is
 	// not read again.
@@ -69,9 +69,17 @@ func fileName(name string, weight checkpoint.Fingerprint, arithmetic string) str
 }
 
 // Load reads the matrix of a weight [out in] with these numbers. Where the cache has none the
-// error is an fs.ErrNotExist; a file that is damaged or was made from other numbers is refused.
+// error is an fs.ErrNotExist; a file that is damaged or was made from other numbers is refused. A
+// cache without a solver also takes what was imported (ArithmeticTorch).
 func (c *Cache) Load(name string, out, in int, weight checkpoint.Fingerprint) (*Matrix, error) {
-	return load(c.Store, name, out, in, weight, c.arithmetic())
+	m, err := load(c.Store, name, out, in, weight, c.arithmetic())
+	if c.Solver == nil && errors.Is(err, fs.ErrNotExist) {
+		imported, e := load(c.Store, name, out, in, weight, ArithmeticTorch)
+		if !errors.Is(e, fs.ErrNotExist) {
+			return imported, e
+		}
+	}
+	return m, err
 }
 
 func load(store checkpoint.Store, name string, out, in int, weight checkpoint.Fingerprint,
