@@ -2,11 +2,13 @@ package cli
 
 import (
 	"fmt"
+	"math"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
-	"github.com/shirou/gopsutil/v4/mem"
 	"github.com/spf13/cobra"
 
 	"transformer2/shared/compute"
@@ -14,22 +16,35 @@ import (
 	"transformer2/shared/plan"
 )
 
-// room is the bytes of memory that this process may take: what --memory says, or else what the
-// system can give without swapping, within the limit of the control group on Linux. ok is false
-// where the system does not say.
+// room is the bytes of memory that this process may take: what --memory says, or else on Linux what
+// the system can give without swapping, within the limit of the control group, and elsewhere all
+// that the machine has. ok is false where the system does not say.
 func (a *app) room() (bytes int64, ok bool) {
 	if a.memory > 0 {
 		return int64(a.memory * 1e9), true
 	}
-	v, err := mem.VirtualMemory()
-	if err != nil || v.Available == 0 {
+	free, ok := kilobytes("/proc/meminfo", "MemAvailable:")
+	if !ok {
+		total, err := memlimit.FromSystem()
+		free, ok = int64(total), err == nil && total > 0
+	}
+	if limit, err := memlimit.FromCgroup(); err == nil { // an error: there is no limit
+		free = min(free, int64(min(limit, math.MaxInt64)))
+	}
+	return free, ok
+}
+
+// kilobytes is a line "KEY N kB" of a file of Linux's /proc, in bytes.
+func kilobytes(path, key string) (bytes int64, ok bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
 		return 0, false
 	}
-	free := v.Available
-	if limit, err := memlimit.FromCgroup(); err == nil { // an error: there is no limit
-		free = min(free, limit)
+	_, rest, found := strings.Cut(string(text), key)
+	if _, err := fmt.Sscan(rest, &bytes); !found || err != nil {
+		return 0, false
 	}
-	return int64(free), true
+	return 1024 * bytes, true
 }
 
 // large is the bytes of Go's heap from which on what it leaves unused matters.

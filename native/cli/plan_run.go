@@ -189,13 +189,8 @@ func watchMemory() (peak *atomic.Int64, stop func()) {
 // resident is the memory of this process that is no file's: by the system's word on Linux, else by
 // that of Go's runtime.
 func resident() int64 {
-	if status, err := os.ReadFile("/proc/self/status"); err == nil {
-		if _, rest, ok := strings.Cut(string(status), "RssAnon:"); ok {
-			var kb int64
-			if _, err := fmt.Sscan(rest, &kb); err == nil {
-				return 1024 * kb
-			}
-		}
+	if bytes, ok := kilobytes("/proc/self/status", "RssAnon:"); ok {
+		return bytes
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
