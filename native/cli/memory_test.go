@@ -150,8 +150,8 @@ func TestDecomposeIsKilled(t *testing.T) {
 func TestPlanIsWhatProcessesTake(t *testing.T) {
 	t.Setenv(runAsT2, "1")
 	dir := filepath.Join(t.TempDir(), "model")
-	writeShape(dir, llama.Config{Vocab: 16000, Dim: 768, Hidden: 2048, Layers: 2, Heads: 12, KVHeads: 12,
-		HeadDim: 64, Context: 256, RopeTheta: 10000, Eps: 1e-5, Tied: true}, 0.05, 1)
+	writeShape(dir, llama.Config{Vocab: 16000, Dim: 768, Hidden: 2048, Layers: 2, Heads: 12,
+		KVHeads: 12, HeadDim: 64, Context: 256, RopeTheta: 10000, Eps: 1e-5, Tied: true}, 0.05, 1)
 	const near, order = 0.15, 20.0
 	n := 0
 	for _, l := range lines(t, ok(t, "plan", "--model", dir, "--json", "--weights", "bf16",

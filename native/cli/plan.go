@@ -38,8 +38,8 @@ func (a *app) planCmd() *cobra.Command {
 		Short: "the memory and the time that a model takes, before it is loaded",
 		Long: `Tell what loading a model takes, answering as it (serve), as an expert of it (adapt),
 decomposing all of its matrices and training an expert for all of them, with weights held in each
-type, or in that of --weights. Nothing is loaded: bytes come from the config, seconds from rates that are measured now, for
-files that the system has in memory already.
+type, or in that of --weights. Nothing is loaded: bytes come from the config, seconds from rates
+that are measured now, for files that the system has in memory already.
 
 --model DIR/config.json plans a model of which nothing else is here, in bf16.
 
@@ -203,7 +203,8 @@ func (a *app) printPlan(ctx context.Context, f planFlags, held compute.DType, wo
 				note += "   does not fit the GPU"
 			}
 		}
-		if (slices.Contains(f.measure, w.Name) || slices.Contains(f.measure, "all")) && (l.Fits == nil || *l.Fits || a.force) {
+		asked := slices.Contains(f.measure, w.Name) || slices.Contains(f.measure, "all")
+		if asked && (l.Fits == nil || *l.Fits || a.force) {
 			took, err := a.measurePlan(ctx, f.model, held, w.Name, cache)
 			if err != nil {
 				return err

@@ -119,7 +119,8 @@ func runServe(ctx context.Context, m *llama.Model) (float64, error) {
 	}
 	var begin time.Time
 	tokens := 0
-	_, err = g.Run(ctx, []llama.Request{{Prompt: make([]int32, m.Context-timed-1), MaxTokens: timed + 1,
+	_, err = g.Run(ctx, []llama.Request{{Prompt: make([]int32, m.Context-timed-1),
+		MaxTokens: timed + 1,
 		OnToken: func(int32, []float32) bool {
 			if tokens++; tokens == 1 {
 				begin = time.Now()
@@ -152,7 +153,8 @@ func runTrain(ctx context.Context, s *session, d *svf.Decomposition) (float64, e
 		return 0, err
 	}
 	cfg.Task, cfg.Prompts, cfg.Samples = "math", 8, train.MaxSlots/8
-	t, err := train.NewReinforcer(cfg, train.Base{Model: s.Model.LM, Tok: s.Model.Tok, Decomposition: d})
+	t, err := train.NewReinforcer(cfg, train.Base{Model: s.Model.LM, Tok: s.Model.Tok,
+		Decomposition: d})
 	if err != nil {
 		return 0, err
 	}

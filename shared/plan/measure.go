@@ -28,8 +28,9 @@ const (
 	basisSide           = 1024
 )
 
-// Measure finds the rates of a device with a model's matrices held as its type. Files are taken to be in the
-// system's memory already: a slower disk adds its own time to loading. Basis is left to MeasureBasis.
+// Measure finds the rates of a device with a model's matrices held as its type. Files are taken to
+// be in the system's memory already: a slower disk adds its own time to loading. Basis is left to
+// MeasureBasis.
 func Measure(dev compute.Device, m Model) (Rates, error) {
 	r := Rates{Touch: measureTouch()}
 	rng := rand.New(rand.NewPCG(1, 1))

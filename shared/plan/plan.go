@@ -79,7 +79,7 @@ func Of(m Model, r Rates) ([]Work, error) {
 type sums struct {
 	decompose, fold int64
 	basis, factor   float64 // operations of decomposing, of one product of a matrix and its basis
-	moved           float64 // bytes of f32 that are read, unpacked or packed where an expert is folded in
+	moved           float64 // bytes of f32 that are read or unpacked where an expert is folded in
 	read            float64 // bytes that a token reads
 	gradient        float64 // operations of a token's gradient, and of the reference
 }

@@ -132,12 +132,12 @@ type Found struct {
 	linalg.Quality
 }
 
-// mostError bounds what a solver's basis may be off before it is kept. In f64, rounded to f32, it is
-// 1e-7, on a GPU some 1e-6; a basis that is none is off by 1e-2 and more.
+// mostError bounds what a solver's basis may be off before it is kept. In f64, rounded to f32, it
+// is 1e-7, on a GPU some 1e-6; a basis that is none is off by 1e-2 and more.
 const mostError = 1e-4
 
-// Matrix loads the matrix of a weight w [out in], or computes, checks and saves it. p computes where
-// the cache has no solver.
+// Matrix loads the matrix of a weight w [out in], or computes, checks and saves it. p computes
+// where the cache has no solver.
 func (c *Cache) Matrix(ctx context.Context, p compute.Dense64, name string, out, in int,
 	w []float32) (m Matrix, f Found, err error) {
 	if len(w) != out*in {
@@ -170,7 +170,8 @@ func (m *Matrix) Quality(p compute.Dense64, w []float32) linalg.Quality {
 	return linalg.Probe(p, m.Out, m.In, w, m.Sigma, m.Basis)
 }
 
-// release leaves the basis to the store, if that has it: one that keeps nothing is no reason to fail.
+// release leaves the basis to the store, if that has it: one that keeps nothing is no reason to
+// fail.
 func (c *Cache) release(m *Matrix) {
 	blob, err := c.Store.Open(fileName(m.Name, m.Weight, m.Arithmetic))
 	if err != nil {
@@ -189,8 +190,8 @@ type Progress struct {
 
 // Model decomposes a checkpoint's weights within a scope, one at a time: its memory is one weight
 // and its basis, for those that it gives are left in the store (see Matrix.Vectors). Each matrix is
-// in the cache before the next begins. The fingerprint is of all linear weights, whatever the scope.
-// report may be nil; where ctx ends, so does the work.
+// in the cache before the next begins. The fingerprint is of all linear weights, whatever the
+// scope. report may be nil; where ctx ends, so does the work.
 func (c *Cache) Model(ctx context.Context, p compute.Dense64, src checkpoint.Source, scope Scope,
 	report func(Progress)) (*Decomposition, error) {
 	names, total := linears(src, scope)
