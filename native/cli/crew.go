@@ -24,8 +24,9 @@ func (a *app) crew(f decomposeFlags, src engine.Source) ([]*adapter.Device, erro
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", src.Name, err)
 	}
+	matrices := engine.Linears(m.Config)
 	var each int64
-	for _, s := range engine.Linears(m.Config) {
+	for _, s := range matrices {
 		each = max(each, linalg.BasisBytes(s.Rows, s.Cols))
 	}
 	processors := a.threads
@@ -36,8 +37,13 @@ func (a *app) crew(f decomposeFlags, src engine.Source) ([]*adapter.Device, erro
 	if workers == 0 {
 		workers = processors
 	}
+	workers = min(workers, len(matrices))
+	threads, devices := a.threads, a.devices
+	defer func() { a.threads, a.devices = threads, devices }()
 	if f.solver == adapter.GPU {
 		workers = 1
+	} else {
+		a.devices = adapter.CPU // which f64 is computed on
 	}
 	if room, ok := a.room(); ok && !a.force {
 		if room < each {
@@ -47,8 +53,6 @@ func (a *app) crew(f decomposeFlags, src engine.Source) ([]*adapter.Device, erro
 		workers = min(workers, int(room/each))
 	}
 	debug.SetGCPercent(10) // as tidy does
-	threads := a.threads
-	defer func() { a.threads = threads }()
 	a.threads = max(1, processors/workers)
 	var crew []*adapter.Device
 	for range workers {
@@ -97,11 +101,24 @@ func (a *app) estimate(ctx context.Context, src engine.Source, o engine.Decompos
 	out := look(a.out)
 	for _, s := range shapes {
 		seconds := linalg.BasisOps(s[0], s[1]) / rate * float64(len(o.Workers))
+		if a.json {
+			a.print(estimateLine{s[0], s[1], count[s], seconds})
+			continue
+		}
 		out.line("%4d × %11s  %9s each", count[s], fmt.Sprintf("%d×%d", s[0], s[1]), roughly(seconds))
 	}
-	out.line("%4d matrices, %d at a time: %s", total, len(o.Workers),
-		roughly(ops/rate))
+	if !a.json {
+		out.line("%4d matrices, %d at a time: %s", total, len(o.Workers), roughly(ops/rate))
+	}
 	return nil
+}
+
+// estimateLine is the JSON of the matrices of a shape.
+type estimateLine struct {
+	Out     int     `json:"out"`
+	In      int     `json:"in"`
+	Count   int     `json:"count"`
+	Seconds float64 `json:"seconds"` // of one, on one worker
 }
 
 // basisRate is the operations a second of all workers together.

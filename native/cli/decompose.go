@@ -67,7 +67,8 @@ The CPU finds the factors in f64. --svd gpu lets the GPU find them, in f32: thei
 own, marked f32: the other verbs, and experts that are exchanged, go on with f64's.
 
 With --json a line a matrix: {"name","out","in","rank","side","arithmetic","sigma_max",
-"sigma_median","sigma_min","effective_rank","residual","orthogonality","cached","ms","left_s"}.`,
+"sigma_median","sigma_min","effective_rank","residual","orthogonality","cached","ms","left_s"}; with
+--estimate a line a shape: {"out","in","count","seconds"}, the seconds of one matrix.`,
 		Example: `  t2 decompose
   t2 decompose --estimate --model ./llama-3-8b/config.json
   t2 decompose --device gpu --svd gpu --model ./llama-3-8b --scope mlp

@@ -21,7 +21,7 @@ import (
 // that the machine has. ok is false where the system does not say.
 func (a *app) room() (bytes int64, ok bool) {
 	if a.memory > 0 {
-		return int64(a.memory * 1e9), true
+		return int64(min(a.memory*1e9, 1<<62)), true
 	}
 	free, ok := kilobytes("/proc/meminfo", "MemAvailable:")
 	if !ok {

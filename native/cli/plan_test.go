@@ -51,6 +51,10 @@ func TestPlanOfConfig(t *testing.T) {
 			t.Errorf("%q lacks %q", text, want)
 		}
 	}
+	if shapes := lines(t, ok(t, "decompose", "--model", path, "--estimate", "--json", "--scope", "k"),
+		"out in count seconds"); len(shapes) != 1 || shapes[0]["count"] != 32.0 {
+		t.Errorf("of k alone: %v", shapes)
+	}
 	all := lines(t, ok(t, "plan", "--model", path, "--weights", "q8", "--memory", "12",
 		"--gpu-memory", "16", "--json"), "weights work bytes seconds unit fits? fits_gpu?")
 	fits := map[any][2]any{}
