@@ -69,7 +69,8 @@ With --json {"file","expert","type","bytes"}.`,
 	}
 	modelFlag(cmd, &f.model)
 	f.who.add(cmd)
-	cmd.Flags().StringVarP(&f.out, "out", "o", "", "the file, or the directory")
+	cmd.Flags().StringVarP(&f.out, "out", "o", "",
+		"the file, or the directory, which must be new or empty")
 	cmd.Flags().StringVar(&f.to, "to", "gguf", "the format: gguf or hf")
 	cmd.Flags().StringVar(&f.kind, "type", "bf16",
 		"of the matrices: f32, f16, bf16 or, in a GGUF, q8_0")
@@ -80,6 +81,9 @@ With --json {"file","expert","type","bytes"}.`,
 
 // writer checks the flags and gives what writes the model as a voice.
 func (f *convertFlags) writer() (func(context.Context, *session, engine.Voice) error, error) {
+	if f.out == "" {
+		return nil, errors.New("-o is empty, want a file or a directory")
+	}
 	switch f.to {
 	case "gguf":
 		t, err := checkpoint.ParseGGUFType(f.kind)
@@ -92,8 +96,9 @@ func (f *convertFlags) writer() (func(context.Context, *session, engine.Voice) e
 			})
 		}, err
 	case "hf":
+		types := []checkpoint.DType{checkpoint.F32, checkpoint.F16, checkpoint.BF16}
 		o := engine.HFOptions{Type: checkpoint.DType(strings.ToUpper(f.kind))}
-		if !slices.Contains([]checkpoint.DType{checkpoint.F32, checkpoint.F16, checkpoint.BF16}, o.Type) {
+		if !slices.Contains(types, o.Type) {
 			return nil, fmt.Errorf("--type is %q, want f32, f16 or bf16 with --to hf", f.kind)
 		}
 		// A stale shard beside the new ones would be read with them.
@@ -105,10 +110,43 @@ func (f *convertFlags) writer() (func(context.Context, *session, engine.Voice) e
 			return nil, err
 		}
 		return func(ctx context.Context, s *session, v engine.Voice) error {
-			return s.WriteHF(ctx, checkpoint.Dir(f.out), v, o)
+			made := os.Mkdir(f.out, 0o777) == nil
+			dir := &fresh{Dir: checkpoint.Dir(f.out)}
+			err := s.WriteHF(ctx, dir, v, o)
+			if err != nil {
+				err = errors.Join(err, dir.remove(made))
+			}
+			return err
 		}, nil
 	}
 	return nil, fmt.Errorf("--to is %q, want gguf or hf", f.to)
+}
+
+// fresh is a directory of which nothing stays where it is not written whole: its files can take as
+// much of the disk as the model does, and the next try wants an empty directory.
+type fresh struct {
+	checkpoint.Dir
+	names []string
+}
+
+func (d *fresh) Create(name string, write func(io.Writer) error) error {
+	err := d.Dir.Create(name, write)
+	if err == nil {
+		d.names = append(d.names, name)
+	}
+	return err
+}
+
+// remove removes what was written, and the directory where it was made for it.
+func (d *fresh) remove(made bool) error {
+	var err error
+	for _, name := range d.names {
+		err = errors.Join(err, os.Remove(filepath.Join(string(d.Dir), name)))
+	}
+	if made {
+		err = errors.Join(err, os.Remove(string(d.Dir)))
+	}
+	return err
 }
 
 func (a *app) converted(line convertedLine) error {

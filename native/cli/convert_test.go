@@ -17,7 +17,8 @@ func TestConvert(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l["file"] != path || l["bytes"] != float64(len(data)) || !bytes.HasPrefix(data, []byte("GGUF")) {
+		if l["file"] != path || l["bytes"] != float64(len(data)) ||
+			!bytes.HasPrefix(data, []byte("GGUF")) {
 			t.Errorf("%v, %d bytes, %q", l, len(data), data[:4])
 		}
 		return data
@@ -26,13 +27,16 @@ func TestConvert(t *testing.T) {
 	if !bytes.Equal(base, again) {
 		t.Error("the base is not the same twice")
 	}
-	math, half := read("math.gguf", "--expert", "math", "--type", "f32"), read("half.gguf", "--type", "f16")
+	math := read("math.gguf", "--expert", "math", "--type", "f32")
+	half := read("half.gguf", "--type", "f16")
 	if bytes.Equal(math[len(math)/2:], base[len(base)/2:]) || len(math) < 3*len(half)/2 {
 		t.Errorf("%d bytes of math in f32, %d of base in f16", len(math), len(half))
 	}
 	path := filepath.Join(dir, "base.gguf")
 	refused(t, t2("", "convert", "--model", tiny, "-o", path), "base.gguf", "--force")
-	refused(t, t2("", "convert", "--model", tiny, "-o", path, "--force", "--type", "q3"), `"q3"`, "q8_0")
+	refused(t, t2("", "convert", "--model", tiny, "-o", path, "--force", "--type", "q3"), `"q3"`,
+		"q8_0")
+	refused(t, t2("", "convert", "--model", tiny, "-o", ""), "-o is empty")
 	refused(t, t2("", "convert", "--model", tiny, "-o", filepath.Join(dir, "x"), "--expert", "maths"),
 		`"maths"`)
 	if _, err := os.Stat(filepath.Join(dir, "x")); err == nil {
@@ -65,4 +69,18 @@ func TestConvertToDirectory(t *testing.T) {
 		"bf16")
 	refused(t, t2("", "convert", "--model", tiny, "--to", "hf", "-o",
 		filepath.Join(tiny, "config.json")), "config.json")
+}
+
+// What could not be written whole leaves nothing behind: not a file, nor a directory that was not
+// there.
+func TestConvertLeavesNothing(t *testing.T) {
+	model := copyModel(t)
+	check(os.Mkdir(filepath.Join(model, "special_tokens_map.json"), 0o777)) // no file to copy
+	out := t.TempDir()
+	for _, dir := range []string{filepath.Join(out, "new"), out} {
+		refused(t, t2("", "convert", "--model", model, "--to", "hf", "-o", dir), "special_tokens_map")
+		if entries := must(os.ReadDir(out)); len(entries) > 0 {
+			t.Errorf("%s: %v were left", dir, entries)
+		}
+	}
 }

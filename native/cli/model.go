@@ -30,7 +30,7 @@ const zooPrefix = "zoo:"
 func modelFlag(cmd *cobra.Command, ref *string) {
 	cmd.Flags().StringVar(ref, "model", zooPrefix+zoo.Default,
 		"zoo:NAME for a model that ships with t2, a model's directory (config.json, safetensors, "+
-			"tokenizer), its weights' file, a GGUF, or ORG/NAME after t2 pull")
+			"tokenizer), its weights' file, a GGUF, or ORG/NAME[/FILE.gguf][@REVISION] after t2 pull")
 }
 
 // session is a device with a model on it.

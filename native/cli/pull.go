@@ -28,14 +28,14 @@ type pulledLine struct {
 }
 
 func (a *app) pullCmd() *cobra.Command {
-	var revision string
-	cmd := &cobra.Command{
-		Use:   "pull ORG/NAME[/FILE.gguf]",
+	return &cobra.Command{
+		Use:   "pull ORG/NAME[/FILE.gguf][@REVISION]",
 		Short: "fetch a model by its name on Hugging Face's hub",
 		Long: `Fetch what of a model on Hugging Face's hub is needed and not here yet: config, tokenizer
 and safetensors, or a GGUF. It goes to the cache that the hub's other tools share, where --model
-finds it by the same name, without a network. A download that was cut goes on where it was, and a
-file counts only when its hash is the hub's.
+finds it by the same name, without a network. REVISION is a branch, a tag or a commit; main unless
+given. A download that was cut goes on where it was, and a file counts only when its hash is the
+hub's.
 
 The hub's variables hold: HF_HOME, HF_HUB_CACHE, HF_TOKEN (for models with a licence to accept),
 HF_ENDPOINT (a mirror), HF_HUB_OFFLINE=1 (fetch nothing, and tell what would be fetched).
@@ -48,15 +48,12 @@ With --json {"model","path","commit","files","bytes","fetched"}.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
 			n, ok := hub.ParseName(words[0])
 			if !ok {
-				return fmt.Errorf("%q is no model's name on the hub: want ORG/NAME or ORG/NAME/FILE.gguf",
-					words[0])
+				return fmt.Errorf("%q is no model's name on the hub: want ORG/NAME or "+
+					"ORG/NAME/FILE.gguf, and @REVISION for one", words[0])
 			}
-			n.Revision = revision
 			return a.pull(cmd.Context(), n)
 		},
 	}
-	cmd.Flags().StringVar(&revision, "revision", "main", "a branch, a tag or a commit")
-	return cmd
 }
 
 func (a *app) pull(ctx context.Context, n hub.Name) error {

@@ -16,7 +16,7 @@ import (
 func hubOf(t *testing.T) *httptest.Server {
 	const commit = "0123456789abcdef0123456789abcdef01234567"
 	mux := http.NewServeMux()
-	mux.HandleFunc("/api/models/org/tiny/revision/main", func(w http.ResponseWriter, _ *http.Request) {
+	list := func(w http.ResponseWriter, _ *http.Request) {
 		var siblings []map[string]any
 		for _, e := range must(os.ReadDir(tiny)) {
 			if e.IsDir() {
@@ -28,7 +28,10 @@ func hubOf(t *testing.T) *httptest.Server {
 					data...)))})
 		}
 		check(json.NewEncoder(w).Encode(map[string]any{"sha": commit, "siblings": siblings}))
-	})
+	}
+	for _, revision := range []string{"main", "v2"} {
+		mux.HandleFunc("/api/models/org/tiny/revision/"+revision, list)
+	}
 	mux.Handle("/org/tiny/resolve/"+commit+"/", http.StripPrefix("/org/tiny/resolve/"+commit,
 		http.FileServer(http.Dir(tiny))))
 	s := httptest.NewServer(mux)
@@ -41,6 +44,7 @@ func TestPull(t *testing.T) {
 	s := hubOf(t)
 	t.Setenv("HF_HOME", t.TempDir())
 	t.Setenv("HF_HUB_CACHE", "")
+	t.Setenv("HUGGINGFACE_HUB_CACHE", "")
 	t.Setenv("HF_ENDPOINT", s.URL)
 	t.Setenv("HF_HUB_OFFLINE", "1")
 	refused(t, t2("", "pull", "org/tiny"), "HF_HUB_OFFLINE", "would have fetched", "config.json",
@@ -58,6 +62,9 @@ func TestPull(t *testing.T) {
 	}
 	refused(t, t2("", "pull", "org/huge"), "no model org/huge", "revision main")
 	refused(t, t2("", "pull", "tiny"), `"tiny"`, "ORG/NAME")
+	if l := lines(t, ok(t, "pull", "org/tiny@v2", "--json"), fields)[0]; l["model"] != "org/tiny@v2" {
+		t.Errorf("%v", l)
+	}
 	s.Close()
 	refused(t, t2("", "pull", "org/huge"), "cannot be reached", "would have fetched")
 	says := func(model string) any {
@@ -65,9 +72,13 @@ func TestPull(t *testing.T) {
 		return lines(t, ok(t, "generate", "--model", model, "--json", "--prompt", question,
 			"--max-tokens", "8"), answerFields)[0]["text"]
 	}
-	if got, want := says("org/tiny"), says(tiny); got != want {
-		t.Errorf("%q by name, %q by path", got, want)
+	for _, name := range []string{"org/tiny", "org/tiny@v2"} {
+		if got, want := says(name), says(tiny); got != want {
+			t.Errorf("%q by the name %s, %q by path", got, name, want)
+		}
 	}
+	refused(t, t2("", "generate", "--model", "org/tiny@v3", "--prompt", "x"),
+		"t2 pull org/tiny@v3 fetches it")
 	blob := must(filepath.EvalSymlinks(filepath.Join(l["path"].(string), "model.safetensors")))
 	check(os.Remove(blob))
 	refused(t, t2("", "generate", "--model", "org/tiny", "--prompt", "x"), "lacks model.safetensors",

@@ -111,7 +111,7 @@ func (d *download) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.out.Close()) }()
-	if err := d.goOn(); err != nil {
+	if err := d.goOn(ctx); err != nil {
 		return err
 	}
 	resumed := d.have > 0
@@ -155,7 +155,7 @@ func (d *download) begin() error {
 }
 
 // goOn reads what an earlier run left, up to its end.
-func (d *download) goOn() error {
+func (d *download) goOn(ctx context.Context) error {
 	info, err := d.out.Stat()
 	if err != nil {
 		return err
@@ -164,7 +164,17 @@ func (d *download) goOn() error {
 		return d.begin()
 	}
 	d.sum = d.newSum()
-	d.have, err = io.Copy(d.sum, d.out)
+	const chunk = 64 << 20 // a few GB take seconds
+	for err == nil {
+		if err = ctx.Err(); err == nil {
+			var n int64
+			n, err = io.CopyN(d.sum, d.out, chunk)
+			d.have += n
+		}
+	}
+	if err == io.EOF {
+		return nil
+	}
 	return err
 }
 

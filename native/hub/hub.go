@@ -3,9 +3,9 @@
 //
 // They lie in the cache that the ecosystem's tools share (huggingface.co/docs/hub/local-cache):
 //
-//	models--ORG--NAME/blobs/HASH                 contents, under SHA-256 (large files) or git's SHA-1
-//	models--ORG--NAME/snapshots/COMMIT/FILE      -> ../../blobs/HASH
-//	models--ORG--NAME/refs/REVISION              the commit that a branch was at
+//	models--ORG--NAME/blobs/HASH             contents, by SHA-256 (large files) or git's SHA-1
+//	models--ORG--NAME/snapshots/COMMIT/FILE  -> ../../blobs/HASH
+//	models--ORG--NAME/refs/REVISION          the commit that a branch was at
 //
 // so what another program fetched is found, and what is fetched here is found by others. A
 // download goes on where it was cut, and takes its place only when its hash is right.
@@ -37,21 +37,34 @@ type Name struct {
 	Revision string // a branch, a tag or a commit
 }
 
-func (n Name) String() string { return path.Join(n.Repo, n.File) }
+// mainBranch is what a name without a revision means.
+const mainBranch = "main"
+
+func (n Name) String() string {
+	name := path.Join(n.Repo, n.File)
+	if n.Revision != mainBranch {
+		name += "@" + n.Revision
+	}
+	return name
+}
 
 // folder is the model's in the cache.
 func (n Name) folder() string { return "models--" + strings.ReplaceAll(n.Repo, "/", "--") }
 
 var repoPart = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}$`)
 
-// ParseName reads ORG/NAME or ORG/NAME/FILE.gguf, at the branch main.
+// ParseName reads ORG/NAME or ORG/NAME/FILE.gguf, at the branch main unless @REVISION follows.
 func ParseName(text string) (Name, bool) {
+	text, revision, other := strings.Cut(text, "@")
+	if !other {
+		revision = mainBranch
+	}
 	parts := strings.SplitN(text, "/", 3)
 	if len(parts) < 2 || !repoPart.MatchString(parts[0]) || !repoPart.MatchString(parts[1]) ||
 		strings.Contains(parts[0]+parts[1], "..") || strings.Contains(parts[0]+"/"+parts[1], "--") {
 		return Name{}, false
 	}
-	n := Name{Repo: parts[0] + "/" + parts[1], Revision: "main"}
+	n := Name{Repo: parts[0] + "/" + parts[1], Revision: revision}
 	if len(parts) == 3 {
 		n.File = parts[2]
 		if !fs.ValidPath(n.File) || !filepath.IsLocal(n.File) ||
@@ -59,12 +72,12 @@ func ParseName(text string) (Name, bool) {
 			return Name{}, false
 		}
 	}
-	return n, true
+	return n, n.check() == nil
 }
 
 // check refuses a revision that would be a file outside of the cache.
 func (n Name) check() error {
-	if !filepath.IsLocal(n.Revision) {
+	if n.Revision == "." || !fs.ValidPath(n.Revision) || !filepath.IsLocal(n.Revision) {
 		return fmt.Errorf("hub: revision %.60q is no branch, tag or commit", n.Revision)
 	}
 	return nil
@@ -85,11 +98,13 @@ type Hub struct {
 }
 
 // FromEnvironment is the hub that the ecosystem's variables ask for: HF_ENDPOINT, HF_HUB_CACHE or
-// HF_HOME, HF_TOKEN or the file that a login left, HF_HUB_OFFLINE.
+// HF_HOME, HF_TOKEN or the file that a login left, HF_HUB_OFFLINE. Two have older names, which
+// other tools still take.
 func FromEnvironment(getenv func(string) string) (*Hub, error) {
 	h := &Hub{Endpoint: cmp.Or(getenv("HF_ENDPOINT"), "https://huggingface.co"),
-		Token: getenv("HF_TOKEN"), Cache: getenv("HF_HUB_CACHE"), free: free, pause: time.Second,
-		idle: time.Minute}
+		Token: cmp.Or(getenv("HF_TOKEN"), getenv("HUGGING_FACE_HUB_TOKEN")),
+		Cache: cmp.Or(getenv("HF_HUB_CACHE"), getenv("HUGGINGFACE_HUB_CACHE")),
+		free:  free, pause: time.Second, idle: time.Minute}
 	h.Endpoint = strings.TrimRight(h.Endpoint, "/")
 	h.Offline = slices.Contains([]string{"1", "on", "yes", "true"},
 		strings.ToLower(getenv("HF_HUB_OFFLINE")))
@@ -229,7 +244,7 @@ func (h *Hub) Pull(ctx context.Context, n Name) (Pulled, error) {
 	}
 	list, err := h.list(ctx, n)
 	if u := (*unreachable)(nil); errors.As(err, &u) && ctx.Err() == nil {
-		return h.unasked(n, err)
+		return h.unasked(n, u)
 	}
 	if err != nil {
 		return Pulled{}, err
@@ -259,6 +274,14 @@ func (h *Hub) Pull(ctx context.Context, n Name) (Pulled, error) {
 		}
 		done += f.size
 	}
+	// The index of the shards, which is here now, may name some that were not listed.
+	_, err = h.Cached(Name{n.Repo, n.File, list.Commit})
+	if a := (*absent)(nil); errors.As(err, &a) {
+		return p, fmt.Errorf("hub: what is published of %s lacks %s", n, a.what())
+	}
+	if err != nil {
+		return p, fmt.Errorf("hub: %w", err)
+	}
 	return p, h.remember(n, list.Commit)
 }
 
@@ -274,8 +297,8 @@ func (h *Hub) fits(n Name, files []file) error {
 		needed += f.size - min(f.size, max(sizeOf(blob), sizeOf(blob+partialSuffix)))
 	}
 	if room, known := h.free(blobs); known && needed > room {
-		return fmt.Errorf("hub: %s: %.1f GB are to come, and %s has room for %.1f GB: nothing was fetched",
-			n, float64(needed)/1e9, h.Cache, float64(room)/1e9)
+		return fmt.Errorf("hub: %s: %.1f MB are to come, and %s has room for %.1f MB: nothing was "+
+			"fetched", n, float64(needed)/1e6, h.Cache, float64(room)/1e6)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
 
@@ -44,11 +45,13 @@ var contentHash = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // list asks the hub for the files of a model, their sizes and hashes.
 func (h *Hub) list(ctx context.Context, n Name) (*listing, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.idle)
+	defer cancel()
 	address := fmt.Sprintf("%s/api/models/%s/revision/%s?blobs=true", h.Endpoint, n.Repo,
 		url.PathEscape(n.Revision))
 	response, err := h.get(ctx, n, address, 0)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("hub: %w", err)
 	}
 	defer response.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxListing+1))
@@ -124,7 +127,7 @@ func (u *unreachable) Unwrap() error { return u.err }
 func (h *Hub) get(ctx context.Context, n Name, address string, from int64) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, fmt.Errorf("hub: HF_ENDPOINT is %.80q: %w", h.Endpoint, err)
+		return nil, fmt.Errorf("HF_ENDPOINT is %.80q: %w", h.Endpoint, err)
 	}
 	request.Header.Set("Accept-Encoding", "identity") // bytes as they are counted and hashed
 	if h.Token != "" {
@@ -158,14 +161,15 @@ func (h *Hub) refused(n Name, code int) error {
 	s := &status{code: code}
 	switch {
 	case code == http.StatusNotFound:
-		s.text = fmt.Sprintf("hub: there is no model %s at revision %s (%s)", n, n.Revision, page)
+		s.text = fmt.Sprintf("there is no model %s at revision %s (%s)", path.Join(n.Repo, n.File),
+			n.Revision, page)
 	case code != http.StatusUnauthorized && code != http.StatusForbidden:
-		s.text = fmt.Sprintf("hub: %s answers %d %s", page, code, http.StatusText(code))
+		s.text = fmt.Sprintf("%s answers %d %s", page, code, http.StatusText(code))
 	case h.Token == "":
-		s.text = fmt.Sprintf("hub: there is no public model %s: accept its licence at %s and set "+
+		s.text = fmt.Sprintf("there is no public model %s: accept its licence at %s and set "+
 			"HF_TOKEN, or want another name", n.Repo, page)
 	default:
-		s.text = fmt.Sprintf("hub: the token (HF_TOKEN) does not open %s: accept its licence at %s, or "+
+		s.text = fmt.Sprintf("the token (HF_TOKEN) does not open %s: accept its licence at %s, or "+
 			"want another name", n.Repo, page)
 	}
 	return s

@@ -13,7 +13,8 @@ import (
 
 // WriteGGUF writes the model as a voice has it, z folded into the weights, for programs that read
 // GGUF, such as llama.cpp. Matrices are held as t and gains as f32.
-func (s *Session) WriteGGUF(ctx context.Context, w io.Writer, v Voice, t checkpoint.GGUFType) error {
+func (s *Session) WriteGGUF(ctx context.Context, w io.Writer, v Voice,
+	t checkpoint.GGUFType) error {
 	m, err := s.As(ctx, v)
 	if err != nil {
 		return err
@@ -82,21 +83,19 @@ func ggufVocabulary(tok *tokenizer.Tokenizer, vocab int) ([]checkpoint.GGUFValue
 		checkpoint.GGUFValue{Key: "tokenizer.ggml.token_type", Value: kinds},
 		// A prompt's template brings it.
 		checkpoint.GGUFValue{Key: "tokenizer.ggml.add_bos_token", Value: false})
-	special := func(key string, names ...string) {
-		for _, name := range names {
-			if id, ok := tok.Special(name); ok {
-				values = append(values, checkpoint.GGUFValue{
-					Key: "tokenizer.ggml." + key + "_token_id", Value: uint32(id)})
-				return
-			}
-		}
+	special := func(key string, id int32) {
+		values = append(values, checkpoint.GGUFValue{Key: "tokenizer.ggml." + key + "_token_id",
+			Value: uint32(id)})
 	}
-	special("bos", tokenizer.Begin, tokenizer.BeginText, tokenizer.BeginPieces)
+	if id, ok := tok.Begins(); ok {
+		special("bos", id)
+	}
 	if stops := tok.Stops(); len(stops) > 0 {
-		values = append(values, checkpoint.GGUFValue{Key: "tokenizer.ggml.eos_token_id",
-			Value: uint32(stops[0])})
+		special("eos", stops[0])
 	}
-	special("padding", tokenizer.Pad)
+	if id, ok := tok.Special(tokenizer.Pad); ok {
+		special("padding", id)
+	}
 	if jinja := tok.Jinja(); jinja != "" {
 		values = append(values, checkpoint.GGUFValue{Key: "tokenizer.chat_template", Value: jinja})
 	}

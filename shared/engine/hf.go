@@ -14,7 +14,6 @@ import (
 
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/llama"
-	"transformer2/shared/tokenizer"
 )
 
 // HFOptions say how WriteHF writes.
@@ -106,23 +105,13 @@ func (m *Model) newConfig(config map[string]any) error {
 // generation_config.json have them.
 func (m *Model) ends() map[string]any {
 	ends := map[string]any{}
-	if id, ok := begins(m.Tok); ok {
+	if id, ok := m.Tok.Begins(); ok {
 		ends["bos_token_id"] = id
 	}
 	if stops := m.Tok.Stops(); len(stops) > 0 {
 		ends["eos_token_id"] = stops
 	}
 	return ends
-}
-
-// begins is the token that a text begins with.
-func begins(t *tokenizer.Tokenizer) (int32, bool) {
-	for _, name := range []string{tokenizer.Begin, tokenizer.BeginText, tokenizer.BeginPieces} {
-		if id, ok := t.Special(name); ok {
-			return id, true
-		}
-	}
-	return 0, false
 }
 
 // texts are the small files that the model came with.
@@ -153,7 +142,10 @@ func (m *Model) writeTexts(dir checkpoint.Store) error {
 			return err
 		}
 	}
-	if !slices.Contains(have, tokenizerFile) && !slices.ContainsFunc(have, isPieces) {
+	// A vocabulary of pieces is enough only where the file beside it says whose class reads it.
+	described := slices.Contains(have, tokenizerConfFile)
+	if !slices.Contains(have, tokenizerFile) &&
+		!(described && slices.ContainsFunc(have, isPieces)) {
 		if err := dir.Create(tokenizerFile, m.Tok.Write); err != nil {
 			return err
 		}
@@ -163,12 +155,13 @@ func (m *Model) writeTexts(dir checkpoint.Store) error {
 			return err
 		}
 	}
-	if slices.Contains(have, tokenizerConfFile) {
+	if described {
 		return nil
 	}
 	conf := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast",
-		"model_max_length": m.LM.Config.Context}
-	if id, ok := begins(m.Tok); ok {
+		"model_max_length":             m.LM.Config.Context,
+		"clean_up_tokenization_spaces": false} // else "nuts ." loses its space
+	if id, ok := m.Tok.Begins(); ok {
 		conf["bos_token"] = m.Tok.Token(id)
 	}
 	if stops := m.Tok.Stops(); len(stops) > 0 {

@@ -19,11 +19,12 @@ var texts = []string{configFile, generationFile, tokenizerJSON, tokenizerModel,
 	tokenizerModel + ".v1", tokenizerModel + ".v2", tokenizerModel + ".v3", tokenizerConf,
 	"special_tokens_map.json", "added_tokens.json", templateFile}
 
-var shardFile = regexp.MustCompile(`^model-\d{5}-of-\d{5}\.safetensors$`)
+// shardFile matches the shards' names; most makers write both numbers with five digits, not all.
+var shardFile = regexp.MustCompile(`^model-\d+-of-\d+\.safetensors$`)
 
 // Choose picks, of all files that a model is published with, those that Open needs: the weights as
 // safetensors with the small files beside them, else a GGUF. Of several GGUF one must be wanted by
-// name, which leaves the rest out.
+// name, which leaves the rest out. Weights without a config or a tokenizer are no model.
 func Choose(published []string, wanted string) ([]string, error) {
 	if wanted != "" {
 		if !slices.Contains(published, wanted) {
@@ -42,11 +43,19 @@ func Choose(published []string, wanted string) ([]string, error) {
 			ggufs = append(ggufs, name)
 		}
 	}
+	weights := []string{singleFile}
+	if !slices.Contains(published, singleFile) && len(shards) > 0 {
+		weights = append([]string{indexFile}, shards...)
+	}
 	switch {
-	case slices.Contains(published, singleFile):
-		return append(chosen, singleFile), nil
-	case slices.Contains(published, indexFile) && len(shards) > 0:
-		return append(append(chosen, indexFile), shards...), nil
+	case slices.Contains(published, weights[0]):
+		if !slices.Contains(chosen, configFile) {
+			return nil, fmt.Errorf("it has %s but no %s", weights[0], configFile)
+		}
+		if !slices.Contains(chosen, tokenizerJSON) && !slices.ContainsFunc(chosen, isPieces) {
+			return nil, fmt.Errorf("it has %s but no %s or %s", weights[0], tokenizerJSON, tokenizerModel)
+		}
+		return append(chosen, weights...), nil
 	case len(ggufs) == 1:
 		return ggufs, nil
 	case len(ggufs) > 1:
@@ -60,6 +69,8 @@ func Choose(published []string, wanted string) ([]string, error) {
 	return nil, fmt.Errorf("it has no %s, %s or GGUF", singleFile, indexFile)
 }
 
+func isPieces(name string) bool { return strings.HasPrefix(name, tokenizerModel) }
+
 // Missing lists what a folder lacks to be a model that Open reads, as far as its names tell: none
 // where a GGUF is there. weights are bytes of the weights, where the index tells them.
 func Missing(files fs.FS) (lacks []string, weights int64, err error) {
@@ -69,8 +80,8 @@ func Missing(files fs.FS) (lacks []string, weights int64, err error) {
 	if !exists(files, configFile) {
 		lacks = append(lacks, configFile)
 	}
-	models, _ := fs.Glob(files, tokenizerModel+"*")
-	if len(models) == 0 && !exists(files, tokenizerJSON) {
+	pieces, _ := fs.Glob(files, tokenizerModel+"*")
+	if len(pieces) == 0 && !exists(files, tokenizerJSON) {
 		lacks = append(lacks, tokenizerJSON+" or "+tokenizerModel)
 	}
 	if exists(files, singleFile) {

@@ -9,14 +9,21 @@ import (
 
 func TestChoose(t *testing.T) {
 	for published, want := range map[string]string{
-		"README.md config.json model.safetensors tokenizer.json x.gguf": "config.json tokenizer.json " +
-			"model.safetensors",
+		"README.md config.json model.safetensors tokenizer.json x.gguf": "" +
+			"config.json tokenizer.json model.safetensors",
 		"config.json consolidated.safetensors model-00001-of-00002.safetensors " +
-			"model-00002-of-00002.safetensors model.safetensors.index.json tokenizer.model.v3": "config.json " +
-			"tokenizer.model.v3 model.safetensors.index.json model-00001-of-00002.safetensors " +
-			"model-00002-of-00002.safetensors",
-		"a.Q4_K_M.GGUF config.json README.md":                "a.Q4_K_M.GGUF",
-		"b.gguf a.gguf":                                      "2 GGUF files, name one of them: a.gguf, b.gguf",
+			"model-00002-of-00002.safetensors model.safetensors.index.json tokenizer.model.v3": "" +
+			"config.json tokenizer.model.v3 model.safetensors.index.json " +
+			"model-00001-of-00002.safetensors model-00002-of-00002.safetensors",
+		"config.json model-00001-of-000002.safetensors model-00002-of-000002.safetensors " +
+			"model.safetensors.index.json tokenizer.json": "" +
+			"config.json tokenizer.json model.safetensors.index.json " +
+			"model-00001-of-000002.safetensors model-00002-of-000002.safetensors",
+		"model.safetensors tokenizer.json":    "but no config.json",
+		"config.json model.safetensors":       "but no tokenizer.json or tokenizer.model",
+		"a.Q4_K_M.GGUF config.json README.md": "a.Q4_K_M.GGUF",
+		"b.gguf a.gguf": "" +
+			"2 GGUF files, name one of them: a.gguf, b.gguf",
 		"config.json pytorch_model.bin":                      "no model.safetensors",
 		"config.json model.safetensors.index.json":           "no model.safetensors",
 		"config.json nested/model.safetensors nested/x.gguf": "no model.safetensors",

@@ -193,8 +193,46 @@ func TestDirectoryIsTheUsualOne(t *testing.T) {
 	}
 	conf := object(t, filepath.Join(dir, "tokenizer_config.json"))
 	if conf["bos_token"] != "<|begin_of_text|>" || conf["eos_token"] != "<|eot_id|>" ||
+		conf["clean_up_tokenization_spaces"] != false ||
 		!strings.Contains(conf["chat_template"].(string), "Cutting Knowledge Date") {
 		t.Errorf("tokenizer_config.json is %v", conf)
+	}
+	before := object(t, filepath.Join(dir, "tokenizer.json"))["post_processor"].(map[string]any)
+	if got := fmt.Sprint(before["single"], before["special_tokens"]); got != "[map[SpecialToken:"+
+		"map[id:<|begin_of_text|> type_id:0]] map[Sequence:map[id:A type_id:0]]] "+
+		"map[<|begin_of_text|>:map[id:<|begin_of_text|> ids:[385] tokens:[<|begin_of_text|>]]]" {
+		t.Errorf("a text is put after %s", got)
+	}
+}
+
+// Pieces without a file that says whose class reads them travel with a tokenizer.json, which is
+// what the class that is written beside them reads.
+func TestPiecesWithoutAClass(t *testing.T) {
+	tried := 0
+	for _, f := range familytest.All() {
+		src := published(t, f)
+		if pieces, _ := fs.Glob(src.Files, "tokenizer.model*"); len(pieces) == 0 {
+			continue
+		}
+		files := filesOf(t, f)
+		delete(files, "tokenizer_config.json")
+		var err error
+		if src.Format, err = pretrained.Open(files, "", pretrained.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		src.Files = files
+		s := session(t, src)
+		again, dir := writtenHF(t, s, engine.Base(), engine.HFOptions{Type: checkpoint.F32})
+		compare(t, s, again)
+		conf := object(t, filepath.Join(dir, "tokenizer_config.json"))
+		model := object(t, filepath.Join(dir, "tokenizer.json"))["model"].(map[string]any)
+		if conf["tokenizer_class"] != "PreTrainedTokenizerFast" || model["type"] != "BPE" {
+			t.Errorf("%s: %v beside a model of type %v", f.Name, conf, model["type"])
+		}
+		tried++
+	}
+	if tried == 0 {
+		t.Error("no family has pieces")
 	}
 }
 

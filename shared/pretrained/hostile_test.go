@@ -80,7 +80,8 @@ func TestHostileTensors(t *testing.T) {
 // A key that is there twice is refused by the file's name.
 func TestHostileKeys(t *testing.T) {
 	for file, key := range map[string]string{"config.json": `"vocab_size": 400`,
-		"generation_config.json": `"eos_token_id": 2`, "tokenizer_config.json": `"bos_token": "\u003cs\u003e"`,
+		"generation_config.json":       `"eos_token_id": 2`,
+		"tokenizer_config.json":        `"bos_token": "\u003cs\u003e"`,
 		"model.safetensors.index.json": `"lm_head.weight": "model-00002-of-00002.safetensors"`} {
 		files := filesOf(t, familytest.All()[0])
 		files[file] = edited(files[file], key, key+","+key)
@@ -107,7 +108,8 @@ func TestHostileGGUF(t *testing.T) {
 		t.Fatal(err)
 	}
 	nan := spoil(func(b []byte) { copy(b[len(b)-4:], "\x00\x00\xc0\x7f") })
-	if nan == nil || !strings.Contains(nan.Error(), "m.gguf") || !strings.Contains(nan.Error(), "NaN") {
+	if nan == nil || !strings.Contains(nan.Error(), "m.gguf") ||
+		!strings.Contains(nan.Error(), "NaN") {
 		t.Errorf("NaN: %v", nan)
 	}
 	width := spoil(func(b []byte) {
@@ -125,8 +127,8 @@ func TestHostileGGUF(t *testing.T) {
 	}
 }
 
-// A published template is text, never a program: loops without an end and bombs cost nothing, and the
-// model converses as one of no known family does.
+// A published template is text, never a program: loops without an end and bombs cost nothing, and
+// the model converses as one of no known family does.
 func TestHostileTemplates(t *testing.T) {
 	for _, jinja := range []string{
 		"{% for i in range(10**18) %}{{ i }}{% endfor %}",

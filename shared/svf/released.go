@@ -2,6 +2,7 @@ package svf
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -58,7 +59,8 @@ func readLogits(src checkpoint.Source, d *Decomposition, vectors map[string]stri
 	error) {
 	e := &Expert{Z: map[string][]float32{}, Meta: Meta{Parametrisation: SigmoidNuclear, Base: d.Base,
 		Training: map[string]string{"imported_from": "the paper's released code"}}}
-	for name, tensor := range vectors {
+	for _, name := range slices.Sorted(maps.Keys(vectors)) {
+		tensor := vectors[name]
 		m, known := d.Matrix(name)
 		if !known {
 			return nil, fmt.Errorf("svf: released expert: vector %.60q is for %.60s, which the model "+
@@ -150,9 +152,9 @@ func readReleasedMixture(src checkpoint.Source, d *Decomposition) (*Expert, erro
 // A Cache without a solver takes them where it has none in f64.
 const ArithmeticTorch = "torch"
 
-// releasedBound is what linalg's Probe of a decomposition by torch must be below. PyTorch 1.13 gives
-// up to 1.2e-6 for a side of 64 and 2.5e-6 for 1,024, whether σ are alike or fall by 1e-4; a weight
-// that differs by 1e-4 everywhere gives about that.
+// releasedBound is what linalg's Probe of a decomposition by torch must be below. PyTorch 1.13
+// gives up to 1.2e-6 for a side of 64 and 2.5e-6 for 1,024, whether σ are alike or fall by 1e-4; a
+// weight that differs by 1e-4 everywhere gives about that.
 const releasedBound = 2e-5
 
 // IsReleasedDecomposition reports whether a file holds decompositions: NAME.U, NAME.S and NAME.V.

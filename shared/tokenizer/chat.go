@@ -24,6 +24,16 @@ const (
 // HouseSpecials returns the special tokens of the house template, in the order of their ids.
 func HouseSpecials() []string { return []string{Begin, System, User, Assistant, End, Pad} }
 
+// Begins is the token that texts of this vocabulary begin with, in training and in conversations.
+func (t *Tokenizer) Begins() (id int32, ok bool) {
+	for _, name := range []string{Begin, BeginText, BeginPieces} {
+		if id, ok = t.Special(name); ok {
+			break
+		}
+	}
+	return id, ok
+}
+
 // Message is one turn of a conversation.
 type Message struct{ Role, Content string }
 

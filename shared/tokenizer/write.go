@@ -46,7 +46,8 @@ func (t *Tokenizer) writeSteps(out *bufio.Writer) {
 	if t.pieces == nil {
 		out.WriteString("  \"normalizer\": null,\n")
 		t.pre.write(out)
-		out.WriteString("  \"post_processor\": null,\n  \"decoder\": " + byteLevel + ",\n")
+		t.writeBegin(out)
+		out.WriteString("  \"decoder\": " + byteLevel + ",\n")
 		return
 	}
 	prepend, strip := "", ""
@@ -56,10 +57,30 @@ func (t *Tokenizer) writeSteps(out *bufio.Writer) {
 	}
 	fmt.Fprintf(out, `  "normalizer": {"type": "Sequence", "normalizers": [%s`+
 		`{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},`+"\n"+
-		`  "pre_tokenizer": null,`+"\n"+`  "post_processor": null,`+"\n"+
-		`  "decoder": {"type": "Sequence", "decoders": [`+
+		`  "pre_tokenizer": null,`+"\n", prepend)
+	t.writeBegin(out)
+	fmt.Fprintf(out, `  "decoder": {"type": "Sequence", "decoders": [`+
 		`{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, `+
-		`{"type": "ByteFallback"}, {"type": "Fuse"}%s]},`+"\n", prepend, strip)
+		`{"type": "ByteFallback"}, {"type": "Fuse"}%s]},`+"\n", strip)
+}
+
+// writeBegin writes that Hugging Face's tools begin a text with the token that texts begin with,
+// where they are not told to leave special tokens out, as they are for a template's text.
+func (t *Tokenizer) writeBegin(out *bufio.Writer) {
+	id, ok := t.Begins()
+	if !ok {
+		out.WriteString("  \"post_processor\": null,\n")
+		return
+	}
+	name := quote(t.Token(id))
+	part := func(kind, id string, text int) string {
+		return fmt.Sprintf(`{"%s": {"id": %s, "type_id": %d}}`, kind, id, text)
+	}
+	first := part("SpecialToken", name, 0) + ", " + part("Sequence", `"A"`, 0)
+	second := part("SpecialToken", name, 1) + ", " + part("Sequence", `"B"`, 1)
+	fmt.Fprintf(out, `  "post_processor": {"type": "TemplateProcessing", "single": [%s],`+
+		"\n    "+`"pair": [%s, %s],`+"\n    "+`"special_tokens": {%s: {"id": %s, "ids": [%d], `+
+		`"tokens": [%s]}}},`+"\n", first, first, second, name, name, id, name)
 }
 
 // write writes the pre-tokenizer.

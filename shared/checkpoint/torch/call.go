@@ -7,7 +7,7 @@ func (u *unpickler) global(module, name string) {
 	g := pickleGlobal(module + " " + name)
 	if _, ok := storages[g]; !ok && g != orderedDict && g != rebuildTensor &&
 		g != rebuildParameter {
-		u.fail("it names %.60q of %.60q, which no tensor needs", name, module)
+		u.fail("it names %.60q of %.60q, which no dense tensor needs", name, module)
 	}
 	u.push(g)
 }

@@ -65,7 +65,8 @@ func unpickle(data []byte) (*pickleDict, error) {
 		}
 		do, ok := pickleOps[op]
 		if !ok {
-			return nil, fmt.Errorf("operation 0x%02x at byte %d, which no tensor needs", op, at)
+			return nil, fmt.Errorf("operation 0x%02x at byte %d, which no dictionary of tensors needs",
+				op, at)
 		}
 		do(u)
 		if len(u.stack) > maxPickleStack {
@@ -262,8 +263,12 @@ func (u *unpickler) set(pairs []any) {
 	}
 	for i := 0; i < len(pairs) && u.err == nil; i += 2 {
 		key, ok := pairs[i].(string)
-		if _, again := d.values[key]; again || !ok {
-			u.fail("a key is %s or is there twice (%.60q), want each once", pickleKind(pairs[i]), key)
+		if !ok {
+			u.fail("a key is %s, want a text", pickleKind(pairs[i]))
+			return
+		}
+		if _, again := d.values[key]; again {
+			u.fail("key %.60q is there twice", key)
 			return
 		}
 		d.keys = append(d.keys, key)

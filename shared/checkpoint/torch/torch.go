@@ -1,10 +1,10 @@
 // Package torch answers: which named tensors does a file of torch.save hold, and what are their
 // numbers?
 //
-// Such a file, of PyTorch 1.6 and later, is a zip that holds a pickle, which says what there is, and
-// the numbers of every storage as they lie in memory. A pickle is a program; this one is read, never
-// run: pickle.go knows the operations that tensors need, call.go the names that they may call, and
-// all else is refused by name.
+// Such a file, of PyTorch 1.6 and later, is a zip that holds a pickle, which says what there is,
+// and the numbers of every storage as they lie in memory. A pickle is a program; this one is read,
+// never run: pickle.go knows the operations that tensors need, call.go the names that they may
+// call, and all else is refused by name.
 package torch
 
 import (
@@ -20,8 +20,8 @@ import (
 	"transformer2/shared/checkpoint"
 )
 
-// File is an open file of torch.save. Its tensors are not in memory. Several goroutines may read one
-// File where the io.ReaderAt allows it.
+// File is an open file of torch.save. Its tensors are not in memory. Several goroutines may read
+// one File where the io.ReaderAt allows it.
 type File struct {
 	r       io.ReaderAt
 	names   []string
