@@ -173,7 +173,7 @@ func (d *Device) Free(b compute.Buffer) {
 	case *integers:
 		b.data = nil
 	case *weight:
-		*b = weight{d: b.d, t: b.t}
+		*b = weight{d: b.d, t: b.t, freed: true}
 	}
 }
 

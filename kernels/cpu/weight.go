@@ -15,12 +15,12 @@ type weight struct {
 	f       []float32 // F32
 	h       []uint16  // F16, BF16 (a row of BF16 holds columns 0,16,1,17,…)
 	q       []byte    // Q8 (quant.go), Q4 (quant4.go)
+	freed   bool
 }
 
 func (w *weight) Dims() (out, in int) { return w.out, w.in }
 func (w *weight) Type() compute.DType { return w.t }
 
-// Len makes a weight a Buffer, so that Free takes it.
 func (w *weight) Len() int { return w.out * w.in }
 
 func (w *weight) Bytes() int64 { return int64(4*len(w.f) + 2*len(w.h) + len(w.q)) }
@@ -56,6 +56,9 @@ func (d *Device) weight(op string, w compute.Weight) *weight {
 	p, ok := w.(*weight)
 	if !ok || p.d != d {
 		panic(fmt.Sprintf("cpu: %s: the weight belongs to another device", op))
+	}
+	if p.freed {
+		panic(fmt.Sprintf("cpu: %s: the %v weight was freed", op, p.t))
 	}
 	return p
 }

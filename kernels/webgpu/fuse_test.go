@@ -146,7 +146,7 @@ func TestFreeWhileHeld(t *testing.T) {
 	d.Pack(s.w[0], src)
 	d.Fill(s.h, 1)
 	d.MatMul(s.q, s.h, s.w[0])
-	d.Free(s.w[0].(compute.Buffer))
+	d.Free(s.w[0])
 	if s.w[0], err = d.NewWeight(compute.BF16, 64, 64); err != nil { // takes its storage
 		t.Fatal(err)
 	}

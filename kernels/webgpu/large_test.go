@@ -181,7 +181,7 @@ func TestLargeMatMul(t *testing.T) {
 				b.free(x, y, dx)
 			}
 			for j, d := range b.devs {
-				d.Free(w[j].(compute.Buffer))
+				d.Free(w[j])
 			}
 		}
 	}

@@ -120,7 +120,7 @@ func (d *Device) Free(b compute.Buffer) {
 		for _, p := range b.parts {
 			d.pool.put(d, p.b)
 		}
-		b.parts, b.out, b.in = nil, 0, 0
+		b.parts, b.out, b.in, b.freed = nil, 0, 0, true
 	}
 }
 

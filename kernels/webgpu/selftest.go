@@ -119,7 +119,7 @@ func (t *asker) product(rows int) (compute.Tensor, []float32) {
 		t.err = err
 		return compute.Tensor{}, nil
 	}
-	t.owned = append(t.owned, w.(compute.Buffer))
+	t.owned = append(t.owned, w)
 	t.d.Pack(w, t.tensor(out, in, small))
 	y := t.tensor(rows, out, zero)
 	t.d.MatMul(y, t.tensor(rows, in, func(i int) float32 { return small(i + 3) }), w)

@@ -15,6 +15,7 @@ type weight struct {
 	t       compute.DType
 	out, in int
 	parts   []part
+	freed   bool
 }
 
 // part is rows [lo, lo+rows) of a weight. A row is padded with zeros to whole vec4; of Q8 and Q4, the
@@ -27,7 +28,6 @@ type part struct {
 func (w *weight) Dims() (out, in int) { return w.out, w.in }
 func (w *weight) Type() compute.DType { return w.t }
 
-// Len makes a weight a Buffer, so that Free takes it.
 func (w *weight) Len() int { return w.out * w.in }
 
 func (w *weight) Bytes() int64 { return int64(w.out) * int64(w.rowBytes()) }
@@ -88,6 +88,9 @@ func (d *Device) weight(op string, w compute.Weight) *weight {
 	p, ok := w.(*weight)
 	if !ok || p.d != d {
 		panic(fmt.Sprintf("webgpu: %s: the weight belongs to another device", op))
+	}
+	if p.freed {
+		panic(fmt.Sprintf("webgpu: %s: the %v weight was freed", op, p.t))
 	}
 	return p
 }

@@ -128,9 +128,12 @@ func (d *Device) Name() string { return d.Device.Name() }
 // Reason says in a sentence why this device was taken.
 func (d *Device) Reason() string { return d.reason }
 
+// Host reports whether the CPU computes, in the system's memory.
+func (d *Device) Host() bool { return d.Device == compute.Device(d.host) }
+
 // Close closes the device, and the CPU beside it.
 func (d *Device) Close() error {
-	if d.Device == compute.Device(d.host) {
+	if d.Host() {
 		return d.host.Close()
 	}
 	return errors.Join(d.Device.Close(), d.host.Close())

@@ -127,13 +127,8 @@ func TestSVDModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := engine.Source{Name: zoo.Default, Files: files}
-	m, err := engine.Open(t.Context(), gpu, src, compute.F32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := engine.NewSession(gpu, m, &checkpoint.Memory{})
-	o := engine.DecomposeOptions{}
+	src, store := engine.Source{Name: zoo.Default, Files: files}, &checkpoint.Memory{}
+	o := engine.DecomposeOptions{Workers: []compute.Dense64{gpu}}
 	if o.Scope, err = svf.ParseScope("k:0-1"); err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +137,8 @@ func TestSVDModel(t *testing.T) {
 	}
 	for pass := range 2 {
 		n := 0
-		err := s.Decompose(context.Background(), o, func(x engine.Spectrum, _ int) {
+		err := engine.Decompose(context.Background(), src, store, o, func(x engine.Spectrum,
+			_ engine.Decomposed) {
 			n++
 			// Measured 6e-7 and 5e-7.
 			if x.Arithmetic != "f32" || x.Cached != (pass == 1) || x.Residual > 5e-6 ||

@@ -72,7 +72,7 @@ func All() []Bench {
 		{"decode", "generation with the model, one thread, and where its time goes", "", decode},
 		{"switch", "making the model an expert: projected and folded", "", switchExpert},
 		{"memory", "resident memory of t2 generate", "", memory},
-		{"svd", "singular value decomposition of 1024² and 2048², and its errors", needSciPy, svd},
+		{"svd", "singular value decomposition of 1024², 2048² and 4096², and its errors", needSciPy, svd},
 		{"decompose", "singular values of all the model's matrices", "", decompose},
 	}
 	for i := range all {
@@ -143,7 +143,7 @@ type sizes struct {
 	haste  int    // what the time for each figure is divided by
 }
 
-var full = sizes{gemm: [3]int{512, 768, 768}, matvec: [2]int{32768, 4096}, svd: []int{1024, 2048},
+var full = sizes{gemm: [3]int{512, 768, 768}, matvec: [2]int{32768, 4096}, svd: []int{1024, 2048, 4096},
 	docs: 16, layers: 6, haste: 1}
 
 func (e Env) size() sizes {

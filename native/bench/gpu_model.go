@@ -98,7 +98,7 @@ func (a *allocs) weight(t compute.DType, out, in int, src compute.Tensor) comput
 	if a.err = err; err != nil {
 		return nil
 	}
-	a.m.owned = append(a.m.owned, w.(compute.Buffer))
+	a.m.owned = append(a.m.owned, w)
 	a.m.dev.Pack(w, src.Reshape(out, in))
 	return w
 }

@@ -80,9 +80,7 @@ func matvecs(ctx context.Context, env Env, dev *cpu.Device, threads int) ([]Figu
 		figures = append(figures, Figure{Name: name, Unit: "GB/s", Want: atLeast(wantBandwidth)}.
 			versus("vector sum over as many bytes, "+threadsWord(threads), s[0], s[1],
 				float64(w.Bytes())/1e9))
-		if b, ok := w.(compute.Buffer); ok {
-			dev.Free(b)
-		}
+		dev.Free(w)
 		debug.FreeOSMemory()
 	}
 	return figures, nil

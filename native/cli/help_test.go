@@ -69,9 +69,9 @@ func check(err error) {
 	}
 }
 
-// writeModel writes a model of random weights and its experts.
-func writeModel(dir string, seed uint64) {
-	check(os.MkdirAll(filepath.Join(dir, "experts"), 0o777))
+// writeShape writes a model of random weights.
+func writeShape(dir string, c llama.Config, scale float64, seed uint64) {
+	check(os.MkdirAll(dir, 0o777))
 	write := func(name string, f func(io.Writer) error) {
 		check(checkpoint.AtomicWrite(filepath.Join(dir, name), f))
 	}
@@ -86,33 +86,39 @@ func writeModel(dir string, seed uint64) {
 			}
 		}
 	}, tokenizer.TrainOptions{VocabSize: tinyConfig.Vocab, Specials: tokenizer.HouseSpecials()}))
-	write("config.json", tinyConfig.Write)
+	write("config.json", c.Write)
 	write("tokenizer.json", tok.Write)
-	m := must(llama.New(dev, tinyConfig, compute.F32))
+	m := must(llama.New(dev, c, compute.F32))
 	rng := rand.New(rand.NewPCG(seed, 0))
 	sizes := map[string]llama.TensorSpec{}
-	for _, s := range tinyConfig.Tensors() {
+	for _, s := range c.Tensors() {
 		sizes[s.Name] = s
 	}
 	check(m.Load(func(name string) ([]float32, error) {
 		s := sizes[name]
 		x := make([]float32, s.Rows*s.Cols)
 		for i := range x {
-			if x[i] = float32(rng.NormFloat64() * 0.3); s.Rows == 1 {
+			if x[i] = float32(rng.NormFloat64() * scale); s.Rows == 1 {
 				x[i] = 1
 			}
 		}
 		return x, nil
 	}))
 	write("model.safetensors", func(w io.Writer) error { return llama.WriteWeights(w, m) })
-	src := engine.Source{Name: dir, Files: os.DirFS(dir)}
-	model := must(engine.Open(context.Background(), dev, src, compute.F32))
+}
+
+// writeModel writes a tiny model of random weights and its experts.
+func writeModel(dir string, seed uint64) {
+	writeShape(dir, tinyConfig, 0.3, seed)
+	check(os.Mkdir(filepath.Join(dir, "experts"), 0o777))
+	dev := must(cpu.New(cpu.Options{Threads: 1}))
+	defer dev.Close()
+	model := must(engine.Open(context.Background(), dev, engine.Source{Name: dir, Files: os.DirFS(dir)}, compute.F32))
 	for i, name := range tinyExperts {
 		e := svf.Random(model.Shapes(), svf.AllScope(), uint64(i), 0.5)
 		e.Meta.Task, e.Meta.Model = name, filepath.Base(dir)
-		write("experts/"+name+".safetensors", func(w io.Writer) error {
-			return svf.WriteExpert(w, e)
-		})
+		path := filepath.Join(dir, "experts", name+".safetensors")
+		check(checkpoint.AtomicWrite(path, func(w io.Writer) error { return svf.WriteExpert(w, e) }))
 	}
 }
 

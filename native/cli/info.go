@@ -127,6 +127,9 @@ func (a *app) aboutModel(dev *adapter.Device, ref string) (modelLine, error) {
 	if err != nil {
 		return modelLine{}, err
 	}
+	if err := a.checkFit(src, compute.F32); err != nil {
+		return modelLine{}, err
+	}
 	m, err := engine.Open(a.ctx, dev, src, compute.F32)
 	if err != nil {
 		return modelLine{}, err

@@ -53,7 +53,16 @@ func (a *app) open(ref string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := engine.Open(a.ctx, dev, src, held)
+	if dev.Host() || a.memory > 0 { // a GPU does not tell how much memory it has
+		err = a.checkFit(src, held)
+	}
+	var m *engine.Model
+	if err == nil {
+		m, err = engine.Open(a.ctx, dev, src, held)
+	}
+	if err == nil {
+		tidy()
+	}
 	if err != nil {
 		dev.Close()
 		return nil, err

@@ -1,15 +1,18 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"transformer2/native/adapter"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/plan"
@@ -23,47 +26,94 @@ type planLine struct {
 	Seconds float64 `json:"seconds"`
 	Unit    string  `json:"unit"`
 	Fits    *bool   `json:"fits,omitempty"`
+	FitsGPU *bool   `json:"fits_gpu,omitempty"`
+	// What the work took, and the plan's share of it; --measure only.
+	Taken *taken `json:"taken,omitempty"`
 }
 
 func (a *app) planCmd() *cobra.Command {
-	var model string
-	var memory float64
+	var f planFlags
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "the memory and the time that a model takes, before it is loaded",
 		Long: `Tell what loading a model takes, answering as it (serve), as an expert of it (adapt),
 decomposing all of its matrices and training an expert for all of them, with weights held in each
-type. Nothing is loaded: bytes come from the config, seconds from rates that are measured now, for
-files that the system has in memory already.
+type, or in that of --weights. Nothing is loaded: bytes come from the config, seconds from rates
+that are measured now, for files that the system has in memory already.
 
-serve is a token, adapt is folding an expert in, train is 2048 tokens of a REINFORCE step.
+--model DIR/config.json plans a model of which nothing else is here, in bf16.
 
-With --json a line each: {"weights","work","bytes","seconds","unit","fits"}.`,
+serve is a token, with the context full; adapt is folding an expert in; train is the gradient of
+2048 tokens of a REINFORCE step. Bytes are the process's own: a model's files are mapped, and the
+system may drop what it holds of them.
+
+What does not fit into the memory that there is, or that --memory says, is marked. The GPU's share
+of a work is what the model takes; --gpu-memory marks what does not fit there.
+
+--measure does works, each in a process of its own, and prints what they took and the plan's share
+of that: a plan that is right says 1.00.
+
+With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, with --gpu-memory
+"fits_gpu" and with --measure "taken": {"bytes","seconds"}.`,
 		Example: `  t2 plan
   t2 plan --model Llama-3.1-8B-Instruct --memory 32
-  t2 plan --model mistral.gguf --context 8192 --json`,
+  t2 plan --model Llama-3.1-8B-Instruct/config.json --gpu-memory 24
+  t2 plan --model mistral.gguf --context 8192 --json
+  t2 plan --measure all
+  t2 plan --weights q8 --measure load,serve`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if memory < 0 {
-				return fmt.Errorf("--memory is %g, want GB, or 0", memory)
+			if !(f.gpu >= 0) {
+				return fmt.Errorf("--gpu-memory is %g, want GB, or 0", f.gpu)
 			}
-			return a.plan(model, memory)
+			f.only = cmd.Flags().Changed("weights")
+			if f.run != "" {
+				return a.runPlanned(cmd.Context(), f.model, f.run)
+			}
+			return a.plan(cmd.Context(), f)
 		},
 	}
-	modelFlag(cmd, &model)
-	cmd.Flags().Float64Var(&memory, "memory", 0, "GB that there are, to say what fits")
+	modelFlag(cmd, &f.model)
+	cmd.Flags().Float64Var(&f.gpu, "gpu-memory", 0, "GB that a GPU has, to say what fits there")
+	cmd.Flags().StringSliceVar(&f.measure, "measure", nil,
+		"works that are done, to print what they took beside: all, or some joined by commas")
+	cmd.Flags().StringVar(&f.run, "run", "", "do one work and print what it took")
+	cmd.Flags().MarkHidden("run")
 	return cmd
 }
 
-func (a *app) plan(ref string, memory float64) error {
-	src, err := a.modelSource(ref)
+type planFlags struct {
+	model, run string
+	gpu        float64
+	measure    []string
+	only       bool // the weights that --weights names
+}
+
+func (a *app) plan(ctx context.Context, f planFlags) error {
+	src, err := a.modelSource(f.model)
 	if err != nil {
 		return err
 	}
 	m, err := planned(src)
 	if err != nil {
-		return fmt.Errorf("model %s: %w", ref, err)
+		return fmt.Errorf("model %s: %w", f.model, err)
 	}
+	o, closeAll, err := a.decomposeOptions(decomposeFlags{scope: "all", solver: adapter.CPU,
+		basis: "f32"}, src)
+	if err != nil {
+		return err
+	}
+	m.Workers = len(o.Workers)
+	basis, err := basisRate(ctx, o, m)
+	closeAll()
+	if err != nil {
+		return err
+	}
+	cache, err := os.MkdirTemp("", "t2-plan-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(cache)
 	dev, err := a.device()
 	if err != nil {
 		return err
@@ -71,23 +121,28 @@ func (a *app) plan(ref string, memory float64) error {
 	defer dev.Close()
 	for _, held := range []compute.DType{compute.F32, compute.BF16, compute.F16, compute.Q8,
 		compute.Q4} {
-		if held.Blocked() && (m.Config.Dim%compute.BlockQ8 != 0 ||
-			m.Config.Hidden%compute.BlockQ8 != 0) {
-			continue // it cannot be held so
+		if !plan.Holds(m.Config, held) || f.only && held.String() != a.weights {
+			continue
 		}
 		m.Held = held
-		rates, err := plan.Measure(dev, held)
+		rates, err := plan.Measure(dev, m)
 		if err != nil {
 			return err
 		}
+		rates.Basis = basis
 		works, err := plan.Of(m, rates)
 		if err != nil {
 			return err
 		}
-		a.printPlan(held, works, memory)
+		if err := a.printPlan(ctx, f, held, works, cache); err != nil {
+			return err
+		}
 	}
 	return nil
 }
+
+// configFile alone is enough to plan with.
+const configFile = "config.json"
 
 // planned is the shape of a model and the size of its files.
 func planned(src engine.Source) (plan.Model, error) {
@@ -117,30 +172,55 @@ func planned(src engine.Source) (plan.Model, error) {
 		}
 		m.File += info.Size()
 	}
+	if src.Weights == configFile { // of a model that is elsewhere: as it is published, in bf16
+		m.File = 2 * int64(config.NumParams())
+	}
 	if m.File == 0 {
 		return m, errors.New("it has no weights' file")
+	}
+	if n := config.NumParams(); int64(n) > 2*m.File { // no format has numbers of less than 4 bits
+		return m, fmt.Errorf("its config is of %d numbers, and its files hold %d bytes", n, m.File)
 	}
 	return m, nil
 }
 
-func (a *app) printPlan(held compute.DType, works []plan.Work, memory float64) {
+func (a *app) printPlan(ctx context.Context, f planFlags, held compute.DType, works []plan.Work,
+	cache string) error {
+	room, known := a.room()
 	for _, w := range works {
-		l := planLine{held.String(), w.Name, w.Bytes, w.Seconds, w.Unit, nil}
+		l := planLine{Weights: held.String(), Work: w.Name, Bytes: w.Bytes, Seconds: w.Seconds,
+			Unit: w.Unit}
 		note := ""
-		if memory > 0 {
-			fits := float64(w.Bytes) <= memory*1e9
-			l.Fits = &fits
-			if !fits {
-				note = "   does not fit"
+		if known {
+			fits := w.Bytes <= room
+			if l.Fits = &fits; !fits {
+				note += "   does not fit"
 			}
+		}
+		if f.gpu > 0 && w.Name != "decompose" { // which the CPU does
+			fits := float64(w.Bytes) <= f.gpu*1e9
+			if l.FitsGPU = &fits; !fits {
+				note += "   does not fit the GPU"
+			}
+		}
+		asked := slices.Contains(f.measure, w.Name) || slices.Contains(f.measure, "all")
+		if asked && (l.Fits == nil || *l.Fits || a.force) {
+			took, err := a.measurePlan(ctx, f.model, held, w.Name, cache)
+			if err != nil {
+				return err
+			}
+			l.Taken = &took
+			note += fmt.Sprintf("   took %10s (%.2f) %10s (%.2f)", size(took.Bytes),
+				float64(w.Bytes)/float64(took.Bytes), roughly(took.Seconds), w.Seconds/took.Seconds)
 		}
 		if a.json {
 			a.print(l)
 			continue
 		}
-		look(a.out).line("%-5s %-10s %10s %11s per %s%s", held, w.Name, size(w.Bytes),
+		look(a.out).line("%-5s %-10s %10s %11s per %-11s%s", held, w.Name, size(w.Bytes),
 			roughly(w.Seconds), w.Unit, note)
 	}
+	return nil
 }
 
 // size is bytes in the unit that suits them.

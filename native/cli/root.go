@@ -36,7 +36,10 @@ type app struct {
 	devices  string // which device computes: adapter.Parse
 	context  int
 	weights  string
-	warned   bool // that the build is slow
+	memory   float64 // GB that there are; 0: ask the system
+	force    bool    // start also what does not fit
+	work     string  // what the verb does with its model: workOf
+	warned   bool    // that the build is slow
 }
 
 // Exit codes: what was asked for failed, or was interrupted (128 + SIGINT, as shells have it).
@@ -103,9 +106,20 @@ decomposed, W = U diag(σ) Vᵀ, and a small vector z rescales σ. One z is an e
 		"at most (0: what it was made for, up to %d)", defaultContext))
 	flags.StringVar(&a.weights, "weights", "f32",
 		"how a model's matrices are held: f32, f16, bf16, q8 or q4")
+	flags.Float64Var(&a.memory, "memory", 0, "GB of memory that may be taken (0: what the system "+
+		"has to give)")
+	flags.BoolVar(&a.force, "force", false, "start also what does not fit into memory")
 	flags.StringVar(&a.profile, "cpuprofile", "", "write a CPU profile to this file")
 	flags.MarkHidden("cpuprofile")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.startProfile() }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if !(a.memory >= 0) {
+			return fmt.Errorf("--memory is %g, want GB, or 0", a.memory)
+		}
+		a.work = workOf(cmd)
+		// Some verbs have a --force of their own, which hides this one.
+		a.force = a.force || cmd.Flags().Lookup("force").Value.String() == "true"
+		return a.startProfile()
+	}
 	a.addVerbs(root)
 	return root
 }

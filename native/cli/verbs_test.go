@@ -170,7 +170,7 @@ func TestEvalAsksAllOfASmallSplit(t *testing.T) {
 }
 
 const spectrumFields = "name out in rank side arithmetic sigma_max sigma_median sigma_min effective_rank " +
-	"residual orthogonality cached ms"
+	"residual orthogonality cached ms left_s"
 
 func TestDecompose(t *testing.T) {
 	cache := t.TempDir()

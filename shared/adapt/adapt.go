@@ -115,10 +115,3 @@ func freeTensor(dev compute.Device, t *compute.Tensor) {
 	}
 	*t = compute.Tensor{}
 }
-
-// freeWeight gives a weight back on devices whose weights are buffers.
-func freeWeight(dev compute.Device, w compute.Weight) {
-	if b, ok := w.(compute.Buffer); ok {
-		dev.Free(b)
-	}
-}

@@ -173,7 +173,7 @@ func (f *Folded) Close() {
 			m.folder.Free()
 		}
 		if m.weight != nil {
-			freeWeight(dev, m.weight)
+			dev.Free(m.weight)
 		}
 		freeTensor(dev, &m.z1)
 		m.folder, m.weight, m.z, m.linear.W = nil, nil, nil, m.base

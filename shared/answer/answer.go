@@ -60,6 +60,9 @@ func New(m *llama.Model, tok *tokenizer.Tokenizer, slots int) (*Answerer, error)
 	return &Answerer{Tok: tok, gen: gen, ends: tok.Stops()}, nil
 }
 
+// Free gives the memory back; the Answerer must not answer any more.
+func (a *Answerer) Free() { a.gen.Free() }
+
 // Tokens is a question as the model reads it, up to where its answer begins.
 func (a *Answerer) Tokens(q Question) ([]int32, error) {
 	var msgs []tokenizer.Message

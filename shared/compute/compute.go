@@ -103,8 +103,10 @@ func (x Ints) Slice(lo, hi int) Ints {
 	return Ints{Buf: x.Buf, Off: x.Off + lo, N: hi - lo}
 }
 
-// Weight is a matrix [out, in] held as a device likes it best for y = x Wᵀ.
+// Weight is a matrix [out, in] held as a device likes it best for y = x Wᵀ. It is a Buffer, which
+// Free takes; an op on one that was freed panics and says so.
 type Weight interface {
+	Buffer
 	Dims() (out, in int)
 	Type() DType
 	Bytes() int64 // device memory it takes

@@ -22,7 +22,8 @@ type Memory interface {
 	// NewWeight is a zeroed weight [out, in]. For Q8 and Q4, in is a multiple of
 	// BlockQ8.
 	NewWeight(t DType, out, in int) (Weight, error)
-	// Free gives a buffer back; every view of it dies with it.
+	// Free gives a buffer back, once what was recorded has run; every view of it dies with it. Its
+	// memory serves what is made next.
 	Free(b Buffer)
 
 	// Write copies src to dst (len(src) == dst.Len()); src may be reused when it returns.

@@ -259,37 +259,6 @@ func TestExpertFiles(t *testing.T) {
 	}
 }
 
-func TestDecompose(t *testing.T) {
-	s := session(t)
-	scope, err := svf.ParseScope("mlp:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, exact := range []bool{true, false, false} {
-		n := 0
-		err := s.Decompose(context.Background(), engine.DecomposeOptions{Scope: scope,
-			Exact: exact},
-			func(m engine.Spectrum, total int) {
-				n++
-				if total != 3 || m.R != 32 || !slices.IsSortedFunc(m.Sigma, func(a, b float64) int {
-					return -int(math.Copysign(1, a-b))
-				}) {
-					t.Errorf("%d matrices, %+v", total, m)
-				}
-				if m.EffectiveRank < 1 || m.EffectiveRank > float64(m.R) {
-					t.Errorf("effective rank %g of %d", m.EffectiveRank, m.R)
-				}
-				if bound := map[bool]float64{true: 1e-12, false: 1e-5}[exact]; m.Residual > bound ||
-					m.Orthogonality > bound {
-					t.Errorf("residual %g, orthogonality %g", m.Residual, m.Orthogonality)
-				}
-			})
-		if err != nil || n != 3 {
-			t.Errorf("%d matrices: %v", n, err)
-		}
-	}
-}
-
 // The same quiz has the same questions for everyone, and a voice's report does not depend on who
 // was asked before.
 func TestEvaluate(t *testing.T) {

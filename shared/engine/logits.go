@@ -27,6 +27,11 @@ func (s *Session) newReader() (*reader, error) {
 	return r, err
 }
 
+func (r *reader) free(dev compute.Device) {
+	r.ws.Free()
+	dev.Free(r.chunk.Buf)
+}
+
 // Logits reads tokens as a voice, in one forward pass, and gives each the scores [V] of the token
 // that follows tokens[:i], for i from from to len(tokens). They are good during the call only.
 func (s *Session) Logits(ctx context.Context, v Voice, tokens []int32, from int,

@@ -38,6 +38,7 @@ type Model struct {
 
 	files  fs.FS
 	format Format
+	hashes map[string]checkpoint.Fingerprint // of the linear weights
 }
 
 // Source is where a model's files are.
@@ -57,14 +58,21 @@ type Format interface {
 	Weights(f func(checkpoint.Source) error) error
 }
 
+func (s Source) format() Format {
+	if s.Format != nil {
+		return s.Format
+	}
+	return House{s.Files, cmp.Or(s.Weights, weightsFile)}
+}
+
 // Open loads a model onto a device. Weights are held as dtype. Where ctx ends, so does the loading.
 func Open(ctx context.Context, dev compute.Device, src Source, dtype compute.DType) (*Model,
 	error) {
-	m := &Model{Name: src.Name, files: src.Files, format: src.Format}
-	if m.format == nil {
-		m.format = House{src.Files, cmp.Or(src.Weights, weightsFile)}
-	}
+	m := &Model{Name: src.Name, files: src.Files, format: src.format()}
 	if err := m.load(ctx, dev, dtype); err != nil {
+		if m.LM != nil {
+			m.LM.Free()
+		}
 		return nil, fmt.Errorf("model %s: %w", src.Name, err)
 	}
 	return m, nil
@@ -95,6 +103,7 @@ func (m *Model) load(ctx context.Context, dev compute.Device, dtype compute.DTyp
 		if err := m.LM.LoadWeights(h); err != nil {
 			return err
 		}
+		m.hashes = h.weights
 		m.Fingerprint, err = h.model()
 		return err
 	})
@@ -169,7 +178,7 @@ func (m *Model) Decompose(ctx context.Context, p compute.Dense64, store checkpoi
 	scope svf.Scope, report func(svf.Progress)) (*svf.Decomposition, error) {
 	var d *svf.Decomposition
 	err := m.format.Weights(func(weights checkpoint.Source) (err error) {
-		cache := svf.Cache{Store: store}
+		cache := svf.Cache{Store: store, Known: m.hashes}
 		d, err = cache.Model(ctx, p, weights, scope, report)
 		return err
 	})

@@ -54,7 +54,7 @@ func (s *Session) ImportDecomposition(ctx context.Context, src checkpoint.Source
 			if err := weights.ReadInto(shape.Name, w, checkpoint.Finite); err != nil {
 				return err
 			}
-			m, residual, orthogonality, err := svf.ReadReleasedMatrix(s.Dev, src, shape.Name, shape.Out,
+			m, quality, err := svf.ReadReleasedMatrix(s.Dev, src, shape.Name, shape.Out,
 				shape.In, w)
 			if err == nil {
 				err = cache.Save(&m)
@@ -64,7 +64,7 @@ func (s *Session) ImportDecomposition(ctx context.Context, src checkpoint.Source
 			}
 			report(Spectrum{Name: m.Name, Out: m.Out, In: m.In, R: m.R, Left: m.Left, Sigma: m.Sigma,
 				Arithmetic: m.Arithmetic, EffectiveRank: EffectiveRank(m.Sigma),
-				Residual: residual, Orthogonality: orthogonality}, len(matrices))
+				Quality: quality}, len(matrices))
 		}
 		return nil
 	})

@@ -45,6 +45,25 @@ func NewSession(dev Device, m *Model, store checkpoint.Store) *Session {
 	return &Session{Model: m, Dev: dev, Store: store}
 }
 
+// Free gives back the model and all that the session made beside it, so that another model has the
+// room. The session must not be used any more.
+func (s *Session) Free() {
+	if s.folded != nil {
+		s.folded.Close()
+	}
+	if s.one != nil {
+		s.one.Free()
+	}
+	if s.many != nil {
+		s.many.Free()
+	}
+	if s.reader != nil {
+		s.reader.free(s.Dev)
+	}
+	s.Model.LM.Free()
+	s.folded, s.one, s.many, s.reader, s.bases = nil, nil, nil, nil, nil
+}
+
 // Bases are the singular bases of all of the model's linear weights.
 func (s *Session) Bases(ctx context.Context) (*svf.Decomposition, error) {
 	if s.bases != nil {

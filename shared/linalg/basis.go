@@ -24,9 +24,10 @@ type Decomposition struct {
 // Vectors of equal σ are any orthonormal basis of their space, as in every singular value
 // decomposition.
 //
-// A Gram matrix squares σ and loses what is below 1e-8·σ₁. So σ is measured anew as the norms of
-// the rows of Uᵀ W (the columns of W V), to 1e-15·σ₁ absolutely, and the vectors of small σ are
-// separated from each other in a second pass (see refine).
+// A Gram matrix squares σ: λ = σ² carries roundings of σ₁², which are 1e-13·σ₁ in the σ of a
+// hundredth of σ₁ and all of what is below 1e-8·σ₁. So σ below that hundredth are measured anew as
+// the norms of the rows of Uᵀ W (the columns of W V), and their vectors are separated from each
+// other in a second pass (see refine).
 //
 // NaN or an infinity in w, and a shape that does not fit, are errors.
 func Basis(p compute.Dense64, out, in int, w []float32) (Decomposition, error) {
@@ -41,12 +42,14 @@ func Basis(p compute.Dense64, out, in int, w []float32) (Decomposition, error) {
 	}
 	d := Decomposition{Out: out, In: in, R: min(out, in), Left: out <= in}
 	g := Gram(p, out, in, w, d.Left)
-	_, basis, err := EigenSym(p, d.R, g, d.R)
+	squares, basis, err := eigenSym(p, d.R, g, d.R, g)
 	if err != nil {
 		return Decomposition{}, err
 	}
-	d.Basis, d.Sigma = basis, make([]float64, d.R)
-	d.measure(p, w, 0)
+	d.Basis, d.Sigma = basis, squares
+	for i, v := range squares {
+		d.Sigma[i] = math.Sqrt(max(v, 0))
+	}
 	if err := d.refine(p, w); err != nil {
 		return Decomposition{}, err
 	}

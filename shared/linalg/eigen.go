@@ -22,7 +22,12 @@ func EigenSym(p compute.Dense64, n int, a []float64, lda int) (values, vectors [
 		return nil, nil, fmt.Errorf("linalg: EigenSym: %d numbers at lda %d, want %d×%d",
 			len(a), lda, n, n)
 	}
-	work := make([]float64, n*n)
+	return eigenSym(p, n, a, lda, make([]float64, n*n))
+}
+
+// eigenSym is EigenSym in the room of work [n n], which may be a itself where lda is n.
+func eigenSym(p compute.Dense64, n int, a []float64, lda int, work []float64) (values,
+	vectors []float64, err error) {
 	exp, err := copyScaled(p, n, a, lda, work)
 	if err != nil {
 		return nil, nil, err

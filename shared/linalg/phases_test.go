@@ -1,6 +1,7 @@
 package linalg
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -37,13 +38,15 @@ func benchmarkBasis(b *testing.B, p compute.Dense64, n int) {
 		t0 := time.Now()
 		g := Gram(p, n, n, w, true)
 		t1 := time.Now()
-		_, x, err := EigenSym(p, n, g, n)
+		squares, x, err := eigenSym(p, n, g, n, g)
 		if err != nil {
 			b.Fatal(err)
 		}
 		t2 := time.Now()
-		d := Decomposition{Out: n, In: n, R: n, Left: true, Basis: x, Sigma: make([]float64, n)}
-		d.measure(p, w, 0)
+		d := Decomposition{Out: n, In: n, R: n, Left: true, Basis: x, Sigma: squares}
+		for i, v := range squares {
+			d.Sigma[i] = math.Sqrt(max(v, 0))
+		}
 		if err := d.refine(p, w); err != nil {
 			b.Fatal(err)
 		}

@@ -26,6 +26,9 @@ func (d *Decomposition) noise() float64 {
 func (d *Decomposition) refine(p compute.Dense64, w []float32) error {
 	for from := 0; ; {
 		s := d.passEnd(from)
+		if from == 0 { // what the Gram matrix of all of W says of them is not good enough
+			d.measure(p, w, s)
+		}
 		if s >= d.R || slices.Max(d.Sigma[s:]) <= d.noise() {
 			return nil
 		}
@@ -34,7 +37,7 @@ func (d *Decomposition) refine(p compute.Dense64, w []float32) error {
 		d.project(p, w, s, func(_, n int, m []float64) {
 			gemmLower(p, k, n, 1, m, n, 1, m, 1, n, h, k)
 		})
-		_, y, err := EigenSym(p, k, h, k)
+		_, y, err := eigenSym(p, k, h, k, h)
 		if err != nil {
 			return fmt.Errorf("linalg: Basis: σ from %d on: %w", s, err)
 		}

@@ -9,8 +9,9 @@ import (
 const (
 	// panelWidth is how many rows are reduced between two updates of the rest.
 	panelWidth = 32
-	// blockBack is how many reflections are applied together.
-	blockBack = 64
+	// blockBack is how many reflections are applied together: each block passes over all of the
+	// vectors, so fewer and larger blocks read them less often.
+	blockBack = 256
 	// tinySquare: below it a sum of squares has lost digits. The matrix is scaled to entries of
 	// at most 1, so the components it stands for (1e-140) are nothing beside the rounding.
 	tinySquare = 1e-280
@@ -120,10 +121,9 @@ func householder(x []float64) (beta, tau float64) {
 //	H_{hi−1} ··· H_lo = I − Vᵀ T V     V [hi−lo hi−1] the rows v_i, T lower triangular
 func (r *reduction) back(p compute.Dense64, z []float64, cols int) {
 	n := r.n
-	gram := make([]float64, blockBack*blockBack)
-	t := make([]float64, blockBack*blockBack)
-	tv := make([]float64, blockBack*n)
-	y := make([]float64, blockBack*cols)
+	most := min(blockBack, n)
+	gram, t := make([]float64, most*most), make([]float64, most*most)
+	tv, y := make([]float64, most*n), make([]float64, most*cols)
 	for lo := 1; lo < n; lo += blockBack {
 		hi := min(lo+blockBack, n)
 		nb, m := hi-lo, hi-1 // the block's reflections, and the components they touch

@@ -7,15 +7,19 @@ import "transformer2/shared/compute"
 type Cache struct {
 	Slots, Context int
 	k, v           []compute.Tensor // a layer each, [slots·context G·D]
+	owned
 }
 
 // NewCache makes an empty cache.
 func (m *Model) NewCache(slots, context int) (*Cache, error) {
-	a := &allocator{dev: m.Dev}
+	a := newAllocator(m.Dev)
 	c := &Cache{Slots: slots, Context: context}
 	for range m.Blocks {
 		c.k = append(c.k, a.tensor(slots*context, m.KVHeads*m.HeadDim))
 		c.v = append(c.v, a.tensor(slots*context, m.KVHeads*m.HeadDim))
+	}
+	if c.owned = a.owned; a.err != nil {
+		c.Free()
 	}
 	return c, a.failed("keys and values of %d sequences of %d tokens", slots, context)
 }

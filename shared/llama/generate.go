@@ -60,6 +60,7 @@ type Generator struct {
 	top     compute.Ints   // [slots 2k] the largest, where the device ranks
 	topHost []int32
 	active  []int // slots in the batch
+	own     owned
 	lastRow []int32
 }
 
@@ -85,12 +86,23 @@ func (m *Model) NewGenerator(slots, context int) (*Generator, error) {
 		return nil, err
 	}
 	if g.ws, err = m.NewWorkspace(max(slots+min(prefillRows, slots*context), context), false); err != nil {
+		g.cache.Free()
 		return nil, err
 	}
-	a := &allocator{dev: m.Dev}
+	a := newAllocator(m.Dev)
 	g.rows, g.hidden, g.logits = a.ints(slots), a.tensor(slots, m.Dim), a.tensor(slots, m.Vocab)
 	g.host = make([]float32, slots*m.Vocab)
+	if g.own = a.owned; a.err != nil {
+		g.Free()
+	}
 	return g, a.failed("scores of %d sequences", slots)
+}
+
+// Free gives the generator's memory back; it must not run any more.
+func (g *Generator) Free() {
+	g.cache.Free()
+	g.ws.Free()
+	g.own.Free()
 }
 
 // Use makes the generator run m, which must have the shape that it was made for: an expert's

@@ -101,6 +101,7 @@ type Model struct {
 
 	heads  compute.Heads
 	cosSin compute.Tensor // [Context D]
+	owned                 // not of a clone
 }
 
 // New makes a model with every weight zero, frozen (no masters, no gradients), each matrix held
@@ -112,7 +113,7 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 	m := &Model{Config: c, Dev: dev, Blocks: make([]Layer, c.Layers)}
 	m.heads = compute.Heads{Q: c.Heads, KV: c.KVHeads, Dim: c.HeadDim,
 		Scale: float32(1 / math.Sqrt(float64(c.HeadDim)))}
-	a := &allocator{dev: dev}
+	a := newAllocator(dev)
 	if m.Embed = a.tensor(c.Vocab, c.Dim); a.err != nil {
 		return nil, a.failed(EmbedName)
 	}
@@ -142,16 +143,37 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 	}
 	m.Head = linear(head, c.Vocab, c.Dim)
 	m.cosSin = a.tensor(c.Context, c.HeadDim)
-	if a.err != nil {
+	if m.owned = a.owned; a.err != nil {
+		m.Free()
 		return nil, a.err
 	}
 	dev.Write(m.cosSin, ropeTable(c))
 	return m, nil
 }
 
-// allocator keeps the first error of a row of allocations.
+// owned is device memory with one owner.
+type owned struct {
+	dev  compute.Device
+	bufs []compute.Buffer
+}
+
+// Free gives the memory back. What it was of, and views of that, must not be used any more.
+func (o *owned) Free() {
+	for _, b := range o.bufs {
+		o.dev.Free(b)
+	}
+	o.bufs = nil
+}
+
+func (o *owned) keep(b compute.Buffer, err error) {
+	if err == nil {
+		o.bufs = append(o.bufs, b)
+	}
+}
+
+// allocator keeps the first error of a row of allocations, and what was allocated.
 type allocator struct {
-	dev compute.Device
+	owned
 	err error
 }
 
@@ -163,9 +185,12 @@ func (a *allocator) failed(what string, args ...any) error {
 	return fmt.Errorf("llama: "+what+": %w", append(args, a.err)...)
 }
 
+func newAllocator(dev compute.Device) *allocator { return &allocator{owned: owned{dev: dev}} }
+
 func (a *allocator) tensor(rows, cols int) (t compute.Tensor) {
 	if a.err == nil {
 		t, a.err = a.dev.NewTensor(rows, cols)
+		a.keep(t.Buf, a.err)
 	}
 	return t
 }
@@ -173,6 +198,7 @@ func (a *allocator) tensor(rows, cols int) (t compute.Tensor) {
 func (a *allocator) ints(n int) (x compute.Ints) {
 	if a.err == nil {
 		x, a.err = a.dev.NewInts(n)
+		a.keep(x.Buf, a.err)
 	}
 	return x
 }
@@ -180,6 +206,7 @@ func (a *allocator) ints(n int) (x compute.Ints) {
 func (a *allocator) weight(t compute.DType, out, in int) (w compute.Weight) {
 	if a.err == nil {
 		w, a.err = a.dev.NewWeight(t, out, in)
+		a.keep(w, a.err)
 	}
 	return w
 }
@@ -197,13 +224,15 @@ func (m *Model) Linears() []*Linear {
 // without touching m's.
 func (m *Model) Clone() *Model {
 	c := *m
+	c.owned = owned{}
 	c.Blocks = append([]Layer(nil), m.Blocks...)
 	return &c
 }
 
 // Trainable gives every weight of m a master copy and a gradient, both on the device.
 func (m *Model) Trainable() error {
-	a := &allocator{dev: m.Dev}
+	a := newAllocator(m.Dev)
+	defer func() { m.bufs = append(m.bufs, a.bufs...) }()
 	for _, l := range m.Linears() {
 		l.Master, l.Grad = a.tensor(l.Out, l.In), a.tensor(l.Out, l.In)
 	}

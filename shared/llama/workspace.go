@@ -66,6 +66,8 @@ type Workspace struct {
 	dq       compute.Tensor // [T H·D]
 	dk, dv   compute.Tensor // [T G·D]
 	dOut, dS compute.Tensor // [T H·D], [T F]
+
+	owned
 }
 
 // HeadChunk is how many rows of logits exist at once: [HeadChunk V] stays in cache for small
@@ -74,7 +76,7 @@ const HeadChunk = 256
 
 // NewWorkspace makes memory for forward passes of up to maxRows rows.
 func (m *Model) NewWorkspace(maxRows int, training bool) (*Workspace, error) {
-	a := &allocator{dev: m.Dev}
+	a := newAllocator(m.Dev)
 	ws := &Workspace{maxRows: maxRows, layers: make([]acts, m.Config.Layers),
 		zeros: make([]int32, maxRows)}
 	q, kv := m.Heads*m.HeadDim, m.KVHeads*m.HeadDim
@@ -101,6 +103,9 @@ func (m *Model) NewWorkspace(maxRows int, training bool) (*Workspace, error) {
 		ws.dq, ws.dOut = a.tensor(maxRows, q), a.tensor(maxRows, q)
 		ws.dk, ws.dv = a.tensor(maxRows, kv), a.tensor(maxRows, kv)
 		ws.dS = a.tensor(maxRows, m.Hidden)
+	}
+	if ws.owned = a.owned; a.err != nil {
+		ws.Free()
 	}
 	return ws, a.failed("activations and scores of %d tokens", maxRows)
 }

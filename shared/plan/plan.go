@@ -14,10 +14,11 @@ import (
 
 // Rates are what a machine does in a second.
 type Rates struct {
-	Load    float64 // bytes of a weights' file that are read, converted and packed
-	Stream  float64 // bytes of weights that a product with one row reads
-	Product float64 // operations of a product of many rows, f32
-	Basis   float64 // operations of a decomposition, f64, as BasisOps counts them
+	Load    float64 // bytes of a weights' file in bf16 that are read, converted, hashed and packed
+	Touch   float64 // bytes of memory that the system gives and that are written for the first time
+	Stream  float64 // bytes of weights that products with one row read, of a model as large
+	Product float64 // operations of products of many rows, f32, all orientations
+	Basis   float64 // operations of a decomposition, f64, as linalg.BasisOps counts them
 }
 
 // Model is what is planned for.
@@ -25,6 +26,8 @@ type Model struct {
 	Config llama.Config
 	Held   compute.DType // how its matrices are held
 	File   int64         // bytes of its weights' files
+	// Workers are how many of its matrices are decomposed at once; 0 is 1.
+	Workers int
 }
 
 // Work is something that is done with the model.
@@ -57,29 +60,59 @@ func Of(m Model, r Rates) ([]Work, error) {
 	for _, spec := range m.Config.Tensors() {
 		largest = max(largest, spec.Rows*spec.Cols)
 	}
-	var decompose, bases, fold int64
-	var ops, factor, weights float64
-	for _, s := range linears(m.Config) {
-		decompose = max(decompose, BasisBytes(s.Rows, s.Cols))
-		bases += basesBytes(s)
-		fold += foldBytes(m.Held, s)
-		ops += BasisOps(s.Rows, s.Cols)
-		factor += 2 * float64(s.Rows) * float64(s.Cols) * float64(min(s.Rows, s.Cols))
-		weights += float64(weightBytes(m.Held, s.Rows, s.Cols))
-	}
-	fold += 8*int64(largestLinear(m.Config)) + 4*square(largestRank(m.Config))
-	head := float64(weightBytes(m.Held, m.Config.Vocab, m.Config.Dim))
-	perToken := 2 * float64(m.Config.NumParams()-m.Config.Vocab*m.Config.Dim)
+	// A tensor is in memory twice as f32 before it is packed.
+	load := program + vocabulary + model + 8*int64(largest)
+	t := totals(m)
+	decompose := program + int64(max(m.Workers, 1))*t.decompose
 	return []Work{
-		// A tensor is in memory twice as f32 before it is packed.
-		{"load", model + 8*int64(largest), float64(m.File) / r.Load, "model"},
-		{"serve", model + serve, (weights + head) / r.Stream, "token"},
-		{"adapt", model + serve + bases + fold, 2 * factor / r.Product, "expert"},
-		{"decompose", model + decompose, ops / r.Basis, "model"},
-		{"train", model + bases + training,
-			(3*perToken*TrainTokens + 2*factor) / r.Product, "2048 tokens"},
+		{"load", load, float64(m.File)/r.Load + float64(load)/r.Touch, "model"},
+		{"serve", max(load, program+vocabulary+model+serve), t.read / r.Stream, "token"},
+		{"adapt", max(load, program+vocabulary+model+serve+t.fold),
+			2*t.factor/r.Product + t.moved/(2*r.Load) + float64(t.fold)/r.Touch, "expert"},
+		{"decompose", decompose, t.basis / r.Basis, "model"},
+		{"train", max(load, program+vocabulary+model+training),
+			(TrainTokens*t.gradient/productShare + 2*t.factor) / r.Product, "2048 tokens"},
 	}, nil
 }
+
+// sums are what all matrices of a model take together, or the largest of them.
+type sums struct {
+	decompose, fold int64
+	basis, factor   float64 // operations of decomposing, of one product of a matrix and its basis
+	moved           float64 // bytes of f32 that are read or unpacked where an expert is folded in
+	read            float64 // bytes that a token reads
+	gradient        float64 // operations of a token's gradient, and of the reference
+}
+
+func totals(m Model) (t sums) {
+	c := m.Config
+	for _, s := range linears(c) {
+		out, in := float64(s.Rows), float64(s.Cols)
+		t.decompose = max(t.decompose, linalg.BasisBytes(s.Rows, s.Cols)+basisBytes(s))
+		t.fold += foldBytes(m.Held, s)
+		t.basis += linalg.BasisOps(s.Rows, s.Cols)
+		t.factor += 2 * out * in * min(out, in)
+		t.moved += float64(basisBytes(s)) + 4*out*in
+		t.read += float64(weightBytes(m.Held, s.Rows, s.Cols))
+		t.gradient += 8 * out * in // forward, input and weight; and the reference's forward
+	}
+	// Matrices take turns in two f32 of the largest; bases are read one at a time and scaled.
+	t.fold += 8*int64(largestLinear(c)) + 8*square(largestRank(c))
+	t.read += float64(weightBytes(m.Held, c.Vocab, c.Dim)) +
+		8*float64(c.Context)*float64(c.Layers*c.KVHeads*c.HeadDim)
+	t.gradient += 6 * float64(c.Vocab) * float64(c.Dim) // the head is frozen
+	return t
+}
+
+// What the process takes besides a model: itself, and its tokenizer with what reading that took.
+const (
+	program    = 9 << 20
+	vocabulary = 15 << 20
+)
+
+// productShare is the part of a gradient's time that is matrix products; the rest is attention,
+// losses over the vocabulary and what lies between. Measured 0.5 to 0.6 on a million parameters.
+const productShare = 0.6
 
 // linears are the matrices that SVF may adapt.
 func linears(c llama.Config) []llama.TensorSpec {
@@ -108,8 +141,8 @@ func largestRank(c llama.Config) (r int) {
 
 func square(n int) int64 { return int64(n) * int64(n) }
 
-// basesBytes is a matrix's singular basis in f32 and its σ in f64.
-func basesBytes(s llama.TensorSpec) int64 {
+// basisBytes is a matrix's singular basis in f32 and its σ in f64.
+func basisBytes(s llama.TensorSpec) int64 {
 	r := min(s.Rows, s.Cols)
 	return 4*square(r) + 8*int64(r)
 }
@@ -117,27 +150,6 @@ func basesBytes(s llama.TensorSpec) int64 {
 // foldBytes is what an expert's matrix takes: W' as W is held, and both factors of W in f32.
 func foldBytes(held compute.DType, s llama.TensorSpec) int64 {
 	return weightBytes(held, s.Rows, s.Cols) + 4*int64(s.Rows+s.Cols)*int64(min(s.Rows, s.Cols))
-}
-
-// BasisBytes is what decomposing a matrix [out in] allocates: the weight in f32, and in f64 the
-// Gram matrix, its tridiagonal form, four matrices of the divide and conquer, and chunks of W. A
-// square matrix has σ so small that the Gram matrix loses them: two matrices more separate their
-// vectors.
-func BasisBytes(out, in int) int64 {
-	r, other := min(out, in), max(out, in)
-	squares := 6 * square(r)
-	if r == other {
-		squares += 2 * square(r)
-	}
-	return 4*int64(out)*int64(in) + 8*(squares+4*int64(r)*int64(min(other, linalg.GramChunk)))
-}
-
-// BasisOps counts what decomposing a matrix [out in] costs: the Gram matrix, σ and the vectors of
-// small σ go through all of W, the rest is of the smaller side alone. The weights of the two are
-// measured on matrices of 256 to 1024.
-func BasisOps(out, in int) float64 {
-	r, other := float64(min(out, in)), float64(max(out, in))
-	return 4*r*r*other + 9*r*r*r
 }
 
 // modelBytes is the model itself.

@@ -45,8 +45,8 @@ func TestSecondsOfDecomposing(t *testing.T) {
 	for _, s := range [][2]int{{384, 384}, {512, 512}, {512, 1024}, {640, 640}} {
 		var off float64
 		for range 6 {
-			rate := BasisOps(384, 768) / seconds(384, 768)
-			off = BasisOps(s[0], s[1]) / rate / seconds(s[0], s[1])
+			rate := linalg.BasisOps(384, 768) / seconds(384, 768)
+			off = linalg.BasisOps(s[0], s[1]) / rate / seconds(s[0], s[1])
 			if off < 1.5 && off > 1/1.5 {
 				break
 			}

@@ -12,6 +12,7 @@ import (
 
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
+	"transformer2/shared/linalg"
 )
 
 // Decompose computes the basis and the singular values of a weight w [out in]. Signs and order are
@@ -32,7 +33,8 @@ func DecomposeBy(ctx context.Context, s Solver, name string, out, in int, w []fl
 	if a := s.Arithmetic(); a != ArithmeticF64 {
 		m.Arithmetic = a
 	}
-	return m, m.check()
+	_, err = m.whole()
+	return m, err
 }
 
 // Cache keeps decompositions: one file a matrix, named after the weight and the hash of its
@@ -45,6 +47,9 @@ type Cache struct {
 	// Solver finds what is not there; nil: linalg's, in f64. Files of another arithmetic are not
 	// seen, and not touched, but for those that were imported: see Load.
 	Solver Solver
+	// Known are fingerprints of weights by name: one of these whose decomposition is in the store is
+	// not read again.
+	Known map[string]checkpoint.Fingerprint
 }
 
 // arithmetic is that of the cache's files, "" for f64.
@@ -67,19 +72,20 @@ func fileName(name string, weight checkpoint.Fingerprint, arithmetic string) str
 // error is an fs.ErrNotExist; a file that is damaged or was made from other numbers is refused. A
 // cache without a solver also takes what was imported (ArithmeticTorch).
 func (c *Cache) Load(name string, out, in int, weight checkpoint.Fingerprint) (*Matrix, error) {
-	m, err := c.load(name, out, in, weight, c.arithmetic())
+	m, err := load(c.Store, name, out, in, weight, c.arithmetic())
 	if c.Solver == nil && errors.Is(err, fs.ErrNotExist) {
-		if imported, e := c.load(name, out, in, weight, ArithmeticTorch); !errors.Is(e, fs.ErrNotExist) {
+		imported, e := load(c.Store, name, out, in, weight, ArithmeticTorch)
+		if !errors.Is(e, fs.ErrNotExist) {
 			return imported, e
 		}
 	}
 	return m, err
 }
 
-func (c *Cache) load(name string, out, in int, weight checkpoint.Fingerprint, arithmetic string) (
-	*Matrix, error) {
+func load(store checkpoint.Store, name string, out, in int, weight checkpoint.Fingerprint,
+	arithmetic string) (*Matrix, error) {
 	file := fileName(name, weight, arithmetic)
-	blob, err := c.Store.Open(file)
+	blob, err := store.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("svf: cache: %w", err)
 	}
@@ -120,29 +126,59 @@ func (c *Cache) Save(m *Matrix) error {
 	})
 }
 
-// Matrix loads the matrix of a weight w [out in], or computes and saves it. cached says which. p
-// computes where the cache has no solver.
+// Found says how Matrix came by a decomposition.
+type Found struct {
+	Cached bool // it was in the store; else it was computed, and Quality is what it is
+	linalg.Quality
+}
+
+// mostError bounds what a solver's basis may be off before it is kept. In f64, rounded to f32, it
+// is 1e-7, on a GPU some 1e-6; a basis that is none is off by 1e-2 and more.
+const mostError = 1e-4
+
+// Matrix loads the matrix of a weight w [out in], or computes, checks and saves it. p computes
+// where the cache has no solver.
 func (c *Cache) Matrix(ctx context.Context, p compute.Dense64, name string, out, in int,
-	w []float32) (m Matrix, cached bool, err error) {
+	w []float32) (m Matrix, f Found, err error) {
 	if len(w) != out*in {
-		return Matrix{}, false, fmt.Errorf("svf: %s: %d numbers, want %d×%d", name, len(w), out, in)
+		return m, f, fmt.Errorf("svf: %s: %d numbers, want %d×%d", name, len(w), out, in)
 	}
 	have, err := c.Load(name, out, in, checkpoint.HashWeight(out, in, w))
 	if err == nil {
-		return *have, true, nil
+		return *have, Found{Cached: true}, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return Matrix{}, false, err
+		return m, f, err
 	}
 	solver := c.Solver
 	if solver == nil {
 		solver = NewF64(p)
 	}
-	m, err = DecomposeBy(ctx, solver, name, out, in, w)
-	if err == nil {
-		err = c.Save(&m)
+	if m, err = DecomposeBy(ctx, solver, name, out, in, w); err != nil {
+		return m, f, err
 	}
-	return m, false, err
+	f.Quality = m.Quality(p, w)
+	if e := f.Worst(); !(e <= mostError) {
+		return m, f, fmt.Errorf("svf: %s: what was computed is no basis: residual %.1e, orthogonality "+
+			"%.1e, want at most %.0e", name, f.Residual, f.Orthogonality, mostError)
+	}
+	return m, f, c.Save(&m)
+}
+
+// Quality measures how good the basis that m holds is for its weight w.
+func (m *Matrix) Quality(p compute.Dense64, w []float32) linalg.Quality {
+	return linalg.Probe(p, m.Out, m.In, w, m.Sigma, m.Basis)
+}
+
+// release leaves the basis to the store, if that has it: one that keeps nothing is no reason to
+// fail.
+func (c *Cache) release(m *Matrix) {
+	blob, err := c.Store.Open(fileName(m.Name, m.Weight, m.Arithmetic))
+	if err != nil {
+		return
+	}
+	blob.Close()
+	m.Basis, m.kept = nil, c.Store
 }
 
 // Progress reports a matrix of a model: the Done-th of Total.
@@ -153,8 +189,9 @@ type Progress struct {
 }
 
 // Model decomposes a checkpoint's weights within a scope, one at a time: its memory is one weight
-// and what is kept so far. Each matrix is in the cache before the next begins. The fingerprint is
-// of all linear weights, whatever the scope. report may be nil; where ctx ends, so does the work.
+// and its basis, for those that it gives are left in the store (see Matrix.Vectors). Each matrix is
+// in the cache before the next begins. The fingerprint is of all linear weights, whatever the
+// scope. report may be nil; where ctx ends, so does the work.
 func (c *Cache) Model(ctx context.Context, p compute.Dense64, src checkpoint.Source, scope Scope,
 	report func(Progress)) (*Decomposition, error) {
 	names, total := linears(src, scope)
@@ -168,31 +205,49 @@ func (c *Cache) Model(ctx context.Context, p compute.Dense64, src checkpoint.Sou
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		info, _ := src.Tensor(name)
-		if len(info.Shape) != 2 {
-			return nil, fmt.Errorf("svf: %s is %v, want a matrix", name, info)
-		}
-		out, in := info.Shape[0], info.Shape[1]
-		w = slices.Grow(w[:0], out*in)[:out*in]
-		if err := src.ReadInto(name, w, checkpoint.Finite); err != nil {
-			return nil, err
-		}
-		if !scope.Has(name) {
-			hashes[name] = checkpoint.HashWeight(out, in, w)
-			continue
-		}
-		m, cached, err := c.Matrix(ctx, p, name, out, in, w)
+		m, f, err := c.of(ctx, p, src, name, scope.Has(name), &w)
 		if err != nil {
 			return nil, err
 		}
 		hashes[name] = m.Weight
+		if !scope.Has(name) {
+			continue
+		}
+		c.release(&m)
 		d.Matrices = append(d.Matrices, m)
 		if report != nil {
-			report(Progress{Name: name, Done: len(d.Matrices), Total: total, Cached: cached})
+			report(Progress{Name: name, Done: len(d.Matrices), Total: total, Cached: f.Cached})
 		}
 	}
 	d.Base = checkpoint.HashModel(hashes)
 	return d, nil
+}
+
+// of is Matrix for a weight of a source, which is read into w where it has to be. One out of scope
+// is only hashed.
+func (c *Cache) of(ctx context.Context, p compute.Dense64, src checkpoint.Source, name string,
+	within bool, w *[]float32) (m Matrix, f Found, err error) {
+	info, _ := src.Tensor(name)
+	if len(info.Shape) != 2 {
+		return m, f, fmt.Errorf("svf: %s is %v, want a matrix", name, info)
+	}
+	out, in := info.Shape[0], info.Shape[1]
+	if known, ok := c.Known[name]; ok {
+		if !within {
+			return Matrix{Weight: known}, f, nil
+		}
+		if have, err := c.Load(name, out, in, known); err == nil {
+			return *have, Found{Cached: true}, nil
+		}
+	}
+	*w = slices.Grow((*w)[:0], out*in)[:out*in]
+	if err := src.ReadInto(name, *w, checkpoint.Finite); err != nil {
+		return m, f, err
+	}
+	if !within {
+		return Matrix{Weight: checkpoint.HashWeight(out, in, *w)}, f, nil
+	}
+	return c.Matrix(ctx, p, name, out, in, *w)
 }
 
 // linears lists all linear weights of a source in order, and how many are in the scope.

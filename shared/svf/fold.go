@@ -145,7 +145,8 @@ func NewFolders(dev compute.Device, ms []Matrix,
 }
 
 func newFolder(s *Scratch, m Matrix, w compute.Tensor) (*Folder, error) {
-	if err := m.check(); err != nil {
+	vectors, err := m.whole()
+	if err != nil {
 		return nil, err
 	}
 	if w.Rows != m.Out || w.Cols != m.In {
@@ -164,10 +165,10 @@ func newFolder(s *Scratch, m Matrix, w compute.Tensor) (*Folder, error) {
 		return nil, fmt.Errorf("svf: %s: %w", m.Name, err)
 	}
 	if m.Left {
-		s.dev.Write(l, m.Basis)
+		s.dev.Write(l, vectors)
 		s.dev.Gemm(compute.TN, rt, w, l, false) // [in r] = Wᵀ U
 	} else {
-		s.dev.Write(rt, m.Basis)
+		s.dev.Write(rt, vectors)
 		s.dev.Gemm(compute.NN, l, w, rt, false) // [out r] = W V
 	}
 	return &Folder{dev: s.dev, scratch: s, w: w, l: l, rt: rt, left: m.Left, r: m.R}, nil

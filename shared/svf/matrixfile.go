@@ -38,12 +38,13 @@ func WriteDecomposition(w io.Writer, d *Decomposition, t checkpoint.DType) error
 	var tensors []checkpoint.Tensor
 	for i := range d.Matrices {
 		m := &d.Matrices[i]
-		if err := m.check(); err != nil {
+		vectors, err := m.whole()
+		if err != nil {
 			return err
 		}
 		name := stem(m.Name)
 		sigma := checkpoint.FromFloat64(name+".sigma", m.Sigma, m.R)
-		basis := checkpoint.FromFloat32(name+".basis", t, m.Basis, m.R, m.R)
+		basis := checkpoint.FromFloat32(name+".basis", t, vectors, m.R, m.R)
 		digest, err := digestOf(sigma.Encode, basis.Encode)
 		if err != nil {
 			return fmt.Errorf("svf: %s: %w", m.Name, err)
@@ -149,5 +150,6 @@ func readMatrix(f *checkpoint.File, meta map[string]string, name string) (*Matri
 	if err != nil {
 		return nil, fmt.Errorf("svf: %s: %w", m.Name, err)
 	}
-	return m, m.check()
+	_, err = m.whole()
+	return m, err
 }

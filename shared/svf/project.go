@@ -15,32 +15,35 @@ import (
 // Activations are rows: coef = x B is [T r] and x P = x + (coef∘(z−1)) Bᵀ. Row t takes the z of
 // its own sequence.
 type Projector struct {
-	s          *Scratch
-	left       bool
-	r, rows    int
-	b, bt      compute.Weight // [r r] B and Bᵀ: each product streams its weight once
-	out, inner int            // of the weight
+	s       *Scratch
+	left    bool
+	r, rows int
+	// [r r] B and Bᵀ: each product streams its weight once. MatMulT on B alone would save the room of
+	// Bᵀ, and takes 2 to 3 times as long for one row, 5 for eight (CPU, r of 768 and 2048).
+	b, bt      compute.Weight
+	out, inner int // of the weight
 }
 
 // NewProjector holds a matrix's basis on the scratch's device as weights of type t (Q8 wants R to
 // be a multiple of compute.BlockQ8), for batches of at most rows rows.
 func NewProjector(s *Scratch, m Matrix, t compute.DType, rows int) (*Projector, error) {
-	if err := m.check(); err != nil {
+	vectors, err := m.whole()
+	if err != nil {
 		return nil, err
 	}
-	b, err := hold(s.dev, t, m.R, m.Basis)
+	b, err := hold(s.dev, t, m.R, vectors)
 	if err != nil {
 		return nil, fmt.Errorf("svf: %s: basis [%d %d] as %v: %w", m.Name, m.R, m.R, t, err)
 	}
-	bt, err := hold(s.dev, t, m.R, transposed(m.R, m.Basis))
+	bt, err := hold(s.dev, t, m.R, transposed(m.R, vectors))
 	if err != nil {
-		free(s.dev, b)
+		s.dev.Free(b)
 		return nil, fmt.Errorf("svf: %s: basis [%d %d] as %v: %w", m.Name, m.R, m.R, t, err)
 	}
 	p, err := ProjectorOf(s, m.Out, m.In, m.Left, b, bt, rows)
 	if err != nil {
-		free(s.dev, b)
-		free(s.dev, bt)
+		s.dev.Free(b)
+		s.dev.Free(bt)
 		return nil, fmt.Errorf("%w (%s)", err, m.Name)
 	}
 	return p, nil
@@ -67,7 +70,7 @@ func hold(dev compute.Device, t compute.DType, n int, x []float32) (compute.Weig
 	}
 	src, err := dev.NewTensor(n, n)
 	if err != nil {
-		free(dev, w)
+		dev.Free(w)
 		return nil, err
 	}
 	dev.Write(src, x)
@@ -86,18 +89,11 @@ func transposed(n int, x []float32) []float32 {
 	return y
 }
 
-// free gives a weight back on devices whose weights are buffers.
-func free(dev compute.Device, w compute.Weight) {
-	if b, ok := w.(compute.Buffer); ok {
-		dev.Free(b)
-	}
-}
-
 // Free gives the basis back. The scratch stays.
 func (p *Projector) Free() {
 	for _, w := range []compute.Weight{p.b, p.bt} {
 		if w != nil {
-			free(p.s.dev, w)
+			p.s.dev.Free(w)
 		}
 	}
 	p.b, p.bt = nil, nil

@@ -167,10 +167,9 @@ func IsReleasedDecomposition(src checkpoint.Source) bool {
 // ReadReleasedMatrix reads the decomposition of a weight w [out in] from what the released code
 // keeps: NAME.S [R], and of NAME.U [out R] and NAME.V [in R] the smaller. Its order is kept, for
 // experts count by it; signs become linalg's, of which W' takes no notice. Factors that are not
-// this weight's are refused; residual and orthogonality are linalg's Probe, which takes seconds
-// where the decomposition would take minutes.
+// this weight's are refused.
 func ReadReleasedMatrix(p compute.Dense64, src checkpoint.Source, name string, out, in int,
-	w []float32) (m Matrix, residual, orthogonality float64, err error) {
+	w []float32) (m Matrix, q linalg.Quality, err error) {
 	m = Matrix{Name: name, Weight: checkpoint.HashWeight(out, in, w), Out: out, In: in,
 		R: min(out, in), Left: out <= in, Arithmetic: ArithmeticTorch}
 	side := ".V"
@@ -182,7 +181,7 @@ func ReadReleasedMatrix(p compute.Dense64, src checkpoint.Source, name string, o
 		m.Basis, err = releasedTensor(src, name+side, m.R, m.R)
 	}
 	if err != nil {
-		return m, 0, 0, err
+		return m, q, err
 	}
 	d := linalg.Decomposition{Out: out, In: in, R: m.R, Left: m.Left, Sigma: widened(sigma),
 		Basis: widened(m.Basis)}
@@ -191,15 +190,14 @@ func ReadReleasedMatrix(p compute.Dense64, src checkpoint.Source, name string, o
 	for i, v := range d.Basis {
 		m.Basis[i] = float32(v)
 	}
-	if err := m.check(); err != nil {
-		return m, 0, 0, err
+	if _, err := m.whole(); err != nil {
+		return m, q, err
 	}
-	residual, orthogonality = d.Probe(p, w)
-	if !(residual <= releasedBound && orthogonality <= releasedBound) {
+	if q = d.Probe(p, w); !(q.Worst() <= releasedBound) {
 		err = fmt.Errorf("svf: released decomposition: %s is not this model's: residual %.1e, "+
-			"orthogonality %.1e, want at most %.0e", name, residual, orthogonality, releasedBound)
+			"orthogonality %.1e, want at most %.0e", name, q.Residual, q.Orthogonality, releasedBound)
 	}
-	return m, residual, orthogonality, err
+	return m, q, err
 }
 
 // releasedTensor reads a tensor of a shape.

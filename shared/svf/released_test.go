@@ -176,7 +176,7 @@ func TestReleasedExpertGivesTheReleasedWeight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		imported, _, _, err := svf.ReadReleasedMatrix(linalg.Plain{},
+		imported, _, err := svf.ReadReleasedMatrix(linalg.Plain{},
 			torchFile(t, theirs.saved(name)...), name, out, in, w)
 		if err != nil {
 			t.Fatal(err)
@@ -238,7 +238,7 @@ func TestReleasedDecompositionRefusals(t *testing.T) {
 		if !svf.IsReleasedDecomposition(file) {
 			t.Error("it is none")
 		}
-		_, _, _, err := svf.ReadReleasedMatrix(linalg.Plain{}, file, name, out, in, other)
+		_, _, err := svf.ReadReleasedMatrix(linalg.Plain{}, file, name, out, in, other)
 		return err
 	}
 	for want, change := range map[string]func([]torchtest.Tensor) []torchtest.Tensor{
@@ -271,7 +271,7 @@ func TestCacheTakesImportedDecompositions(t *testing.T) {
 	const out, in = 5, 9
 	name := svf.Name(0, svf.Gate)
 	w := normal(rng(3), out*in, 0, 1)
-	m, _, _, err := svf.ReadReleasedMatrix(linalg.Plain{},
+	m, _, err := svf.ReadReleasedMatrix(linalg.Plain{},
 		torchFile(t, decompose(out, in, w).saved(name)...), name, out, in, w)
 	if err != nil {
 		t.Fatal(err)
@@ -280,9 +280,9 @@ func TestCacheTakesImportedDecompositions(t *testing.T) {
 	if err := c.Save(&m); err != nil {
 		t.Fatal(err)
 	}
-	got, cached, err := c.Matrix(context.Background(), linalg.Plain{}, name, out, in, w)
-	if err != nil || !cached || got.Arithmetic != svf.ArithmeticTorch {
-		t.Errorf("in %q, cached %v: %v", got.Arithmetic, cached, err)
+	got, found, err := c.Matrix(context.Background(), linalg.Plain{}, name, out, in, w)
+	if err != nil || !found.Cached || got.Arithmetic != svf.ArithmeticTorch {
+		t.Errorf("in %q, cached %v: %v", got.Arithmetic, found.Cached, err)
 	}
 	own, err := svf.Decompose(linalg.Plain{}, name, out, in, w)
 	if err != nil {
@@ -367,12 +367,12 @@ func importedModel(t *testing.T, model, decomposed *torch.File) (*svf.Decomposit
 		if err := model.ReadInto(name, w); err != nil {
 			t.Fatal(err)
 		}
-		m, residual, orthogonality, err := svf.ReadReleasedMatrix(linalg.Plain{}, decomposed, name,
+		m, q, err := svf.ReadReleasedMatrix(linalg.Plain{}, decomposed, name,
 			info.Shape[0], info.Shape[1], w)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%s: residual %.1e, orthogonality %.1e", info, residual, orthogonality)
+		t.Logf("%s: residual %.1e, orthogonality %.1e", info, q.Residual, q.Orthogonality)
 		d.Matrices = append(d.Matrices, m)
 		weights[name] = w
 	}

@@ -30,17 +30,52 @@ type f64Solver struct{ p compute.Dense64 }
 
 func (s f64Solver) Arithmetic() string { return ArithmeticF64 }
 
-func (s f64Solver) Solve(_ context.Context, out, in int, w []float32) ([]float64, []float32,
-	error) {
-	d, err := linalg.Basis(s.p, out, in, w)
+func (s f64Solver) Solve(ctx context.Context, out, in int, w []float32) (sigma []float64,
+	basis []float32, err error) {
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+		case ended:
+			sigma, basis, err = nil, nil, e.error
+		default:
+			panic(e)
+		}
+	}()
+	d, err := linalg.Basis(patient{s.p, ctx}, out, in, w)
 	if err != nil {
 		return nil, nil, err
 	}
-	basis := make([]float32, len(d.Basis))
+	basis = make([]float32, len(d.Basis))
 	for i, v := range d.Basis {
 		basis[i] = float32(v)
 	}
 	return d.Sigma, basis, nil
+}
+
+// patient is a Dense64 whose ops end by a panic of ended once ctx has: a large matrix takes a
+// minute, in thousands of them.
+type patient struct {
+	compute.Dense64
+	ctx context.Context
+}
+
+type ended struct{ error }
+
+func (p patient) check() {
+	if err := p.ctx.Err(); err != nil {
+		panic(ended{err})
+	}
+}
+
+func (p patient) Gemm64(m, n, k int, alpha float64, a []float64, ars, acs int, b []float64,
+	brs, bcs int, c []float64, ldc int) {
+	p.check()
+	p.Dense64.Gemm64(m, n, k, alpha, a, ars, acs, b, brs, bcs, c, ldc)
+}
+
+func (p patient) Symv64(n int, a []float64, lda int, x, y []float64) {
+	p.check()
+	p.Dense64.Symv64(n, a, lda, x, y)
 }
 
 // NewDeviceSolver is the solver that a device brings, in f32: singular vectors of a large gap are

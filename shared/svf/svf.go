@@ -31,9 +31,32 @@ type Matrix struct {
 	R       int
 	Left    bool      // Basis holds U (R = Out), else V (R = In)
 	Sigma   []float64 // [R] singular values, descending
-	Basis   []float32 // [R R] row-major, column j is singular vector j
+	Basis   []float32 // [R R] row-major, column j is singular vector j; nil: see Vectors
 
 	Arithmetic string // of the solver that found them; "" is f64, linalg's
+
+	kept checkpoint.Store // has a file of the matrix, where Basis is nil
+}
+
+// Vectors is the basis, [R R]: what the matrix holds, or else what the store it came from keeps,
+// read and checked anew, so that the bases of a large model are in memory one at a time.
+func (m *Matrix) Vectors() ([]float32, error) {
+	basis := m.Basis
+	if basis == nil && m.kept != nil {
+		have, err := load(m.kept, m.Name, m.Out, m.In, m.Weight, m.Arithmetic)
+		if err != nil {
+			return nil, err
+		}
+		basis = have.Basis
+	}
+	if len(basis) != m.R*m.R {
+		return nil, fmt.Errorf("svf: %s: basis of %d numbers, want %d×%d",
+			m.Name, len(basis), m.R, m.R)
+	}
+	if i := firstNonFinite(basis); i >= 0 {
+		return nil, fmt.Errorf("svf: %s: number %d of the basis is %v", m.Name, i, basis[i])
+	}
+	return basis, nil
 }
 
 // Decomposition is the singular bases of a base model's weights.
@@ -54,7 +77,7 @@ func (d *Decomposition) Matrix(name string) (*Matrix, bool) {
 	return nil, false
 }
 
-// check says whether the matrix is whole.
+// check says whether the matrix is whole, but for its basis, which Vectors checks.
 func (m *Matrix) check() error {
 	side, r := "right", m.In
 	if m.Left {
@@ -68,9 +91,6 @@ func (m *Matrix) check() error {
 			m.Name, m.R, side, m.Out, m.In)
 	case len(m.Sigma) != m.R:
 		return fmt.Errorf("svf: %s: %d singular values, want %d", m.Name, len(m.Sigma), m.R)
-	case len(m.Basis) != m.R*m.R:
-		return fmt.Errorf("svf: %s: basis of %d numbers, want %d×%d",
-			m.Name, len(m.Basis), m.R, m.R)
 	}
 	if i := firstNonFinite(m.Sigma); i >= 0 {
 		return fmt.Errorf("svf: %s: singular value %d is %v", m.Name, i, m.Sigma[i])
@@ -81,10 +101,15 @@ func (m *Matrix) check() error {
 				m.Name, i, s)
 		}
 	}
-	if i := firstNonFinite(m.Basis); i >= 0 {
-		return fmt.Errorf("svf: %s: number %d of the basis is %v", m.Name, i, m.Basis[i])
-	}
 	return nil
+}
+
+// whole is check and Vectors.
+func (m *Matrix) whole() ([]float32, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	return m.Vectors()
 }
 
 // firstNonFinite is the index of the first NaN or Inf, or -1.

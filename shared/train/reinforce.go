@@ -151,7 +151,11 @@ func (r *Reinforcer) Step(ctx context.Context, n int) (Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	m["reward"], m["accuracy"], m["length"] = mean, right, length
+	tokens := 0
+	for _, e := range examples {
+		tokens += len(e.Weights)
+	}
+	m["reward"], m["accuracy"], m["length"], m["tokens"] = mean, right, length, float64(tokens)
 	return m, nil
 }
 

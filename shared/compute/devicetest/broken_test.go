@@ -86,6 +86,12 @@ func (d *broken) Read(dst []float32, src compute.Tensor) error {
 	return d.reference.Read(dst, src)
 }
 
+func (d *broken) Free(b compute.Buffer) {
+	if d.bug != "frees nothing" {
+		d.reference.Free(b)
+	}
+}
+
 func (d *broken) Pack(w compute.Weight, src compute.Tensor) {
 	r := w.(*refWeight)
 	bits := func(mask, half uint32) func(float32) float32 {

@@ -69,6 +69,18 @@ func checkWeights(e *env) {
 		c.run(func() { e.dev.Unpack(d.Tensor, w) })
 		e.same("unpacked", d.got(), make([]float32, 33*64))
 		c.end()
+
+		// One that takes the room of another, given back dirty, is zero too.
+		c = e.begin("%v weight in freed memory", t)
+		e.dev.Pack(w, c.normal(33, 64).Tensor)
+		e.dev.Free(w)
+		again, err := e.dev.NewWeight(t, 33, 64)
+		e.must(err)
+		d = c.out(33, 64)
+		c.run(func() { e.dev.Unpack(d.Tensor, again) })
+		e.same("unpacked", d.got(), make([]float32, 33*64))
+		e.dev.Free(again)
+		c.end()
 	}
 }
 

@@ -56,6 +56,14 @@ func checkPanics(e *env) {
 	e.panics("ColDot a b", "[2 5] [3 5]", func() { d.ColDot(t(1, 5), t(2, 5), t(3, 5)) })
 	e.panics("ColDot d", "[1 4] [2 5]", func() { d.ColDot(t(1, 4), t(2, 5), t(2, 5)) })
 
+	gone, err := d.NewWeight(compute.BF16, 6, 32)
+	e.must(err)
+	d.Free(gone)
+	e.panics("Pack after Free", "freed", func() { d.Pack(gone, t(6, 32)) })
+	e.panics("Unpack after Free", "freed", func() { d.Unpack(t(6, 32), gone) })
+	e.panics("MatMul after Free", "freed", func() { d.MatMul(t(2, 6), t(2, 32), gone) })
+	e.panics("MatMulT after Free", "freed", func() { d.MatMulT(t(2, 32), t(2, 6), gone, false) })
+
 	panicAttention(e, t, n)
 	panicLayers(e, t, n)
 	panicLosses(e, t, n)

@@ -71,6 +71,7 @@ var mutants = []struct{ bug, checks string }{
 	{"nondeterministic", "MatMul"},
 	{"unchecked", "Panics"},
 	{"mute", "Panics"},
+	{"frees nothing", "Panics"},
 	{"matmult never adds", "MatMulT"},
 	{"matmult always adds", "MatMulT Differences"},
 	{"matmult in bf16", "MatMulT"},

@@ -23,7 +23,19 @@ type refWeight struct {
 	t       compute.DType
 	out, in int
 	v       []float32
+	freed   bool
 }
+
+// held is w unless it was freed.
+func held(op string, w compute.Weight) *refWeight {
+	r := w.(*refWeight)
+	if r.freed {
+		panic("reference: " + op + ": the weight was freed")
+	}
+	return r
+}
+
+func (w *refWeight) Len() int { return w.out * w.in }
 
 func (w *refWeight) Dims() (out, in int) { return w.out, w.in }
 func (w *refWeight) Type() compute.DType { return w.t }
@@ -71,10 +83,14 @@ func (d *reference) NewInts(n int) (compute.Ints, error) {
 }
 
 func (d *reference) NewWeight(t compute.DType, out, in int) (compute.Weight, error) {
-	return &refWeight{t, out, in, make([]float32, out*in)}, nil
+	return &refWeight{t: t, out: out, in: in, v: make([]float32, out*in)}, nil
 }
 
-func (d *reference) Free(compute.Buffer) {}
+func (d *reference) Free(b compute.Buffer) {
+	if w, ok := b.(*refWeight); ok {
+		*w = refWeight{freed: true}
+	}
+}
 
 func (d *reference) Write(dst compute.Tensor, src []float32) {
 	fit("Write", dst.Len() == len(src), dst, len(src))
@@ -101,7 +117,7 @@ func (d *reference) ReadInts(dst []int32, src compute.Ints) error {
 func (d *reference) Submit() error { return nil }
 
 func (d *reference) Pack(w compute.Weight, src compute.Tensor) {
-	r := w.(*refWeight)
+	r := held("Pack", w)
 	shape("Pack", src, r.out, r.in)
 	for i, v := range data(src) {
 		switch r.t {
@@ -156,7 +172,7 @@ func packBlock(dst, src []float32, round func(float64) float64) {
 }
 
 func (d *reference) Unpack(dst compute.Tensor, w compute.Weight) {
-	r := w.(*refWeight)
+	r := held("Unpack", w)
 	shape("Unpack", dst, r.out, r.in)
 	copy(data(dst), r.v)
 }
@@ -173,13 +189,13 @@ func (d *reference) Fill(dst compute.Tensor, v float32) {
 }
 
 func (d *reference) MatMul(y, x compute.Tensor, w compute.Weight) {
-	r := w.(*refWeight)
+	r := held("MatMul", w)
 	wt := compute.Tensor{Buf: floats(r.v), Rows: r.out, Cols: r.in}
 	d.Gemm(compute.NT, y, x, wt, false)
 }
 
 func (d *reference) MatMulT(dx, dy compute.Tensor, w compute.Weight, acc bool) {
-	r := w.(*refWeight)
+	r := held("MatMulT", w)
 	wt := compute.Tensor{Buf: floats(r.v), Rows: r.out, Cols: r.in}
 	d.Gemm(compute.NN, dx, dy, wt, acc)
 }

@@ -275,6 +275,7 @@ func (f fault) Error() string {
 func (d *Desk) answer(j *job) (body any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
+			d.s = nil
 			d.shut()
 			body, err = nil, fault{j.kind, r}
 		}
@@ -288,12 +289,15 @@ func (d *Desk) answer(j *job) (body any, err error) {
 	return handlers[j.kind](j)
 }
 
-// shut forgets the model.
+// shut forgets the model and gives its memory back.
 func (d *Desk) shut() {
 	for _, a := range d.adaptive {
 		a.Close()
 	}
 	clear(d.adaptive)
+	if d.s != nil {
+		d.s.Free()
+	}
 	d.s = nil
 }
 

@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/spf13/cobra"
+
+	"transformer2/shared/compute"
+	"transformer2/shared/engine"
+	"transformer2/shared/plan"
+)
+
+// room is the bytes of memory that this process may take: what --memory says, or else on Linux what
+// the system can give without swapping, within the limit of the control group, and elsewhere all
+// that the machine has. ok is false where the system does not say.
+func (a *app) room() (bytes int64, ok bool) {
+	if a.memory > 0 {
+		return int64(min(a.memory*1e9, 1<<62)), true
+	}
+	free, ok := kilobytes("/proc/meminfo", "MemAvailable:")
+	if !ok {
+		total, err := memlimit.FromSystem()
+		free, ok = int64(total), err == nil && total > 0
+	}
+	if limit, err := memlimit.FromCgroup(); err == nil { // an error: there is no limit
+		free = min(free, int64(min(limit, math.MaxInt64)))
+	}
+	return free, ok
+}
+
+// kilobytes is a line "KEY N kB" of a file of Linux's /proc, in bytes.
+func kilobytes(path, key string) (bytes int64, ok bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	_, rest, found := strings.Cut(string(text), key)
+	if _, err := fmt.Sscan(rest, &bytes); !found || err != nil {
+		return 0, false
+	}
+	return 1024 * bytes, true
+}
+
+// large is the bytes of Go's heap from which on what it leaves unused matters.
+const large = 64 << 20
+
+// tidy gives the system back what loading took beside the model, and has little of what is dropped
+// later wait for its collection: a model's memory is a few large slices, which cost the collector
+// nothing.
+func tidy() {
+	var m runtime.MemStats
+	if runtime.ReadMemStats(&m); m.HeapAlloc < large {
+		return
+	}
+	debug.SetGCPercent(10)
+	debug.FreeOSMemory()
+}
+
+// workOf is what a verb does with a model, as shared/plan names it.
+func workOf(cmd *cobra.Command) string {
+	switch cmd.Name() {
+	case "train":
+		return "train"
+	case "adapt", "compare", "eval", "demo":
+		return "adapt"
+	}
+	for _, flag := range []string{"expert", "mix", "adapt"} {
+		if cmd.Flags().Changed(flag) {
+			return "adapt"
+		}
+	}
+	if cmd.Name() == "generate" || cmd.Name() == "chat" {
+		return "serve"
+	}
+	return "load"
+}
+
+// checkFit refuses work that takes more memory than there is, before anything of it is taken.
+func (a *app) checkFit(src engine.Source, held compute.DType) error {
+	room, ok := a.room()
+	if a.force || !ok {
+		return nil
+	}
+	m, err := planned(src)
+	if err != nil {
+		return nil // opening the model says what is wrong with it
+	}
+	m.Held = held
+	takes, err := bytesOf(m, a.work)
+	if err != nil || takes <= room {
+		return err
+	}
+	return fmt.Errorf("model %s: to %s it with weights as %v and a context of %d takes %s, and there "+
+		"are %s: %s; --force starts anyhow", src.Name, a.work, held, m.Config.Context, size(takes),
+		size(room), a.smaller(m, room))
+}
+
+// bytesOf is what the plan says that a work takes.
+func bytesOf(m plan.Model, work string) (int64, error) {
+	works, err := plan.Of(m, plan.Rates{})
+	for _, w := range works {
+		if w.Name == work {
+			return w.Bytes, err
+		}
+	}
+	return 0, err
+}
+
+// leastContext is the shortest context that is worth proposing.
+const leastContext = 256
+
+// smaller says what would fit: first with the weights in fewer bits, then with a shorter context.
+func (a *app) smaller(m plan.Model, room int64) string {
+	kinds := []compute.DType{m.Held}
+	for _, t := range []compute.DType{compute.BF16, compute.Q8, compute.Q4} {
+		if plan.Bits(t) < plan.Bits(m.Held) && plan.Holds(m.Config, t) {
+			kinds = append(kinds, t)
+		}
+	}
+	for context := m.Config.Context; context >= leastContext; context /= 2 {
+		for _, t := range kinds {
+			lean := m
+			lean.Held, lean.Config.Context = t, context
+			takes, err := bytesOf(lean, a.work)
+			if err != nil || takes > room {
+				continue
+			}
+			how := ""
+			if t != m.Held {
+				how = fmt.Sprintf("--weights %v ", t)
+			}
+			if context != m.Config.Context {
+				how += fmt.Sprintf("--context %d ", context)
+			}
+			return fmt.Sprintf("%stakes %s", how, size(takes))
+		}
+	}
+	return "no type of weights makes it fit"
+}
