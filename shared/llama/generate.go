@@ -103,6 +103,10 @@ func (g *Generator) Free() {
 	g.cache.Free()
 	g.ws.Free()
 	g.own.Free()
+	if !g.top.IsZero() {
+		g.m.Dev.Free(g.top.Buf)
+		g.top = compute.Ints{}
+	}
 }
 
 // Use makes the generator run m, which must have the shape that it was made for: an expert's
