@@ -27,28 +27,40 @@ func memory(ctx context.Context, env Env) ([]Figure, error) {
 	}
 	f := Figure{Name: fmt.Sprintf("t2 generate, %s, peak resident memory", model), Unit: "MB"}
 	env.say("%s", f.Name)
+	peak, err := peakOf(ctx, env, "generate", "--model", ref, "--prompt", question)
+	if err != nil {
+		return nil, err
+	}
+	if peak == 0 {
+		f.Note = notMeasured
+		return []Figure{f}, nil
+	}
+	return []Figure{bound(f.Name, f.Unit, peak/1e6, mostMemory)}, nil
+}
+
+// notMeasured is the note of a peak that the system does not tell.
+const notMeasured = "not measured: this system has no /proc/PID/status with VmHWM"
+
+// peakOf runs t2 as a process of its own and gives its peak resident memory in bytes, 0 if the system
+// does not say.
+func peakOf(ctx context.Context, env Env, args ...string) (float64, error) {
 	command := env.Command
 	if command == nil {
 		self, err := os.Executable()
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 		command = []string{self}
 	}
-	args := append(slices.Clone(command[1:]), "generate", "--model", ref, "--prompt", question)
-	cmd := exec.CommandContext(ctx, command[0], args...)
+	cmd := exec.CommandContext(ctx, command[0], append(slices.Clone(command[1:]), args...)...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = io.Discard, &said
 	peak, err := watch(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("%s generate: %w: %s", command[0], err,
+		err = fmt.Errorf("%s %s: %w: %s", command[0], args[0], err,
 			cut(strings.TrimSpace(said.String())))
 	}
-	if peak == 0 {
-		f.Note = "not measured: this system has no /proc/PID/status with VmHWM"
-		return []Figure{f}, nil
-	}
-	return []Figure{bound(f.Name, f.Unit, peak/1e6, mostMemory)}, nil
+	return peak, err
 }
 
 // lookEvery is how often the peak is read. It only ever grows, so that only what is taken after

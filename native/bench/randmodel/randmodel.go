@@ -1,7 +1,10 @@
-package main
+// Package randmodel makes Llamas of random weights, for benchmarks and tests against other engines:
+// the same numbers as this program reads them and as GGUF.
+package randmodel
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,8 +14,6 @@ import (
 	"slices"
 	"strings"
 
-	"context"
-
 	"transformer2/kernels/cpu"
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
@@ -21,23 +22,35 @@ import (
 	"transformer2/shared/tokenizer"
 )
 
-// shape is the Llama of 15 M parameters that engines for the browser are compared on.
-var shape = llama.Config{Vocab: 32000, Dim: 288, Hidden: 768, Layers: 6, Heads: 6, KVHeads: 6,
-	HeadDim: 48, Context: 512, RopeTheta: 10000, Eps: 1e-5, Tied: true}
+// The shapes of llama2.c's models of 15, 42 and 110 million parameters.
+var (
+	Of15M  = shape(288, 768, 6, 6)
+	Of42M  = shape(512, 1376, 8, 8)
+	Of110M = shape(768, 2048, 12, 12)
+)
 
-// question is what the random model is asked: words that its vocabulary spells with few tokens.
-const question = "once upon a time there was a model"
-
-// random is the model on disk: ours, and the same numbers as GGUF.
-type random struct {
-	dir    string            // config.json, tokenizer.json, model.safetensors
-	gguf   map[string]string // path by type: f32, q8_0
-	prompt string            // the question in its template, as text
+func shape(dim, hidden, layers, heads int) llama.Config {
+	return llama.Config{Vocab: vocab, Dim: dim, Hidden: hidden, Layers: layers, Heads: heads,
+		KVHeads: heads, HeadDim: dim / heads, Context: 1024, RopeTheta: 10000, Eps: 1e-5, Tied: true}
 }
 
-// makeModel writes a model of random weights. Its matrices are rounded to bf16, so that every file
-// holds the same numbers before it rounds further.
-func makeModel(ctx context.Context, dir string, seed uint64) (*random, error) {
+const vocab = 32000
+
+// Question is what a random model is asked: words that its vocabulary spells with few tokens.
+const Question = "once upon a time there was a model"
+
+// Model is a model on disk: ours, and the same numbers as GGUF.
+type Model struct {
+	Dir    string            // config.json, tokenizer.json, model.safetensors
+	GGUF   map[string]string // path by type
+	Prompt string            // the question in its template, as text
+}
+
+// Make writes a model of random weights into dir, and GGUFs of the given types (checkpoint's
+// names of them). Its matrices are rounded to bf16, so that every file holds the same numbers before
+// it rounds further.
+func Make(ctx context.Context, dir string, c llama.Config, seed uint64, types ...string) (*Model,
+	error) {
 	dev, err := cpu.New(cpu.Options{})
 	if err != nil {
 		return nil, err
@@ -47,61 +60,62 @@ func makeModel(ctx context.Context, dir string, seed uint64) (*random, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &random{dir: filepath.Join(dir, "model"), gguf: map[string]string{}}
-	if err := os.Mkdir(r.dir, 0o777); err != nil {
+	r := &Model{Dir: filepath.Join(dir, "model"), GGUF: map[string]string{}}
+	if err := os.Mkdir(r.Dir, 0o777); err != nil {
 		return nil, err
 	}
-	m, err := randomWeights(dev, tok, seed)
+	m, err := randomWeights(dev, c, tok, seed)
 	if err != nil {
 		return nil, err
 	}
-	for name, write := range map[string]func(io.Writer) error{"config.json": shape.Write,
+	for name, write := range map[string]func(io.Writer) error{"config.json": c.Write,
 		"tokenizer.json":    tok.Write,
 		"model.safetensors": func(w io.Writer) error { return llama.WriteWeights(w, m) }} {
-		if err := checkpoint.AtomicWrite(filepath.Join(r.dir, name), write); err != nil {
+		if err := checkpoint.AtomicWrite(filepath.Join(r.Dir, name), write); err != nil {
 			return nil, err
 		}
 	}
-	return r, r.convert(ctx, dev, dir, tok)
+	return r, r.convert(ctx, dev, dir, tok, types)
 }
 
 // convert writes the GGUFs from the files that our engine reads.
-func (r *random) convert(ctx context.Context, dev *cpu.Device, dir string,
-	tok *tokenizer.Tokenizer) error {
-	m, err := engine.Open(dev, engine.Source{Name: "random", Files: os.DirFS(r.dir)}, compute.F32)
+func (r *Model) convert(ctx context.Context, dev *cpu.Device, dir string,
+	tok *tokenizer.Tokenizer, types []string) error {
+	m, err := engine.Open(dev, engine.Source{Name: "random", Files: os.DirFS(r.Dir)}, compute.F32)
 	if err != nil {
 		return err
 	}
 	s := engine.NewSession(dev, m, &checkpoint.Memory{})
-	for _, name := range []string{"f32", "q8_0"} {
+	for _, name := range types {
 		t, err := checkpoint.ParseGGUFType(name)
 		if err != nil {
 			return err
 		}
-		r.gguf[name] = filepath.Join(dir, name+".gguf")
-		err = checkpoint.AtomicWrite(r.gguf[name], func(w io.Writer) error {
+		r.GGUF[name] = filepath.Join(dir, name+".gguf")
+		err = checkpoint.AtomicWrite(r.GGUF[name], func(w io.Writer) error {
 			return s.WriteGGUF(ctx, w, engine.Base(), t)
 		})
 		if err != nil {
 			return err
 		}
 	}
-	ids, err := tok.Chat(nil, []tokenizer.Message{{Role: tokenizer.RoleUser, Content: question}}, true)
-	r.prompt = tok.DecodeSpecial(ids)
+	ids, err := tok.Chat(nil, []tokenizer.Message{{Role: tokenizer.RoleUser, Content: Question}}, true)
+	r.Prompt = tok.DecodeSpecial(ids)
 	return err
 }
 
 // randomWeights fills a model. The rows of special tokens and of single bytes are zero: their logits
 // are 0, some other's is always greater, and so the text neither ends nor breaks a character.
-func randomWeights(dev compute.Device, tok *tokenizer.Tokenizer, seed uint64) (*llama.Model, error) {
-	m, err := llama.New(dev, shape, compute.F32)
+func randomWeights(dev compute.Device, c llama.Config, tok *tokenizer.Tokenizer, seed uint64) (
+	*llama.Model, error) {
+	m, err := llama.New(dev, c, compute.F32)
 	if err != nil {
 		return nil, err
 	}
 	rng := rand.New(rand.NewPCG(seed, 0))
-	embed := shape.Tensors()[0].Name
+	embed := c.Tensors()[0].Name
 	sizes := map[string]llama.TensorSpec{}
-	for _, spec := range shape.Tensors() {
+	for _, spec := range c.Tensors() {
 		sizes[spec.Name] = spec
 	}
 	err = m.Load(func(name string) ([]float32, error) {
@@ -128,7 +142,7 @@ func vocabulary() (*tokenizer.Tokenizer, error) {
 	tokens := byteTokens()
 	var merges, pairs []string
 	add := func(a, b string) {
-		if len(tokens)+len(specials) < shape.Vocab {
+		if len(tokens)+len(specials) < vocab {
 			tokens, merges = append(tokens, a+b), append(merges, a+" "+b)
 		}
 	}
@@ -163,8 +177,8 @@ func vocabulary() (*tokenizer.Tokenizer, error) {
 		return nil, err
 	}
 	tok, err := tokenizer.Read(bytes.NewReader(data))
-	if err == nil && tok.VocabSize() != shape.Vocab {
-		err = fmt.Errorf("the vocabulary has %d tokens, want %d", tok.VocabSize(), shape.Vocab)
+	if err == nil && tok.VocabSize() != vocab {
+		err = fmt.Errorf("the vocabulary has %d tokens, want %d", tok.VocabSize(), vocab)
 	}
 	return tok, err
 }
