@@ -31,8 +31,8 @@ type gemmFunc func(k int, a *float32, lda int, b *float32, ldb int, c *float32, 
 //	y[i*ldy+32*q+j] = s
 //
 // The order of the sum is that of gemmFunc. w(o, j) is w[o+j] in F32 and F16; in BF16 it is
-// w[o+2*j] for j < 16 and w[o+2*(j−16)+1] above, so that 32 bits hold columns j and j+16. Q8 is
-// what widenQ8 makes of w; its ldw counts bytes and k is a multiple of 32.
+// w[o+2*j] for j < 16 and w[o+2*(j−16)+1] above, so that 32 bits hold columns j and j+16. Q8 and
+// Q4 are what widenQ8 and widenQ4 make of w; their ldw counts bytes and k is a multiple of 32.
 type panelFunc[T float32 | uint16 | byte] func(k int, x *float32, ldx int, w *T, ldw, panels int,
 	y *float32, ldy int, acc int, mask uint32)
 
@@ -52,7 +52,7 @@ type form struct {
 	// 1 ≤ i < len (see panelFunc).
 	panelF32            []panelFunc[float32]
 	panelF16, panelBF16 []panelFunc[uint16]
-	panelQ8             []panelFunc[byte] // may be missing: then panels are widened first
+	panelQ8, panelQ4    []panelFunc[byte] // may be missing: then panels are widened first
 
 	// widenF16 and widenBF16 turn packed rows of nr into f32: dst[i] = float(w[i]). Narrow is
 	// their inverse, rounding half to even.
