@@ -3,8 +3,10 @@ package bench
 import (
 	"context"
 	_ "embed"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,15 +75,79 @@ func startLlamaCpp(ctx context.Context, packages, work string) (*llamaCpp, error
 	return &llamaCpp{peer: p, version: "llama.cpp " + a.text}, nil
 }
 
-// open loads a model for threads, with flash attention or without.
+// open loads a model for threads, with flash attention or without, and with keys and values in f16 as
+// it has them by default.
 func (l *llamaCpp) open(ctx context.Context, file string, positions, threads int,
 	flash bool) error {
 	on := 0
 	if flash {
 		on = 1
 	}
-	_, err := l.ask(ctx, measureLimit, "open %s %d %d %d", file, positions, threads, on)
+	_, err := l.ask(ctx, measureLimit, "open %s %d %d %d 1", file, positions, threads, on)
 	return err
+}
+
+// openExact loads a model to compare numbers with: keys and values in f32.
+func (l *llamaCpp) openExact(ctx context.Context, file string, positions int) error {
+	_, err := l.ask(ctx, measureLimit, "open %s %d 1 0 0", file, positions)
+	return err
+}
+
+// llama.cpp's numbers for files whose matrices are F32, and Q4_0.
+const (
+	wideFileType = 0
+	q4FileType   = 2
+)
+
+// quantized writes a file's matrices in another type, beside it under a name of its own.
+func (l *llamaCpp) quantized(ctx context.Context, file, name string, fileType int) (string, error) {
+	to := filepath.Join(filepath.Dir(file), name+".gguf")
+	_, err := l.ask(ctx, measureLimit, "quantize %s %s %d", file, to, fileType)
+	return to, err
+}
+
+// greedy continues a prompt by so many tokens.
+func (l *llamaCpp) greedy(ctx context.Context, prompt []int32, tokens int) ([]int32, error) {
+	a, err := l.ask(ctx, measureLimit, "greedy %d%s", tokens, words(prompt))
+	if err == nil && len(a.numbers) != tokens {
+		err = fmt.Errorf("%d tokens came, want %d", len(a.numbers), tokens)
+	}
+	ids := make([]int32, len(a.numbers))
+	for i, v := range a.numbers {
+		ids[i] = int32(v)
+	}
+	return ids, err
+}
+
+// logits are the scores behind each of the tokens, [len(ids) vocab]; they come in a file.
+func (l *llamaCpp) logits(ctx context.Context, file string, ids []int32, vocab int) ([]float32,
+	error) {
+	if _, err := l.ask(ctx, measureLimit, "logits %s%s", file, words(ids)); err != nil {
+		return nil, err
+	}
+	defer os.Remove(file)
+	return readFloats(file, len(ids)*vocab)
+}
+
+func words(ids []int32) string {
+	var b strings.Builder
+	for _, id := range ids {
+		fmt.Fprintf(&b, " %d", id)
+	}
+	return b.String()
+}
+
+// readFloats reads a file of n numbers.
+func readFloats(file string, n int) ([]float32, error) {
+	data, err := os.ReadFile(file)
+	if err == nil && len(data) != 4*n {
+		err = fmt.Errorf("%s has %d bytes, want %d", file, len(data), 4*n)
+	}
+	x := make([]float32, len(data)/4)
+	for i := range x {
+		x[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	}
+	return x, err
 }
 
 // side is a side that the peer measures.

@@ -54,9 +54,6 @@ type nativeFormat struct {
 var nativeFormats = []nativeFormat{{"f32", compute.F32}, {"bf16", compute.BF16},
 	{"f16", compute.F16}, {"q8_0", compute.Q8}, {"q4_0", compute.Q4}}
 
-// q4FileType is llama.cpp's number for a file whose matrices are Q4_0.
-const q4FileType = 2
-
 // NativeEnv is what the comparison with llama.cpp is run with.
 type NativeEnv struct {
 	Env
@@ -127,9 +124,12 @@ func (r *nativeRun) shape(ctx context.Context, s nativeShape) error {
 		}
 		file := model.GGUF[f.gguf]
 		if f.held == compute.Q4 {
-			if file, err = r.quantized(ctx, model.GGUF["f32"]); err != nil {
-				r.say("%s q4_0 is left out: %v", s.name, err)
-				continue
+			if r.why != nil {
+				continue // this program reads Q4_0 and does not write it
+			}
+			file, err = r.peer.quantized(ctx, model.GGUF["f32"], f.gguf, q4FileType)
+			if err != nil {
+				return err
 			}
 		}
 		if err := r.format(ctx, s, f, file); err != nil {
@@ -137,16 +137,6 @@ func (r *nativeRun) shape(ctx context.Context, s nativeShape) error {
 		}
 	}
 	return nil
-}
-
-// quantized is the file in Q4_0, which llama.cpp writes and this program only reads.
-func (r *nativeRun) quantized(ctx context.Context, f32 string) (string, error) {
-	if r.why != nil {
-		return "", r.why
-	}
-	file := filepath.Join(filepath.Dir(f32), "q4_0.gguf")
-	_, err := r.peer.ask(ctx, measureLimit, "quantize %s %s %d", f32, file, q4FileType)
-	return file, err
 }
 
 // format compares one file on each number of threads.

@@ -1,7 +1,9 @@
 // Drives llama.cpp's prebuilt libraries for benchmarks and for tests of exactness: reads a request a
 // line, "ID VERB ARGS", and answers a line, "ID ok NUMBER... [| TEXT]" or "ID error TEXT".
 //
-//	open FILE CONTEXT THREADS FLASH   load a model; FLASH 1 or 0: flash attention or not
+//	open FILE CONTEXT THREADS FLASH CACHE
+//	                                  load a model; FLASH 1 or 0: flash attention or not; CACHE 1 or
+//	                                  0: keys and values in f16, as it does by default, or in f32
 //	quantize FROM TO TYPE             every matrix of a file as llama_ftype TYPE
 //	decode BEFORE TOKENS              seconds of TOKENS tokens behind BEFORE, one after the other
 //	prefill TOKENS                    seconds of a prompt of TOKENS
@@ -57,8 +59,9 @@ extern const char *llama_version(void);
 extern const traits *ggml_get_type_traits(int);
 extern size_t ggml_quantize_chunk(int, const float *, void *, int64_t, int64_t, int64_t, const float *);
 
-enum { n_ctx = 0, n_batch = 1, n_ubatch = 2, flash_attn = 13 };   // of a context's parameters
-enum { q_type = 1, q_output = 17, q_pure = 19 };                  // of quantization's, bytes from 16 on
+// Places in a context's parameters, and in quantization's, where those after the first count bytes.
+enum { n_ctx = 0, n_batch = 1, n_ubatch = 2, flash_attn = 13, type_k = 26, type_v = 27 };
+enum { q_type = 1, q_again = 16, q_output = 17, q_pure = 19 };
 enum { max_ids = 4096 };
 
 static void *model, *ctx;
@@ -103,15 +106,17 @@ static int32_t *prompt(int n) {
 	return ids;
 }
 
-static const char *open_model(const char *file, int context, int threads, int flash) {
+static const char *open_model(const char *file, int context, int threads, int flash, int cache) {
 	if (ctx) llama_free(ctx);
 	if (model) llama_model_free(model);
 	ctx = model = NULL;
 	params c = llama_context_default_params();
-	if (c.i[n_ctx] != 512 || c.i[n_batch] != 2048 || c.i[n_ubatch] != 512 || c.i[flash_attn] != -1)
+	if (c.i[n_ctx] != 512 || c.i[n_batch] != 2048 || c.i[n_ubatch] != 512 || c.i[flash_attn] != -1 ||
+	    c.i[type_k] != 1 || c.i[type_v] != 1)
 		return "another version of llama.cpp than this was written for";
 	c.i[n_ctx] = context;
 	c.i[flash_attn] = flash;
+	c.i[type_k] = c.i[type_v] = cache;
 	if (!(model = llama_model_load_from_file(file, llama_model_default_params())))
 		return "the model does not load";
 	if (!(ctx = llama_init_from_model(model, c))) return "no context";
@@ -171,7 +176,7 @@ static const char *quantize(const char *from, const char *to, int type) {
 	if (q.i[q_type] != 7 || q.b[q_output] != 1)
 		return "another version of llama.cpp than this was written for";
 	q.i[q_type] = type;
-	q.b[q_pure] = 1;
+	q.b[q_pure] = q.b[q_again] = 1; // all matrices, also those that are quantized already
 	return llama_model_quantize(from, to, &q) ? "it is not quantized" : NULL;
 }
 
@@ -209,11 +214,11 @@ static const char *about(void) {
 static const char *serve(char *line) {
 	static char a[4096], b[4096], c[4096];
 	static int32_t ids[max_ids];
-	int x, y, z, n = 0, at = 0;
+	int x, y, z, k, n = 0, at = 0;
 	double seconds = 0;
 	const char *wrong = "a request that is not known";
-	if (sscanf(line, "open %4095s %d %d %d", a, &x, &y, &z) == 4)
-		wrong = open_model(a, x, y, z);
+	if (sscanf(line, "open %4095s %d %d %d %d", a, &x, &y, &z, &k) == 5)
+		wrong = open_model(a, x, y, z, k);
 	else if (sscanf(line, "quantize %4095s %4095s %d", a, b, &x) == 3)
 		wrong = quantize(a, b, x);
 	else if (sscanf(line, "blocks %d %4095s %4095s %4095s %d", &x, a, b, c, &y) == 5)
