@@ -2,6 +2,8 @@ package cpu
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"transformer2/shared/compute"
 )
@@ -83,16 +85,29 @@ func (w *weight) panel(p, lo, hi int, buf []float32) []float32 {
 func (d *Device) Pack(w compute.Weight, src compute.Tensor) {
 	p := d.weight("Pack", w)
 	shape("Pack", "src", src, p.out, p.in, src)
-	d.ops.weight = weightTask{w: p, x: d.vals("Pack", src)}
-	d.pool.do(p.panels(), 1, &d.ops.weight)
+	d.rounding(p, d.vals("Pack", src), false)
 }
 
 // Unpack writes the rounded numbers of w to dst.
 func (d *Device) Unpack(dst compute.Tensor, w compute.Weight) {
 	p := d.weight("Unpack", w)
 	shape("Unpack", "dst", dst, p.out, p.in, dst)
-	d.ops.weight = weightTask{w: p, x: d.vals("Unpack", dst), unpack: true}
-	d.pool.do(p.panels(), 1, &d.ops.weight)
+	d.rounding(p, d.vals("Unpack", dst), true)
+}
+
+func (d *Device) rounding(w *weight, x []float32, unpack bool) {
+	t := &d.ops.weight
+	t.w, t.x, t.unpack = w, x, unpack
+	d.pool.do(w.panels(), 1, t)
+	t.w, t.x = nil, nil
+}
+
+// PackFrom: see compute.Packer. A worker has the rows of one panel.
+func (d *Device) PackFrom(w compute.Weight, read func(lo int, rows []float32) error) error {
+	p := d.weight("PackFrom", w)
+	t := &weightTask{w: p, read: read}
+	d.pool.do(p.panels(), 1, t)
+	return t.err
 }
 
 // weightTask packs or unpacks; an item is a panel.
@@ -100,22 +115,45 @@ type weightTask struct {
 	w      *weight
 	x      []float32 // [out, in]
 	unpack bool
+
+	read   func(lo int, rows []float32) error // in place of x
+	mu     sync.Mutex
+	failed atomic.Bool
+	err    error // the first of read
 }
 
 func (t *weightTask) run(w *worker, lo, hi int) {
 	for p := lo; p < hi; p++ {
-		if t.unpack {
+		switch {
+		case t.unpack:
 			t.unpackPanel(w, p)
-		} else {
-			t.packPanel(w, p)
+		case t.read == nil:
+			t.packPanel(w, p, t.x[p*nr*t.w.in:])
+		case !t.failed.Load():
+			rows := w.scratch(slotB, min(nr, t.w.out-p*nr)*t.w.in)
+			if err := t.read(p*nr, rows); err != nil {
+				t.fail(err)
+				continue
+			}
+			t.packPanel(w, p, rows)
 		}
 	}
 }
 
-func (t *weightTask) packPanel(w *worker, p int) {
+func (t *weightTask) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		t.err = err
+	}
+	t.failed.Store(true)
+}
+
+// packPanel rounds panel p from its rows.
+func (t *weightTask) packPanel(w *worker, p int, src []float32) {
 	m := t.w
 	rows := min(nr, m.out-p*nr)
-	src := t.x[p*nr*m.in : (p*nr+rows)*m.in]
+	src = src[:rows*m.in]
 	if m.t == compute.F32 {
 		w.d.f.packT(m.f[p*m.in*nr:(p+1)*m.in*nr], 1, src, m.in, rows, m.in)
 		return

@@ -54,6 +54,9 @@ type Device struct {
 	reason string
 }
 
+// Unwrap is the device that computes in f32.
+func (d *Device) Unwrap() compute.Device { return d.Device }
+
 // Open opens the device that c chooses; o is for the CPU.
 func Open(c Choice, o cpu.Options) (*Device, error) {
 	host, err := cpu.New(o)

@@ -66,6 +66,12 @@ type NativeEnv struct {
 // NativeParts are what the comparison consists of.
 func NativeParts() []string { return []string{"speed", "memory", "load"} }
 
+// wants says whether anything is measured on a shape.
+func (e NativeEnv) wants(s nativeShape) bool {
+	return chosen(e.Shapes, s.name) && (chosen(e.Parts, "speed") ||
+		s.roof > 0 && chosen(e.Parts, "memory"))
+}
+
 // nativeRun is a comparison while it runs.
 type nativeRun struct {
 	NativeEnv
@@ -88,9 +94,12 @@ func Native(ctx context.Context, env NativeEnv, emit func(Figure)) error {
 		defer r.peer.close()
 	}
 	for _, s := range nativeShapes {
-		if chosen(env.Shapes, s.name) && ctx.Err() == nil {
+		if env.wants(s) && ctx.Err() == nil {
 			err = errors.Join(err, r.shape(ctx, s))
 		}
+	}
+	if len(env.Shapes)+len(env.Formats) == 0 && ctx.Err() == nil {
+		err = errors.Join(err, r.large(ctx))
 	}
 	return errors.Join(err, ctx.Err())
 }
@@ -142,7 +151,7 @@ func (r *nativeRun) shape(ctx context.Context, s nativeShape) error {
 // format compares one file on each number of threads.
 func (r *nativeRun) format(ctx context.Context, s nativeShape, f nativeFormat, file string) error {
 	if chosen(r.Parts, "memory") && s.roof > 0 {
-		if err := r.memory(ctx, s.name, f.held.String(), file); err != nil {
+		if err := r.memory(ctx, s.name+" as "+f.gguf, f.held.String(), file, file); err != nil {
 			return err
 		}
 	}
@@ -323,29 +332,4 @@ func (n *native) generate(ctx context.Context, prompt, tokens int) (first, rest 
 			return true
 		}}})
 	return max(at.Sub(begin).Seconds(), clock), max(end.Sub(at).Seconds(), clock), err
-}
-
-// mostBeside is the memory that a process may take besides what its model's file holds, in bytes.
-const mostBeside = 300e6
-
-// memory watches t2 generate with the model in a file.
-func (r *nativeRun) memory(ctx context.Context, model, held, file string) error {
-	name := fmt.Sprintf("t2 generate %s --weights %s, peak resident memory", model, held)
-	r.say("%s", name)
-	info, err := os.Stat(file)
-	if err != nil {
-		return err
-	}
-	peak, err := peakOf(ctx, r.Env, "generate", "--model", file, "--weights", held, "--prompt",
-		randmodel.Question, "--max-tokens", "8")
-	if err != nil {
-		return err
-	}
-	f := Figure{Name: name, Unit: "MB", Note: notMeasured}
-	if peak > 0 {
-		f = bound(name, "MB", peak/1e6, (float64(info.Size())+mostBeside)/1e6)
-		f.Against = "the file and 300 MB"
-	}
-	r.emit(f)
-	return nil
 }

@@ -106,7 +106,7 @@ func writeModel(dir string, seed uint64) {
 	write("model.safetensors", func(w io.Writer) error { return llama.WriteWeights(w, m) })
 	model := must(engine.Open(dev, engine.Source{Name: dir, Files: os.DirFS(dir)}, compute.F32))
 	for i, name := range tinyExperts {
-		e := svf.Random(model.Shapes(), svf.AllScope(), uint64(i), 0.5)
+		e := svf.Random(must(model.Shapes()), svf.AllScope(), uint64(i), 0.5)
 		e.Meta.Task, e.Meta.Model = name, filepath.Base(dir)
 		write("experts/"+name+".safetensors", func(w io.Writer) error {
 			return svf.WriteExpert(w, e)

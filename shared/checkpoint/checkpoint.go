@@ -15,6 +15,7 @@ package checkpoint
 import (
 	"fmt"
 	"math"
+	"sync"
 )
 
 // DType is how a file holds a tensor's numbers, under the name that safetensors gives it.
@@ -95,3 +96,23 @@ type Source interface {
 	// Metadata is the text that travels with the tensors. The map is the caller's own.
 	Metadata() map[string]string
 }
+
+// Ranger is a Source that also reads a part of a tensor. Several goroutines may, at once.
+type Ranger interface {
+	Source
+	// ReadRange converts len(dst) numbers of the tensor from number at on, in the order of its shape.
+	// Where a file holds numbers in blocks, at and len(dst) are multiples of a block.
+	ReadRange(name string, at int, dst []float32, opts ...Option) error
+}
+
+// inside says whether n numbers from at on lie in a tensor, and begin and end with a block.
+func inside(name string, info Info, at, n, block int) error {
+	if at < 0 || n > info.Len() || at > info.Len()-n || at%block != 0 || n%block != 0 {
+		return fmt.Errorf("checkpoint: tensor %q is %v, want numbers from %d to %d in blocks of %d",
+			name, info, at, at+n, block)
+	}
+	return nil
+}
+
+// buffers are chunks of bytes on their way to become numbers.
+var buffers = sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}

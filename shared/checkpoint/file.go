@@ -22,7 +22,7 @@ type File struct {
 	tensors map[string]entry
 }
 
-var _ Source = (*File)(nil)
+var _ Ranger = (*File)(nil)
 
 // Open reads the header of a file of size bytes. It fails where the header is longer than the
 // file or 100 MB, is not what the format says, names a tensor twice, or where the tensors' bytes
@@ -96,27 +96,52 @@ func (f *File) ReadInto(name string, dst []float32, opts ...Option) error {
 	if !ok {
 		return fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	decode, ok := decoders[e.info.DType]
-	if !ok {
+	if _, ok := decoders[e.info.DType]; !ok {
 		return notFloat(name, e.info)
 	}
 	if n := e.info.Len(); n != len(dst) {
 		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d",
 			name, e.info, n, len(dst))
 	}
+	return f.ReadRange(name, 0, dst, opts...)
+}
+
+// ReadRange reads a part of a tensor.
+func (f *File) ReadRange(name string, at int, dst []float32, opts ...Option) error {
+	e, ok := f.tensors[name]
+	if !ok {
+		return fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	decode, ok := decoders[e.info.DType]
+	if !ok {
+		return notFloat(name, e.info)
+	}
+	if err := inside(name, e.info, at, len(dst), 1); err != nil {
+		return err
+	}
 	size := e.info.DType.Size()
-	buf := make([]byte, min(chunk, len(dst)*size))
+	return convert(f.r, name, f.data+e.begin+int64(at)*int64(size), at, dst, opts,
+		ggufBlock{e.info.DType, 1, size, decode})
+}
+
+// convert reads dst, which is the numbers of a tensor from number first on, at a place in a file.
+func convert(r io.ReaderAt, name string, place int64, first int, dst []float32, opts []Option,
+	block ggufBlock) error {
+	b := buffers.Get().(*[]byte)
+	defer buffers.Put(b)
+	step := chunk / block.bytes * block.numbers
 	for at := 0; at < len(dst); {
-		n := min(len(buf)/size, len(dst)-at)
-		if err := readFull(f.r, buf[:n*size], f.data+e.begin+int64(at)*int64(size)); err != nil {
+		n := min(step, len(dst)-at)
+		part := (*b)[:block.space(n)]
+		if err := readFull(r, part, place+block.space(at)); err != nil {
 			return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
 		}
-		decode(dst[at:at+n], buf)
+		block.decode(dst[at:at+n], part)
 		at += n
 	}
 	if slices.Contains(opts, Finite) {
 		if i := firstNonFinite(dst); i >= 0 {
-			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, i, dst[i])
+			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, first+i, dst[i])
 		}
 	}
 	return nil
@@ -178,11 +203,24 @@ func notFloat(name string, info Info) error {
 	return fmt.Errorf("checkpoint: tensor %q is %v, want F32, F16, BF16 or F64", name, info)
 }
 
+const signBit = 1 << 31
+
 // firstNonFinite is the index of the first NaN or Inf, or -1.
 func firstNonFinite(x []float32) int {
-	for i, v := range x {
+	// Their exponent is all ones: grown by one it carries into the sign.
+	const one = 1 << 23
+	at := 0
+	for ; len(x)-at >= 4; at += 4 {
+		p := (*[4]float32)(x[at:])
+		carry := math.Float32bits(p[0])&^signBit + one | math.Float32bits(p[1])&^signBit + one |
+			math.Float32bits(p[2])&^signBit + one | math.Float32bits(p[3])&^signBit + one
+		if carry&signBit != 0 {
+			break
+		}
+	}
+	for i, v := range x[at:] {
 		if v-v != 0 { // NaN − NaN and Inf − Inf are NaN
-			return i
+			return at + i
 		}
 	}
 	return -1

@@ -24,7 +24,7 @@ type GGUF struct {
 	tensors map[string]ggufEntry
 }
 
-var _ Source = (*GGUF)(nil)
+var _ Ranger = (*GGUF)(nil)
 
 // ggufEntry is where a tensor lies.
 type ggufEntry struct {
@@ -169,23 +169,19 @@ func (g *GGUF) ReadInto(name string, dst []float32, opts ...Option) error {
 		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d",
 			name, e.info, n, len(dst))
 	}
-	step := chunk / e.block.bytes // blocks at a time
-	buf := make([]byte, min(int64(step*e.block.bytes), e.block.space(len(dst))))
-	for at := 0; at < len(dst); {
-		n := min(step*e.block.numbers, len(dst)-at)
-		part := buf[:e.block.space(n)]
-		if err := readFull(g.r, part, e.at+e.block.space(at)); err != nil {
-			return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
-		}
-		e.block.decode(dst[at:at+n], part)
-		at += n
+	return g.ReadRange(name, 0, dst, opts...)
+}
+
+// ReadRange decodes a part of a tensor, which begins and ends with a block.
+func (g *GGUF) ReadRange(name string, at int, dst []float32, opts ...Option) error {
+	e, ok := g.tensors[name]
+	if !ok {
+		return fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	if slices.Contains(opts, Finite) {
-		if i := firstNonFinite(dst); i >= 0 {
-			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, i, dst[i])
-		}
+	if err := inside(name, e.info, at, len(dst), e.block.numbers); err != nil {
+		return err
 	}
-	return nil
+	return convert(g.r, name, e.at+e.block.space(at), at, dst, opts, e.block)
 }
 
 // ggufHeader reads a header front to back. It keeps the first error and the bytes that are left.

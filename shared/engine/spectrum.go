@@ -41,7 +41,7 @@ type DecomposeOptions struct {
 func (s *Session) Decompose(ctx context.Context, o DecomposeOptions,
 	report func(m Spectrum, total int)) error {
 	var names []svf.Matrix
-	for _, m := range s.Model.Shapes().Matrices {
+	for _, m := range s.Model.Matrices() {
 		if o.Scope.Has(m.Name) {
 			names = append(names, m)
 		}

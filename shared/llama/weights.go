@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"transformer2/shared/checkpoint"
+	"transformer2/shared/compute"
 )
 
 // EmbedName is the embedding table's name in a checkpoint.
@@ -203,6 +204,11 @@ func (c Config) CheckTensors(src checkpoint.Source) error {
 func (m *Model) LoadWeights(src checkpoint.Source) error {
 	if err := m.CheckTensors(src); err != nil {
 		return err
+	}
+	if parts, ok := src.(checkpoint.Ranger); ok {
+		if p := compute.AsPacker(m.Dev); p != nil {
+			return m.loadRows(p, parts)
+		}
 	}
 	var data []float32 // one tensor's memory serves all of them
 	return m.Load(func(name string) ([]float32, error) {

@@ -222,6 +222,30 @@ func (r renamed) ReadInto(name string, dst []float32, opts ...checkpoint.Option)
 	return nil
 }
 
+// ReadRange reads whole rows; those of queries and keys lie apart in the file, where pairs are
+// neighbours.
+func (r renamed) ReadRange(name string, at int, dst []float32, opts ...checkpoint.Option) error {
+	info, ok := r.Tensor(name)
+	if !ok {
+		return fmt.Errorf("a Llama has no tensor %q", name)
+	}
+	if r.heads[name] == 0 {
+		return r.file.ReadRange(engine.GGUFName(name), at, dst, opts...)
+	}
+	cols := info.Shape[len(info.Shape)-1]
+	if cols == 0 || at%cols != 0 || len(dst)%cols != 0 || r.heads[name]*r.dim*cols != info.Len() {
+		return fmt.Errorf("tensor %q is %v, want whole rows of %d heads", name, info, r.heads[name])
+	}
+	for i := 0; i < len(dst); i += cols {
+		row := engine.PairedRow((at+i)/cols, r.dim)
+		err := r.file.ReadRange(engine.GGUFName(name), row*cols, dst[i:i+cols], opts...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r renamed) Metadata() map[string]string { return r.file.Metadata() }
 
 // Tokenizer is the embedded vocabulary.

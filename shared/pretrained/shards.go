@@ -21,7 +21,7 @@ type shards struct {
 	blobs []checkpoint.Blob
 }
 
-var _ checkpoint.Source = (*shards)(nil)
+var _ checkpoint.Ranger = (*shards)(nil)
 
 // Bounds on an index.
 const (
@@ -96,6 +96,14 @@ func (s *shards) ReadInto(name string, dst []float32, opts ...checkpoint.Option)
 		return fmt.Errorf("the index has no tensor %q", name)
 	}
 	return f.ReadInto(name, dst, opts...)
+}
+
+func (s *shards) ReadRange(name string, at int, dst []float32, opts ...checkpoint.Option) error {
+	f, ok := s.where[name]
+	if !ok {
+		return fmt.Errorf("the index has no tensor %q", name)
+	}
+	return f.ReadRange(name, at, dst, opts...)
 }
 
 // Metadata is that of all shards; of a key that several have, the last file's.

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -77,6 +78,52 @@ func Make(ctx context.Context, dir string, c llama.Config, seed uint64, types ..
 	}
 	return r, r.convert(ctx, dev, dir, tok, types)
 }
+
+// Of1B is a shape of a billion parameters, of which MakeLarge writes files of 2 GB.
+var Of1B = llama.Config{Vocab: vocab, Dim: 2048, Hidden: 5632, Layers: 22, Heads: 32, KVHeads: 4,
+	HeadDim: 64, Context: 2048, RopeTheta: 10000, Eps: 1e-5, Tied: true}
+
+// MakeLarge writes a model of random weights in bf16 without having all of them in memory: its layers
+// are all alike.
+func MakeLarge(dir string, c llama.Config, seed uint64) error {
+	tok, err := vocabulary()
+	if err != nil {
+		return err
+	}
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var tensors []checkpoint.Tensor
+	layer := map[string][]float32{} // by the name of the first that has them
+	for _, spec := range c.Tensors() {
+		name := firstLayer.ReplaceAllString(spec.Name, "layers.0.")
+		data := layer[name]
+		if data == nil {
+			data = make([]float32, spec.Rows*spec.Cols)
+			for i := range data {
+				data[i] = float32(rng.Uint32N(2049))/8192 - 0.125
+			}
+			layer[name] = data
+		}
+		t := checkpoint.Tensor{}
+		if spec.Rows == 1 {
+			t = checkpoint.FromFloat32(spec.Name, checkpoint.F32, data, spec.Cols)
+		} else {
+			t = checkpoint.FromFloat32(spec.Name, checkpoint.BF16, data, spec.Rows, spec.Cols)
+		}
+		tensors = append(tensors, t)
+	}
+	for name, write := range map[string]func(io.Writer) error{"config.json": c.Write,
+		"tokenizer.json": tok.Write,
+		"model.safetensors": func(w io.Writer) error {
+			return checkpoint.Write(w, tensors, nil)
+		}} {
+		if err := checkpoint.AtomicWrite(filepath.Join(dir, name), write); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var firstLayer = regexp.MustCompile(`layers\.\d+\.`)
 
 // convert writes the GGUFs from the files that our engine reads.
 func (r *Model) convert(ctx context.Context, dev *cpu.Device, dir string,

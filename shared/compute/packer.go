@@ -1,0 +1,28 @@
+package compute
+
+// Packer fills weights from where their numbers come from, rows at a time, without all of them in
+// memory as f32. A device may also be a Packer.
+type Packer interface {
+	// PackFrom is Pack of the rows [out in] that read gives: read fills rows with those from row lo
+	// on, len(rows)/in of them. It is called by several goroutines at once, for every row once unless
+	// a call fails; then PackFrom gives one of the errors, and the weight is undefined. read may Write
+	// to tensors of the device that nothing else uses.
+	PackFrom(w Weight, read func(lo int, rows []float32) error) error
+}
+
+// Wrapper is a device that has another one compute.
+type Wrapper interface{ Unwrap() Device }
+
+// AsPacker is the device as a Packer, or what it wraps; nil where neither is one.
+func AsPacker(d Device) Packer {
+	for {
+		if p, ok := d.(Packer); ok {
+			return p
+		}
+		w, ok := d.(Wrapper)
+		if !ok {
+			return nil
+		}
+		d = w.Unwrap()
+	}
+}
