@@ -65,6 +65,9 @@ type form struct {
 	widenQ4 func(dst []float32, src []byte)
 
 	narrowF16, narrowBF16 func(dst []uint16, src []float32)
+	// pairsBF16 makes rows of a panel of BF16 from what packT makes of rows whose words are pairs of
+	// them, inputs 2l and 2l+1: pairs[l*nr+j] has those of column j, the first in its lower half.
+	pairsBF16 func(dst []uint16, pairs []float32)
 	// q8[i] multiplies i rows of rounded x with panels of Q8 (see q8Func); quantize rounds a row.
 	q8       []q8Func
 	quantize func(dst []byte, x []float32)
@@ -147,7 +150,7 @@ func candidates() []*form {
 	fast, portable := fastForms(), simdForms()
 	for _, f := range fast {
 		for _, p := range portable { // what was not written in assembly
-			f.widenQ4 = p.widenQ4
+			f.widenQ4, f.pairsBF16 = p.widenQ4, p.pairsBF16
 		}
 	}
 	return slices.Concat(fast, portable, []*form{&loops})

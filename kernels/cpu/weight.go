@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"transformer2/shared/compute"
 )
@@ -110,13 +111,28 @@ func (d *Device) PackFrom(w compute.Weight, read func(lo int, rows []float32) er
 	return t.err
 }
 
+// PackBytes: see compute.Packer.
+func (d *Device) PackBytes(w compute.Weight, read func(lo int, rows []byte) error) error {
+	p := d.weight("PackBytes", w)
+	if p.t != compute.BF16 || p.in%2 != 0 {
+		panic(fmt.Sprintf("cpu: PackBytes: the weight [%d %d] is %v, want bf16 and even inputs",
+			p.out, p.in, p.t))
+	}
+	t := &weightTask{w: p, bytes: read}
+	d.pool.do(p.panels(), 1, t)
+	return t.err
+}
+
 // weightTask packs or unpacks; an item is a panel.
 type weightTask struct {
 	w      *weight
 	x      []float32 // [out, in]
 	unpack bool
 
-	read   func(lo int, rows []float32) error // in place of x
+	// in place of x
+	read  func(lo int, rows []float32) error
+	bytes func(lo int, rows []byte) error
+
 	mu     sync.Mutex
 	failed atomic.Bool
 	err    error // the first of read
@@ -127,17 +143,36 @@ func (t *weightTask) run(w *worker, lo, hi int) {
 		switch {
 		case t.unpack:
 			t.unpackPanel(w, p)
-		case t.read == nil:
+		case t.x != nil:
 			t.packPanel(w, p, t.x[p*nr*t.w.in:])
 		case !t.failed.Load():
-			rows := w.scratch(slotB, min(nr, t.w.out-p*nr)*t.w.in)
-			if err := t.read(p*nr, rows); err != nil {
+			if err := t.readPanel(w, p); err != nil {
 				t.fail(err)
-				continue
 			}
-			t.packPanel(w, p, rows)
 		}
 	}
+}
+
+// readPanel packs panel p from what read or bytes give.
+func (t *weightTask) readPanel(w *worker, p int) error {
+	in, n := t.w.in, min(nr, t.w.out-p*nr)
+	if t.read != nil {
+		rows := w.scratch(slotB, n*in)
+		err := t.read(p*nr, rows)
+		if err == nil {
+			t.packPanel(w, p, rows)
+		}
+		return err
+	}
+	rows := w.scratch(slotB, n*in/2) // pairs of numbers in the bits of one
+	if err := t.bytes(p*nr, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(rows))),
+		2*n*in)); err != nil {
+		return err
+	}
+	pairs := w.scratch(slotA, in/2*nr)
+	w.d.f.packT(pairs, 1, rows, in/2, n, in/2)
+	w.d.f.pairsBF16(t.w.h[p*in*nr:(p+1)*in*nr], pairs)
+	return nil
 }
 
 func (t *weightTask) fail(err error) {

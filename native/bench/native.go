@@ -24,6 +24,7 @@ import (
 const (
 	decodeBehind  = 128
 	decodeTokens  = 64
+	quickTokens   = 16
 	prefillTokens = 512
 	nativeContext = 1024
 )
@@ -191,16 +192,20 @@ func (r *nativeRun) speed(ctx context.Context, s nativeShape, f nativeFormat, fi
 		return err
 	}
 	p := plan{budget: r.short(6 * time.Second), least: 3, warm: true}
-	d, err := p.turns(ctx, o.decodeSide(), decode, side{run: read.run(r.Env)})
+	if r.Quick {
+		p.least = 2
+	}
+	tokens := r.tokens()
+	d, err := p.turns(ctx, o.decodeSide(tokens), decode, side{run: read.run(r.Env)})
 	if err != nil {
 		return err
 	}
 	name := fmt.Sprintf("%s %s, %s", s.name, f.gguf, threadsWord(threads))
 	figure := Figure{Name: "decode " + name, Unit: "tokens/s", Want: atLeast(s.decode)}.
-		versus(who, d[0], d[1], decodeTokens)
-	roof := scaled(d[2], decodeTokens) // the weights are read once a token
+		versus(who, d[0], d[1], float64(tokens))
+	roof := scaled(d[2], float64(tokens)) // the weights are read once a token
 	share := Figure{Name: "decode " + name + ", of the roof", Unit: "tokens/s"}.
-		versus("the weights summed up", d[0], roof, decodeTokens)
+		versus("the weights summed up", d[0], roof, float64(tokens))
 	figure.Note = note(figure.Note, fmt.Sprintf("%.2f of the roof, %.4g", share.Ratio, share.Peer))
 	r.emit(figure)
 	if s.roof > 0 {
@@ -223,15 +228,16 @@ func absent(why error) side {
 // rivals are llama.cpp's sides, with flash attention or without, whichever decodes faster.
 func (r *nativeRun) rivals(ctx context.Context, file string, threads int) (decode, prefill side,
 	who string, err error) {
-	decode = r.peer.side("decode %d %d", decodeBehind, decodeTokens)
+	decode = r.peer.side("decode %d %d", decodeBehind, r.tokens())
+	probe := r.peer.side("decode %d %d", decodeBehind, quickTokens)
 	prefill = r.peer.side("prefill %d", prefillTokens)
 	best, flash := [2]float64{math.Inf(1), math.Inf(1)}, false
 	for i, on := range []bool{false, true} {
 		if err := r.peer.open(ctx, file, nativeContext, threads, on); err != nil {
 			return decode, prefill, "", err
 		}
-		for range 3 {
-			seconds, err := decode.run(ctx)
+		for range 3 { // the first finds nothing in the caches
+			seconds, err := probe.run(ctx)
 			if err != nil {
 				return decode, prefill, "", err
 			}
@@ -304,10 +310,18 @@ func openGGUF(dev compute.Device, file string, held compute.DType) (*engine.Mode
 		held)
 }
 
-// decodeSide gives the seconds of decodeTokens tokens.
-func (n *native) decodeSide() side {
+// tokens is how many tokens are decoded in a turn.
+func (r *nativeRun) tokens() int {
+	if r.Quick {
+		return quickTokens
+	}
+	return decodeTokens
+}
+
+// decodeSide gives the seconds of so many tokens.
+func (n *native) decodeSide(tokens int) side {
 	return side{run: func(ctx context.Context) (float64, error) {
-		_, rest, err := n.generate(ctx, decodeBehind, decodeTokens+1)
+		_, rest, err := n.generate(ctx, decodeBehind, tokens+1)
 		return rest, err
 	}}
 }

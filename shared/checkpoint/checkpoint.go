@@ -103,6 +103,9 @@ type Ranger interface {
 	// ReadRange converts len(dst) numbers of the tensor from number at on, in the order of its shape.
 	// Where a file holds numbers in blocks, at and len(dst) are multiples of a block.
 	ReadRange(name string, at int, dst []float32, opts ...Option) error
+	// ReadBytes copies the bytes of the numbers from number at on, as the file holds them: as many as
+	// fill dst, which with at falls on whole blocks.
+	ReadBytes(name string, at int, dst []byte) error
 }
 
 // inside says whether n numbers from at on lie in a tensor, and begin and end with a block.

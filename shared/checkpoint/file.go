@@ -124,6 +124,46 @@ func (f *File) ReadRange(name string, at int, dst []float32, opts ...Option) err
 		ggufBlock{e.info.DType, 1, size, decode})
 }
 
+// ReadBytes copies a part of a tensor.
+func (f *File) ReadBytes(name string, at int, dst []byte) error {
+	e, ok := f.tensors[name]
+	if !ok {
+		return fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	block := ggufBlock{numbers: 1, bytes: e.info.DType.Size()}
+	return copied(f.r, name, e.info, f.data+e.begin, at, dst, block)
+}
+
+// copied reads dst, which is the bytes of a tensor from number at on; the tensor begins at a place.
+func copied(r io.ReaderAt, name string, info Info, place int64, at int, dst []byte,
+	block ggufBlock) error {
+	if len(dst)%block.bytes != 0 {
+		return fmt.Errorf("checkpoint: tensor %q is %v: %d bytes are not whole numbers", name, info,
+			len(dst))
+	}
+	if err := inside(name, info, at, len(dst)/block.bytes*block.numbers, block.numbers); err != nil {
+		return err
+	}
+	if err := readFull(r, dst, place+block.space(at)); err != nil {
+		return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
+	}
+	return nil
+}
+
+// FiniteBF16 reports whether all numbers of BF16 bytes are finite.
+func FiniteBF16(b []byte) bool {
+	// An exponent of all ones carries into the sign when it grows by one.
+	const exponents, ones, signs = 0x7f807f807f807f80, 0x0080008000800080, 0x8000800080008000
+	var carry uint64
+	for ; len(b) >= 8; b = b[8:] {
+		carry |= le.Uint64(b)&exponents + ones
+	}
+	for ; len(b) >= 2; b = b[2:] {
+		carry |= uint64(le.Uint16(b))&0x7f80 + 0x80
+	}
+	return carry&signs == 0
+}
+
 // convert reads dst, which is the numbers of a tensor from number first on, at a place in a file.
 func convert(r io.ReaderAt, name string, place int64, first int, dst []float32, opts []Option,
 	block ggufBlock) error {

@@ -184,6 +184,15 @@ func (g *GGUF) ReadRange(name string, at int, dst []float32, opts ...Option) err
 	return convert(g.r, name, e.at+e.block.space(at), at, dst, opts, e.block)
 }
 
+// ReadBytes copies a part of a tensor.
+func (g *GGUF) ReadBytes(name string, at int, dst []byte) error {
+	e, ok := g.tensors[name]
+	if !ok {
+		return fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	return copied(g.r, name, e.info, e.at, at, dst, e.block)
+}
+
 // ggufHeader reads a header front to back. It keeps the first error and the bytes that are left.
 type ggufHeader struct {
 	r    *bufio.Reader

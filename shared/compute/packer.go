@@ -8,6 +8,9 @@ type Packer interface {
 	// a call fails; then PackFrom gives one of the errors, and the weight is undefined. read may Write
 	// to tensors of the device that nothing else uses.
 	PackFrom(w Weight, read func(lo int, rows []float32) error) error
+	// PackBytes is the same for a weight of BF16 and an even number of inputs, from rows as files hold
+	// them: two bytes a number, the lower one first. What they stand for must be finite.
+	PackBytes(w Weight, read func(lo int, rows []byte) error) error
 }
 
 // Wrapper is a device that has another one compute.

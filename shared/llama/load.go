@@ -20,7 +20,19 @@ func (m *Model) loadRows(p compute.Packer, src checkpoint.Ranger) error {
 			return err
 		}
 		var err error
+		info, _ := src.Tensor(spec.Name)
 		switch {
+		case l != nil && !embed && l.W.Type() == compute.BF16 && info.DType == checkpoint.BF16 &&
+			spec.Cols%2 == 0:
+			err = p.PackBytes(l.W, func(lo int, rows []byte) error {
+				if err := src.ReadBytes(spec.Name, lo*spec.Cols, rows); err != nil {
+					return err
+				}
+				if !checkpoint.FiniteBF16(rows) { // read says which is not
+					return read(lo, make([]float32, len(rows)/2))
+				}
+				return nil
+			})
 		case l != nil:
 			err = p.PackFrom(l.W, read)
 		case embed:

@@ -106,6 +106,14 @@ func (s *shards) ReadRange(name string, at int, dst []float32, opts ...checkpoin
 	return f.ReadRange(name, at, dst, opts...)
 }
 
+func (s *shards) ReadBytes(name string, at int, dst []byte) error {
+	f, ok := s.where[name]
+	if !ok {
+		return fmt.Errorf("the index has no tensor %q", name)
+	}
+	return f.ReadBytes(name, at, dst)
+}
+
 // Metadata is that of all shards; of a key that several have, the last file's.
 func (s *shards) Metadata() map[string]string {
 	all := map[string]string{}
