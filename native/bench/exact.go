@@ -104,3 +104,52 @@ func (a agreement) String() string {
 	return fmt.Sprintf("%d of %d greedy tokens, %.4f likeliest tokens, logits %.2g apart",
 		a.same, exactTokens, a.top1, a.apart)
 }
+
+// check says whether the engines agree on a file: with the other on the same numbers widened to f32,
+// which is what is computed here, and in a note with the other on the file itself.
+func (r *nativeRun) check(ctx context.Context, s nativeShape, f nativeFormat, file string) error {
+	name := fmt.Sprintf("exact %s %s, greedy tokens in common", s.name, f.gguf)
+	r.say("%s", name)
+	if r.why != nil {
+		r.emit(Figure{Name: name, Unit: "tokens", Note: "not measured: " + r.why.Error()})
+		return nil
+	}
+	dev, err := r.device(r.threads())
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	m, err := openGGUF(dev, file, f.held)
+	if err != nil {
+		return err
+	}
+	prompt, text := someTokens(exactPrompt, m.LM.Vocab), someTokens(4*exactTokens, m.LM.Vocab)
+	as, err := r.peer.agree(ctx, m.LM, file, r.dir, prompt, text)
+	if err != nil {
+		return err
+	}
+	wide := as
+	if f.held != compute.F32 {
+		file, err = r.peer.quantized(ctx, file, f.gguf+"-as-f32", wideFileType)
+		if err == nil {
+			wide, err = r.peer.agree(ctx, m.LM, file, r.dir, prompt, text)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r.emit(Figure{Name: name, Unit: "tokens", Value: float64(wide.same), Peer: exactTokens,
+		Against: r.peer.version + " on the same numbers in f32", Want: atLeast(1),
+		Ratio: float64(wide.same) / exactTokens,
+		Note:  fmt.Sprintf("%v; on the file as it is %v", wide, as)})
+	return nil
+}
+
+// someTokens are n tokens that depend on nothing but n.
+func someTokens(n, vocab int) []int32 {
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = int32(uint32(i+1) * 2654435761 % uint32(vocab))
+	}
+	return ids
+}

@@ -62,6 +62,9 @@ type NativeEnv struct {
 	Shapes   []string // of 15M, 42M and 110M; none: all
 	Formats  []string // of f32, bf16, f16, q8_0 and q4_0; none: all
 	Parts    []string // of NativeParts; none: all
+	Check    bool     // whether the engines agree, in place of all that is measured
+
+	shapes []nativeShape // in place of nativeShapes
 }
 
 // NativeParts are what the comparison consists of.
@@ -69,7 +72,7 @@ func NativeParts() []string { return []string{"speed", "memory", "load"} }
 
 // wants says whether anything is measured on a shape.
 func (e NativeEnv) wants(s nativeShape) bool {
-	return chosen(e.Shapes, s.name) && (chosen(e.Parts, "speed") ||
+	return chosen(e.Shapes, s.name) && (e.Check || chosen(e.Parts, "speed") ||
 		s.roof > 0 && chosen(e.Parts, "memory"))
 }
 
@@ -94,12 +97,16 @@ func Native(ctx context.Context, env NativeEnv, emit func(Figure)) error {
 	if r.peer, r.why = startLlamaCpp(ctx, env.Packages, dir); r.why == nil {
 		defer r.peer.close()
 	}
-	for _, s := range nativeShapes {
+	shapes := env.shapes
+	if shapes == nil {
+		shapes = nativeShapes
+	}
+	for _, s := range shapes {
 		if env.wants(s) && ctx.Err() == nil {
 			err = errors.Join(err, r.shape(ctx, s))
 		}
 	}
-	if len(env.Shapes)+len(env.Formats) == 0 && ctx.Err() == nil {
+	if len(env.Shapes)+len(env.Formats) == 0 && !env.Check && ctx.Err() == nil {
 		err = errors.Join(err, r.large(ctx))
 	}
 	return errors.Join(err, ctx.Err())
@@ -151,6 +158,9 @@ func (r *nativeRun) shape(ctx context.Context, s nativeShape) error {
 
 // format compares one file on each number of threads.
 func (r *nativeRun) format(ctx context.Context, s nativeShape, f nativeFormat, file string) error {
+	if r.Check {
+		return r.check(ctx, s, f, file)
+	}
 	if chosen(r.Parts, "memory") && s.roof > 0 {
 		if err := r.memory(ctx, s.name+" as "+f.gguf, f.held.String(), file, file); err != nil {
 			return err
@@ -281,7 +291,7 @@ func openNative(env Env, file string, held compute.DType, threads int) (*native,
 	if err != nil {
 		return nil, err
 	}
-	n := &native{dev: dev, ids: make([]int32, prefillTokens)}
+	n := &native{dev: dev}
 	m, err := openGGUF(dev, file, held)
 	if err == nil {
 		n.g, err = m.LM.NewGenerator(1, nativeContext)
@@ -290,9 +300,7 @@ func openNative(env Env, file string, held compute.DType, threads int) (*native,
 		dev.Close()
 		return nil, err
 	}
-	for i := range n.ids {
-		n.ids[i] = int32(uint32(i+1) * 2654435761 % uint32(m.LM.Vocab))
-	}
+	n.ids = someTokens(prefillTokens, m.LM.Vocab)
 	for _, l := range append(m.LM.Linears(), &m.LM.Head) {
 		n.bytes += l.W.Bytes()
 	}

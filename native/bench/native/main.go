@@ -26,6 +26,7 @@ func main() {
 		"npm's folder with llama.cpp's libraries; where it is missing there are no ratios")
 	flag.IntVar(&env.Device.Threads, "threads", 2, "the most threads; one is measured too")
 	flag.BoolVar(&env.Quick, "quick", false, "short runs and rough numbers")
+	flag.BoolVar(&env.Check, "check", false, "whether the engines agree, in place of how fast they are")
 	flag.BoolVar(&asJSON, "json", false, "one JSON object a figure")
 	flag.Func("shapes", "only these of 15M,42M,110M", list(&env.Shapes))
 	flag.Func("formats", "only these of f32,bf16,f16,q8_0,q4_0", list(&env.Formats))
