@@ -1,8 +1,11 @@
 package bench
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -226,4 +229,64 @@ func exactAnswers(t *testing.T, l *llamaCpp, m *llama.Model, tok *tokenizer.Toke
 		t.Errorf("%s: the same likeliest token at %.4f of %g positions, want %g", f.gguf,
 			alike/positions, positions, wantAgreement)
 	}
+}
+
+// Every type of blocks that is read stands for the numbers that ggml, which packs it, gives for it.
+func TestBlocks(t *testing.T) {
+	l := testLlamaCpp(t)
+	const n = 16 * 256
+	rng := rand.New(rand.NewPCG(3, 0))
+	var numbers []byte
+	for i := range n {
+		v := float32(rng.NormFloat64()) * float32(1+i/256)
+		numbers = binary.LittleEndian.AppendUint32(numbers, math.Float32bits(v))
+	}
+	dir := t.TempDir()
+	from, packed, to := filepath.Join(dir, "from"), filepath.Join(dir, "packed"), filepath.Join(dir, "to")
+	if err := os.WriteFile(from, numbers, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []checkpoint.GGUFType{checkpoint.GGUFF16, checkpoint.GGUFBF16, checkpoint.GGUFQ8,
+		checkpoint.GGUFQ4, checkpoint.GGUFQ41, checkpoint.GGUFQ50, checkpoint.GGUFQ51,
+		checkpoint.GGUFQ2K, checkpoint.GGUFQ3K, checkpoint.GGUFQ4K, checkpoint.GGUFQ5K,
+		checkpoint.GGUFQ6K} {
+		if _, err := l.ask(t.Context(), measureLimit, "blocks %d %s %s %s %d", kind, from, packed, to,
+			n); err != nil {
+			t.Fatal(err)
+		}
+		want, err := readFloats(to, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks, err := os.ReadFile(packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := oneTensor(kind, n, blocks)
+		g, err := checkpoint.OpenGGUF(bytes.NewReader(file), int64(len(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]float32, n)
+		if err := g.ReadInto("x", got); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range got {
+			// A product and a sum may be one rounding there, or two.
+			if math.Abs(float64(v-want[i])) > 1e-6*(math.Abs(float64(want[i]))+1) {
+				t.Fatalf("type %d: number %d is %v, want %v", kind, i, v, want[i])
+			}
+		}
+	}
+}
+
+// oneTensor is a GGUF with a tensor x of n numbers.
+func oneTensor(kind checkpoint.GGUFType, n int, data []byte) []byte {
+	le, file := binary.LittleEndian, []byte("GGUF")
+	file = le.AppendUint32(file, 3)
+	file = le.AppendUint64(le.AppendUint64(file, 1), 0) // tensors, metadata
+	file = append(le.AppendUint64(file, 1), 'x')
+	file = le.AppendUint64(le.AppendUint32(file, 1), uint64(n))
+	file = le.AppendUint64(le.AppendUint32(file, uint32(kind)), 0) // its offset
+	return append(append(file, make([]byte, -len(file)&31)...), data...)
 }

@@ -15,7 +15,7 @@ import (
 // GGUF is an open GGUF file, version 2 or 3, little-endian. Its metadata is in memory, its tensors
 // are not. Several goroutines may read one GGUF where the io.ReaderAt allows it.
 //
-// A tensor's DType is ggml's name of its type (F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q6_K) and its
+// A tensor's DType is ggml's name of its type (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K) and its
 // shape is row-major, so the reverse of how the file counts its sides.
 type GGUF struct {
 	r       io.ReaderAt
@@ -267,7 +267,8 @@ func (h *ggufHeader) tensor() (e ggufEntry, err error) {
 	}
 	block, ok := kind.block()
 	if !ok {
-		return e, fmt.Errorf("type %d, want F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K", kind)
+		return e, fmt.Errorf("type %d, want F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 or "+
+			"Q2_K to Q6_K", kind)
 	}
 	if at > math.MaxInt64/2 {
 		return e, fmt.Errorf("offset %d", at)
