@@ -55,12 +55,12 @@ test-gpu: ## the GPU device on lavapipe, on SwiftShader, in a browser, and on NV
 LLAMACPP = native/bench/llamacpp
 NPM = { test -d $(1)/node_modules || npm --prefix $(1) install --silent --ignore-scripts --no-audit \
 	--no-fund --no-package-lock; }
-PEERS := libopenblas0-pthread python3-numpy python3-scipy python3-torch
+PEERS := libopenblas0-pthread python3-numpy python3-scipy python3-torch python3-jinja2
 deps: ## install what the tests need (Debian; as root)
 	@command -v node >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs; }
 	@test -z "$(CI)" || { ls /usr/share/vulkan/icd.d/lvp_icd*.json && command -v spirv-val; } >/dev/null 2>&1 || \
 		{ apt-get update -qq && apt-get install -y -qq libvulkan1 mesa-vulkan-drivers spirv-tools; }
-	@test -z "$(CI)" || { command -v chromium >/dev/null && /usr/bin/python3 -c 'import scipy, torch' 2>/dev/null; } || \
+	@test -z "$(CI)" || { command -v chromium >/dev/null && /usr/bin/python3 -c 'import scipy, torch, jinja2' 2>/dev/null; } || \
 		{ apt-get update -qq && apt-get install -y -qq chromium $(PEERS); }
 	@test -z "$(CI)" || { command -v cc && command -v npm; } >/dev/null || \
 		{ apt-get update -qq && apt-get install -y -qq gcc libc6-dev npm; }

@@ -54,6 +54,14 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
   let share = lane / {{$cv}}u;
   workgroupBarrier();
   for (var tile = lo; tile < hi; tile = tile + 32u) {
+    // Values are asked for before they are needed: what the keys give takes as long as they do.
+    let end = min(32u, hi - tile);
+{{- range seq .Turns}}
+    var v{{.}} = vec4<f32>(0.0);
+    if ((share < {{$v.Shares}}u) && (share + {{mul . $v.Shares}}u < end)) {
+      v{{.}} = v4(p.vo + ((tile + share + {{mul . $v.Shares}}u) * p.kv + kvhead) * {{$v.Dim}}u, column);
+    }
+{{- end}}
     let mine = lane / 8u;
 {{- range seq $g}}
     var d{{.}} = 0.0;
@@ -91,15 +99,13 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
 {{- range seq $g}}
     acc{{.}} = acc{{.}} * fade[{{.}}];
 {{- end}}
-    if (share < {{.Shares}}u) {
-      let end = min(32u, hi - tile);
-      for (var j = share; j < end; j = j + {{.Shares}}u) {
-        let vc = v4(p.vo + ((tile + j) * p.kv + kvhead) * {{.Dim}}u, column);
+{{- range $i := seq .Turns}}
+    if ((share < {{$v.Shares}}u) && (share + {{mul . $v.Shares}}u < end)) {
 {{- range seq $g}}
-        acc{{.}} = acc{{.}} + weight[{{mul . 32}}u + j] * vc;
+      acc{{.}} = acc{{.}} + weight[{{mul . 32}}u + share + {{mul $i $v.Shares}}u] * v{{$i}};
 {{- end}}
-      }
     }
+{{- end}}
     if (lane < {{$g}}u) {
       var s = sum[lane] * fade[lane];
       for (var j = 0u; j < 32u; j = j + 1u) { s = s + weight[lane * 32u + j]; }

@@ -313,19 +313,27 @@ fn four(t: u32, k: u32) -> vec4<f32> {
 {{- end}}
 }
 {{end}}
-{{define "gain"}}
-// Numbers 4k to 4k+3 of g, zeros past its end.
-fn gain(k: u32) -> vec4<f32> {
-{{- if .Vec}}
-  return g[p.go / 4u + k];
-{{- else}}
-  if (4u * k >= p.width) { return vec4<f32>(0.0); }
-  let at = p.go + 4u * k;
-  let n = p.width - 4u * k;
-  return vec4<f32>(g[at], select(0.0, g[at + 1u], n > 1u), select(0.0, g[at + 2u], n > 2u),
-    select(0.0, g[at + 3u], n > 3u));
-{{- end}}
+{{define "squares"}}
+// What the parts of a sum of squares beyond the first eight of each thread add.
+fn more_squares(lane: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = lane + {{mul 8 .Threads}}u; i < p.parts; i = i + {{.Threads}}u) {
+    sum = sum + squares[i];
+  }
+  return sum;
 }
+{{end}}
+{{define "ask"}}
+// Parts of the sum of squares are asked for first and needed last.
+{{- range $i := seq 8}}
+  let part{{$i}} = squares[min(lane + {{mul $i $.Threads}}u, p.parts - 1u)];
+{{- end}}
+{{end}}
+{{define "answer"}}
+  var square = more_squares(lane);
+{{- range $i := seq 8}}
+  square = square + select(0.0, part{{$i}}, lane + {{mul $i $.Threads}}u < p.parts);
+{{- end}}
 {{end}}
 {{define "attention_grad_kv"}}
 struct P { rows: u32, keys: u32, q: u32, kv: u32, d_o: u32, qo: u32, ko: u32, vo: u32, go: u32,
@@ -425,4 +433,37 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
   }
 {{- end}}
 }
+{{end}}
+{{define "eight"}}
+// Eight numbers of a weight, and the first or the second four of them.
+{{- if eq .Type "q8"}}
+alias Eight = vec2<u32>;
+{{template "bytes"}}
+fn half(w: Eight, i: u32) -> vec4<f32> { return bytes(select(w.x, w.y, i == 1u)); }
+{{- range seq .Count}}
+fn scale{{.}}(out: u32, block: u32) -> f32 {
+  let at = out * p.w4 * 4u + block;
+  let pair = w_{{.}}[at / 2u];
+  return bitcast<f32>(select(pair.x, pair.y, (at & 1u) == 1u));
+}
+{{- end}}
+{{- else if eq .Type "q4"}}
+alias Eight = u32;
+{{template "nibbles"}}
+fn half(w: Eight, i: u32) -> vec4<f32> { return nibbles(w >> (16u * i)); }
+{{- range seq .Count}}
+fn scale{{.}}(out: u32, block: u32) -> f32 { return bitcast<f32>(w_{{.}}[out * p.w4 * 4u + block]); }
+{{- end}}
+{{- else}}
+alias Eight = vec4<u32>;
+fn half(w: Eight, i: u32) -> vec4<f32> {
+  let pair = select(w.xy, w.zw, i == 1u);
+{{- if eq .Type "f16"}}
+  return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));
+{{- else}}
+  return bitcast<vec4<f32>>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u,
+    pair.y & 0xffff0000u));
+{{- end}}
+}
+{{- end}}
 {{end}}

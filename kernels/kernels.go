@@ -35,14 +35,16 @@ type Variant struct {
 	TX, TY, RM, RN int
 	KA, KB         bool // the inner dimension runs along the rows of A, of B
 
-	// Matrix times few vectors: Out outputs by a workgroup, Rows vectors at once, Unroll loads of
-	// each output's weights under way.
-	Out, Rows, Unroll int
+	// Matrix times few vectors: Out outputs by a workgroup of Threads, Rows vectors at once, Unroll
+	// loads of each output's weights under way.
+	Out, Rows, Unroll, Threads int
+	Teams                      int // of 32 threads that have outputs of their own and share the vectors
 
 	Count int  // like ops done in one dispatch, each on tensors of its own
 	Hold  int  // loads of a row that a norm's thread holds; 0: it loads twice
-	Norm  bool // what a product multiplies is the norm of its input, which it also writes
+	Norm  bool // what a product multiplies is a norm without its scale; it writes the norm as well
 	Sum   bool // a product is added to another tensor as well
+	Gain  bool // and what a norm of the sum needs is written too
 	Add   bool // a norm adds another tensor to its input first
 
 	// Attention: numbers in a head, and query heads that share its keys.

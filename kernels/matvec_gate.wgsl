@@ -2,9 +2,9 @@
 // 0 gate [T out] write | 1 up [T out] write | 2 s [T out] write | 3 x [T in] read
 // 4 g [out in] read | 5 u [out in] read, as pack left them
 // p {vec4 of a row of w, in, offset of x, first and last row of x, outputs, offsets of gate, up, s}
-// {{.Out}} outputs of both to a workgroup of 64 threads, which share the inputs
+// {{.Out}} outputs of both to a workgroup of {{.Threads}} threads, which share the inputs
 {{- if .Norm}}
-// x is first normed, as in matvec | 6 g [in] read | 7 h [in] write, the normed x
+// x is what a norm left, as in matvec | 6 squares read | 7 h [in] write, the norm
 {{- end}}
 {{- $v := .}}{{$both := mul 2 .Out}}{{$sums := mul $both .Rows}}{{$all := $sums}}
 {{- if .Norm}}{{$all = add $sums 1}}{{end}}
@@ -12,7 +12,7 @@
 {{- $per := .Per}}
 {{- $scaled := .Scaled}}
 struct P { w4: u32, width: u32, xo: u32, row: u32, last: u32, out: u32, gateo: u32, uo: u32, so: u32
-{{- if .Norm}}, go: u32, ho: u32, eps: f32{{end}} }
+{{- if .Norm}}, ho: u32, parts: u32, eps: f32{{end}} }
 @group(0) @binding(0) var<storage, read_write> gate: array<f32>;
 @group(0) @binding(1) var<storage, read_write> up: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
@@ -20,20 +20,21 @@ struct P { w4: u32, width: u32, xo: u32, row: u32, last: u32, out: u32, gateo: u
 @group(0) @binding(4) var<storage, read> w_0: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read> w_1: array<vec4<u32>>;
 {{- if .Norm}}
-@group(0) @binding(6) var<storage, read> g: array<{{$t}}>;
+@group(0) @binding(6) var<storage, read> squares: array<f32>;
 @group(0) @binding(7) var<storage, read_write> h: array<{{$t}}>;
 @group(0) @binding(8) var<uniform> p: P;
 {{- else}}
 @group(0) @binding(6) var<uniform> p: P;
 {{- end}}
-var<workgroup> red: array<f32, {{mul 64 $all}}>;
+var<workgroup> red: array<f32, {{mul .Threads $all}}>;
 {{template "part" .}}
 {{template "vector" .}}
-{{- if .Norm}}{{template "gain" .}}{{end}}
+{{- if .Norm}}{{template "squares" .}}{{end}}
 {{template "silu"}}
-@compute @workgroup_size(64)
+@compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32) {
+{{- if .Norm}}{{template "ask" .}}{{end}}
   let n0 = (w.y * grid.x + w.x) * {{.Out}}u;
   if (n0 >= p.out) { return; }
 {{- range seq .Rows}}
@@ -44,20 +45,17 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
 {{- range seq $v.Rows}}
   var a{{$r}}_{{.}} = 0.0;
 {{- end}}{{end}}
-{{- if .Norm}}
-  var square = 0.0;
-{{- end}}
   var c = lane;
 {{- range $unroll := .Steps}}
-  while (c + {{mul 64 (add $unroll -1)}}u < p.w4) {
+  while (c + {{mul $v.Threads (add $unroll -1)}}u < p.w4) {
 {{- range $u := seq $unroll}}{{range seq $both}}
-    let w{{$u}}_{{.}} = w_{{div . $v.Out}}[r{{.}} + c + {{mul 64 $u}}u];
+    let w{{$u}}_{{.}} = w_{{div . $v.Out}}[r{{.}} + c + {{mul $v.Threads $u}}u];
 {{- end}}{{end}}
 {{- range $u := seq $unroll}}
     {
-      let k = (c + {{mul 64 $u}}u) * {{$per}}u;
+      let k = (c + {{mul $v.Threads $u}}u) * {{$per}}u;
 {{- if $scaled}}{{range seq $both}}
-      let b{{.}} = (r{{.}} + c + {{mul 64 $u}}u) / {{$v.Parts}}u;
+      let b{{.}} = (r{{.}} + c + {{mul $v.Threads $u}}u) / {{$v.Parts}}u;
       let s{{.}} = bitcast<f32>(pick(w_{{div . $v.Out}}[p.out * p.w4 + b{{.}} / 4u], b{{.}} % 4u));
 {{- end}}{{end}}
 {{- if gt $v.Rows 1}}
@@ -86,10 +84,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
       var x{{$t}}_{{$i}} = vec4<f32>(0.0);
       if (4u * (k + {{$i}}u) < p.width) { x{{$t}}_{{$i}} = four(t{{$t}}, k + {{$i}}u); }
 {{- end}}
-{{- if $v.Norm}}
-      square = square + dot(x{{$t}}_{{$i}}, x{{$t}}_{{$i}});
-      x{{$t}}_{{$i}} = x{{$t}}_{{$i}} * gain(k + {{$i}}u);
-{{- end}}{{end}}
+{{- end}}
 {{- range $r := seq $both}}
       a{{$r}}_{{$t}} = a{{$r}}_{{$t}} + {{if $scaled}}s{{$r}} * ({{end}}
 {{- range $i := seq $per}}{{if $i}} + {{end -}}
@@ -99,29 +94,30 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
 {{- end}}
     }
 {{- end}}
-    c = c + {{mul 64 $unroll}}u;
+    c = c + {{mul $v.Threads $unroll}}u;
   }
 {{- end}}
 {{- range $r := seq $both}}{{range $t := seq $v.Rows}}
   red[lane * {{$all}}u + {{add (mul $r $v.Rows) $t}}u] = a{{$r}}_{{$t}};
 {{- end}}{{end}}
 {{- if .Norm}}
+{{- template "answer" $v}}
   red[lane * {{$all}}u + {{$sums}}u] = square;
 {{- end}}
   workgroupBarrier();
-  for (var step = {{mul 32 $all}}u; step >= {{$all}}u; step = step >> 1u) {
-    for (var i = lane; i < step; i = i + 64u) { red[i] = red[i] + red[i + step]; }
+  for (var step = {{mul (div $v.Threads 2) $all}}u; step >= {{$all}}u; step = step >> 1u) {
+    for (var i = lane; i < step; i = i + {{$v.Threads}}u) { red[i] = red[i] + red[i + step]; }
     workgroupBarrier();
   }
 {{- if .Norm}}
   let r = inverseSqrt(red[{{$sums}}] / f32(p.width) + p.eps);
-  let pieces = p.width / {{$step}}u;
   let workgroups = (p.out + {{add .Out -1}}u) / {{.Out}}u;
-  for (var j = (w.y * grid.x + w.x) * 64u + lane; j < pieces; j = j + workgroups * 64u) {
-    h[p.ho / {{$step}}u + j] = x[p.xo / {{$step}}u + j] * r * g[p.go / {{$step}}u + j];
+  for (var j = (w.y * grid.x + w.x) * {{.Threads}}u + lane; j < p.width / {{$step}}u;
+    j = j + workgroups * {{.Threads}}u) {
+    h[p.ho / {{$step}}u + j] = x[p.xo / {{$step}}u + j] * r;
   }
 {{- end}}
-  for (var i = lane; i < {{div $sums 2}}u; i = i + 64u) {
+  for (var i = lane; i < {{div $sums 2}}u; i = i + {{$v.Threads}}u) {
     let n = n0 + i / {{.Rows}}u;
     let t = p.row + i % {{.Rows}}u;
     if ((n < p.out) && (t <= p.last)) {

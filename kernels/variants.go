@@ -29,6 +29,9 @@ func (v Variant) Columns() int { return (v.Dim + 3) / 4 }
 // Shares is how many keys' values attention_rows adds at once, with a thread to each vec4.
 func (v Variant) Shares() int { return min(Threads/v.Columns(), 32) }
 
+// Turns is how often they do so for 32 keys.
+func (v Variant) Turns() int { return (32 + v.Shares() - 1) / v.Shares() }
+
 // Wide is how many vec4 of a row each of 16 threads holds.
 func (v Variant) Wide() int { return (v.Columns() + 15) / 16 }
 
@@ -73,6 +76,37 @@ func (v Variant) Per() int {
 // Parts is how many vec4 of words a block with a scale takes.
 func (v Variant) Parts() int { return 8 / v.Per() }
 
+// Eights is how many times eight numbers of a half or smaller type a vec4 of words holds.
+func (v Variant) Eights() int { return max(1, v.Per()/2) }
+
+// Held is the vec4 of workgroup memory of few: 256 numbers of each row, or the parts of sums.
+func (v Variant) Held() int { return max(64*v.Rows, 192*min(v.Teams, 4)) }
+
+// Loads are the rows of x that a thread of few brings, less those that the threads before it bring.
+func (v Variant) Loads() []int {
+	var list []int
+	for row := 0; row < v.Rows; row += max(1, v.Teams/2) {
+		list = append(list, row)
+	}
+	return list
+}
+
+// quad is the sums of four rows, from Row, and an output.
+type quad struct{ Out, Row int }
+
+// Batches are the sums of few, 16 at a time.
+func (v Variant) Batches() [][]quad {
+	var list [][]quad
+	for i := range v.Out * v.Rows / 4 {
+		if i%4 == 0 {
+			list = append(list, nil)
+		}
+		last := &list[len(list)-1]
+		*last = append(*last, quad{Out: 4 * i / v.Rows, Row: 4 * i % v.Rows})
+	}
+	return list
+}
+
 // Variants lists at least one of each way in which a template can go, for those who check kernels.
 func Variants() []Variant {
 	var list []Variant
@@ -80,6 +114,14 @@ func Variants() []Variant {
 		switch name {
 		case "gemm":
 			list = append(list, gemmVariants()...)
+		case "few", "few_t":
+			for i, typ := range weightTypes[1:] {
+				v := Variant{Name: name, Type: typ, Rows: 4 << (i % 3), Count: 1}
+				if name == "few" {
+					v.Out, v.Count, v.Teams = 8, 1+i%2, 2+i%2*2
+				}
+				list = append(list, v)
+			}
 		case "matvec", "matvec_gate", "matvec_t":
 			list = append(list, matvecVariants(name)...)
 		case "copy":
@@ -142,9 +184,13 @@ func matvecVariants(name string) []Variant {
 				continue
 			}
 			v.Name, v.Type, v.Vec = name, typ, i%3 > 0 || v.Rows > 8
+			if v.Threads = 64; v.Rows == 1 && i > 0 {
+				v.Threads = 128
+			}
 			if name != "matvec_t" && v.Rows == 1 { // and without, below
 				n := v
-				n.Norm, n.Sum = true, name == "matvec" && v.Count == 1
+				n.Norm = name == "matvec_gate" || v.Count > 1
+				n.Sum, n.Gain = !n.Norm, !n.Norm
 				if name == "matvec_gate" {
 					n.Out = 2
 				}

@@ -4,7 +4,7 @@
 //	compute/     the seam: what a device must do, each op documented by the loop it equals
 //	linalg/      symmetric eigen-solver and singular bases in f64
 //	tokenizer/   byte-level BPE and chat templates
-//	checkpoint/  safetensors, fingerprints, atomic files
+//	checkpoint/  safetensors, GGUF, fingerprints, atomic files; torch/ reads torch.save's
 //	llama/       the architecture: forward, backward, kv cache, batched generation
 //	sample/      logits -> token
 //	svf/         W' = U diag(σ∘z) Vᵀ: decompose, fold, project, mix, expert files

@@ -41,6 +41,7 @@ type Device struct {
 	scratch [scratchCount]*buffer
 	zeros   []byte
 	maxRows int // of a part of a weight; 0: what a kernel can see
+	mostFew int // rows of few at once
 	err     error
 }
 
@@ -53,6 +54,10 @@ func New(o Options) (*Device, error) {
 		return nil, err
 	}
 	d.queue = d.dev.Queue()
+	d.mostFew = 4
+	if d.adapter.rank() < rankUnknown {
+		d.mostFew = 16
+	}
 	d.pipes = map[kernels.Variant]*pipe{}
 	d.layouts = map[string]*layout{}
 	d.groups = map[groupKey]*wgpu.BindGroup{}

@@ -10,9 +10,11 @@ import (
 // A dispatch costs a GPU some microseconds in which most of it is idle, and a decoded token is
 // hundreds of small ones. So a few ops are held back until the next op is known, and done together
 // with it where it is their like: up to three products of the same vectors, two rotations, two
-// scatters or all four of them, two products and the
-// gated unit of them, a sum and the norm of it, a norm and the products of it, a product and a sum
-// with it. What is held back shares no buffer that either writes.
+// scatters or all four of them, two products and the gated unit of them, a sum and the norm of it, a
+// product and a sum with it. A norm of such a sum, and the products of the norm, take no dispatch of
+// their own either: the first kernel leaves the sum times the norm's gain and the parts of its sum
+// of squares, the second divides its results by the root of them. What is held back shares no
+// buffer that either writes.
 
 // mostJoined is how many like ops are done in one dispatch.
 const mostJoined = 3
@@ -26,6 +28,7 @@ type held struct {
 	rows   [2]scatterOp
 	add    addOp
 	norm   normOp
+	parts  int  // of norm's sum of squares, which the sum before left; 0: none
 	normed bool // the products are of norm's output, which they write too
 	summed bool // add is of the product's output, or to it
 }
@@ -92,7 +95,11 @@ func (d *Device) let() {
 	h.kind, h.n = holdsNothing, 0
 	switch kind {
 	case holdsMatvec:
-		d.runMatvec(h.matvec[:n])
+		if h.matvec[0].variant.Name == "few" {
+			d.runFew(h.matvec[:n])
+			break
+		}
+		d.runMatvec(h.matvec[:n], nil)
 		h.normed, h.summed = false, false
 	case holdsNorm:
 		d.runNorm(h.norm, 1, h.norm.n, addOp{}, false)
@@ -115,7 +122,7 @@ func (d *Device) joinMatvec(o matvecOp) {
 		return
 	}
 	fits := h.kind == holdsMatvec && h.n < mostJoined && o.x != o.y && !h.summed &&
-		(!h.normed || o.y != h.norm.x && o.y != h.norm.g && d.binds(2*h.n+5))
+		(!h.normed || d.binds(2*h.n+5))
 	for i := range h.n {
 		if !fits {
 			break
@@ -135,14 +142,14 @@ func (d *Device) joinMatvec(o matvecOp) {
 func (d *Device) joinGate(y *buffer, yo uint32, gate *buffer, gateOff uint32, up *buffer,
 	upOff uint32, rows, cols int) bool {
 	h := &d.held
-	if h.kind != holdsMatvec || h.n != 2 {
+	if h.kind != holdsMatvec || h.n != 2 || h.matvec[0].variant.Name != "matvec" {
 		return false
 	}
 	a, b := h.matvec[0], h.matvec[1]
 	whole := a.p.lo == 0 && b.p.lo == 0 && a.p.rows == cols && b.p.rows == cols &&
 		a.ldy == cols && b.ldy == cols && a.rows == rows
 	if !whole || a.y != gate || a.yo != gateOff || b.y != up || b.yo != upOff || y == gate ||
-		y == up || y == a.x || h.summed || (h.normed && (y == h.norm.x || y == h.norm.g)) {
+		y == up || y == a.x || h.summed {
 		return false
 	}
 	h.kind, h.n = holdsNothing, 0
@@ -151,15 +158,15 @@ func (d *Device) joinGate(y *buffer, yo uint32, gate *buffer, gateOff uint32, up
 	v.Name = "matvec_gate"
 	switch {
 	case v.Rows > 2 || w4 < 128:
-		v.Out, v.Unroll = 2, 1
+		v.Out, v.Unroll, v.Threads = 2, 1, 64
 	case a.w.t == compute.Q4:
-		v.Out, v.Unroll = 4, 1
-	case v.Rows == 1 && w4 >= 256:
-		v.Out, v.Unroll = 1, 4
+		v.Out, v.Unroll, v.Threads = 4, 1, 64
+	case v.Rows == 1 && w4 >= 512:
+		v.Out, v.Unroll, v.Threads = 1, 4, 128
 	default:
-		v.Out, v.Unroll = 2, 2
+		v.Out, v.Unroll, v.Threads = 2, 2, 64
 	}
-	xb, xo := h.input(a)
+	xb, xo := d.input(a)
 	bs := bufs{gate, up, y, xb, a.p.b, b.p.b}
 	params := [kernels.ParamWords]uint32{uint32(w4), uint32(a.w.in), xo, 0, uint32(rows - 1),
 		uint32(cols), gateOff, upOff, yo}
@@ -176,20 +183,31 @@ func (d *Device) binds(n int) bool {
 	return n <= most && n <= int(d.limits.MaxStorageBuffersPerShaderStage)
 }
 
-// joinNorm holds a product of one row back with the norm that it is of, if that is what is held.
-// Products of few bits are bound by arithmetic, and to norm in each workgroup costs them more than a
-// dispatch does (H200: 10 µs of 40).
+// joinNorm holds a product of one row back with the norm that it is of, if that is what is held and
+// the sum before it has left what it takes.
 func (d *Device) joinNorm(o matvecOp) bool {
 	h := &d.held
 	n := h.norm
-	if o.w.t.Blocked() || h.kind != holdsNorm || n.y != o.x || n.yo != o.xo || o.rows != 1 || n.n != o.w.in ||
-		o.y == n.x || o.y == n.y || o.y == n.g || n.y == n.x ||
-		o.variant.Vec != (n.xo%4 == 0 && n.gOff%4 == 0 && o.variant.Vec) {
+	if h.kind != holdsNorm || h.parts == 0 || n.y != o.x || n.yo != o.xo || o.rows != 1 ||
+		n.n != o.w.in || o.y == n.y {
 		return false
 	}
 	h.kind, h.n, h.normed = holdsNothing, 0, true
 	h.matvec[0] = o
-	d.hold(holdsMatvec, o.y, n.x, n.g, n.y, o.p.b)
+	d.hold(holdsMatvec, o.y, n.y, o.p.b)
+	return true
+}
+
+// sumNormed does the product and the sum that are held, if o is the norm of that sum, and leaves
+// what the products of the norm take.
+func (d *Device) sumNormed(o normOp) bool {
+	h := &d.held
+	if h.kind != holdsMatvec || !h.summed || h.matvec[0].rows != 1 || h.add.y != o.x ||
+		h.add.yo != o.xo || h.add.n != o.n || !d.binds(7) {
+		return false
+	}
+	h.kind, h.n = holdsNothing, 0
+	h.parts = d.runMatvec(h.matvec[:1], &o)
 	return true
 }
 
@@ -197,7 +215,7 @@ func (d *Device) joinNorm(o matvecOp) bool {
 func (d *Device) joinSum(o addOp) bool {
 	h := &d.held
 	a := h.matvec[0]
-	if h.kind != holdsMatvec || h.n != 1 || h.normed || h.summed || a.p.lo != 0 ||
+	if h.kind != holdsMatvec || h.n != 1 || a.variant.Name != "matvec" || h.normed || h.summed || a.p.lo != 0 ||
 		a.p.rows != a.ldy || o.n != a.rows*a.ldy || o.y == o.x || o.y == a.x || o.x == a.x ||
 		!(o.y == a.y && o.yo == a.yo || o.x == a.y && o.xo == a.yo) {
 		return false
@@ -214,8 +232,8 @@ func (d *Device) extras(v *kernels.Variant, bs *bufs, nb int, params *[kernels.P
 	h := &d.held
 	v.Norm, v.Sum = h.normed, h.summed
 	if v.Norm {
-		bs[nb], bs[nb+1] = h.norm.g, h.norm.y
-		params[np], params[np+1], params[np+2] = h.norm.gOff, h.norm.yo, f32(h.norm.eps)
+		bs[nb], bs[nb+1] = d.scratchBuffer(scratchSquares, 1), h.norm.y
+		params[np], params[np+1], params[np+2] = h.norm.yo, uint32(h.parts), f32(h.norm.eps)
 	}
 	if v.Sum {
 		o, a := h.matvec[0], h.add
@@ -228,39 +246,38 @@ func (d *Device) extras(v *kernels.Variant, bs *bufs, nb int, params *[kernels.P
 	h.normed, h.summed = false, false
 }
 
-// input is what products read: their x, or what it is the norm of.
-func (h *held) input(o matvecOp) (*buffer, uint32) {
-	if h.normed {
-		return h.norm.x, h.norm.xo
+// input is what products read: their x, or, if that is a norm, what the sum before it left.
+func (d *Device) input(o matvecOp) (*buffer, uint32) {
+	if d.held.normed {
+		return d.scratchBuffer(scratchGained, o.w.in), 0
 	}
 	return o.x, o.xo
 }
 
-func (d *Device) runMatvec(ops []matvecOp) {
+// runMatvec does products of the same x, and, if next is not nil, what the norm of their sum needs:
+// it returns how many parts the sum of squares has.
+func (d *Device) runMatvec(ops []matvecOp, next *normOp) int {
 	o := ops[0]
 	w4 := o.w.words() / 4
-	rows := 0
-	for _, p := range ops {
-		rows += p.p.rows
-	}
 	v := o.variant
-	// Eight loads of each thread are under way at once; weights of few rows need the workgroups. A
-	// load of Q4 is eight times four numbers, whose inputs several outputs should share.
+	// A load of Q4 is eight times four numbers, whose inputs several outputs should share.
 	switch {
 	case v.Rows > 2 || o.w.t == compute.Q4:
-		v.Out, v.Unroll = 4, 1
-	case rows >= 8192 || w4 < 128:
-		v.Out, v.Unroll = 4, 2
+		v.Out, v.Unroll, v.Threads = 4, 1, 64
+	case w4 < 256:
+		v.Out, v.Unroll, v.Threads = 4, 2, 64
+	case next != nil:
+		v.Out, v.Unroll, v.Threads = 4, 1, 128 // fewer parts of the sum of squares
 	default:
-		v.Out, v.Unroll = 2, 4
+		v.Out, v.Unroll, v.Threads = 2, 2, 128
 	}
-	for w4 < 64*v.Unroll && v.Unroll > 1 {
+	for w4 < v.Threads*v.Unroll && v.Unroll > 1 {
 		v.Unroll /= 2
 	}
 	v.Count = len(ops)
 	var bs bufs
 	groups := 0
-	xb, xo := d.held.input(o)
+	xb, xo := d.input(o)
 	params := [kernels.ParamWords]uint32{uint32(w4), uint32(o.w.in), xo, 0, uint32(o.rows - 1)}
 	bs[len(ops)] = xb
 	for i, p := range ops {
@@ -269,10 +286,17 @@ func (d *Device) runMatvec(ops []matvecOp) {
 		params[5+3*i], params[6+3*i], params[7+3*i] = uint32(p.p.rows), p.yo, uint32(p.ldy)
 	}
 	d.extras(&v, &bs, 2*len(ops)+1, &params, 5+3*len(ops))
+	if next != nil {
+		v.Gain = true
+		bs[4], bs[5] = next.g, d.scratchBuffer(scratchGained, next.n)
+		bs[6] = d.scratchBuffer(scratchSquares, groups)
+		params[10] = next.gOff
+	}
 	for row := 0; row < o.rows; row += v.Rows {
 		params[3] = uint32(row)
 		d.run(v, line(groups), bs, params[:]...)
 	}
+	return groups
 }
 
 // joinRope holds a rotation back, or lets what is held go first.

@@ -165,6 +165,7 @@ func TestFreeWhileHeld(t *testing.T) {
 func TestGate(t *testing.T) {
 	b := newBoth(t)
 	gpu := b.devs[1].(*Device)
+	gpu.mostFew = 4
 	for typ := range compute.Q4 + 1 {
 		for _, s := range [][3]int{{1, 515, 1024}, {2, 96, 4096}, {3, 33, 160}, {16, 130, 512}} {
 			rows, out, in := s[0], s[1], s[2]
@@ -181,8 +182,8 @@ func TestGate(t *testing.T) {
 			}
 			gpu.let()
 			want := 1
-			if typ == compute.Q4 { // four rows at a time
-				want = (rows + 3) / 4
+			if rows > 2 && typ != compute.F32 { // both products of four rows each, and the unit
+				want = (rows+3)/4 + 1
 			}
 			if n := len(gpu.rec.replay.now); n != want {
 				t.Errorf("%v %v: %d dispatches, want %d", typ, s, n, want)
@@ -196,8 +197,8 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestJoined: a norm done with the products of it, and a product done with a sum of it or to it,
-// are what they are one by one.
+// TestJoined: a norm that takes no dispatch of its own between a sum and the products of it, and a
+// product done with a sum of it or to it, are what they are one by one.
 func TestJoined(t *testing.T) {
 	b := newBoth(t)
 	for typ := range compute.Q4 + 1 {
@@ -216,12 +217,18 @@ func (b *both) joined(typ compute.DType, out, in int) {
 	b.t.Helper()
 	gpu := b.devs[1].(*Device)
 	wa, wb, wc := b.weight(typ, out, in), b.weight(typ, out, in), b.weight(typ, out, in)
-	wd := b.weight(typ, out, in)
-	x, g, h := b.tensor(1, in), b.tensor(1, in), b.tensor(1, in)
+	wd, we := b.weight(typ, out, in), b.weight(typ, in, in)
+	x, g, h, u := b.tensor(1, in), b.tensor(1, in), b.tensor(1, in), b.tensor(1, in)
 	ya, yb, yc, yd := b.tensor(1, out), b.tensor(1, out), b.tensor(1, out), b.tensor(1, out)
-	normed := 1
-	if typ.Blocked() {
-		normed = 2 // the norm goes alone
+	// sum adds a product to x, or x to it.
+	sum := func(j int, d compute.Device, to bool) compute.Tensor {
+		d.MatMul(h[j], u[j], we[j])
+		if to {
+			d.Add(h[j], x[j])
+			return h[j]
+		}
+		d.Add(x[j], h[j])
+		return x[j]
 	}
 	steps := []struct {
 		name       string
@@ -229,18 +236,28 @@ func (b *both) joined(typ compute.DType, out, in int) {
 		run        func(j int, d compute.Device)
 		outs       []twin
 	}{
-		{"norm and three products", normed, func(j int, d compute.Device) {
+		{"norm and three products", 2, func(j int, d compute.Device) {
 			d.RMSNorm(h[j], x[j], g[j], 0.1)
 			d.MatMul(ya[j], h[j], wa[j])
 			d.MatMul(yb[j], h[j], wb[j])
 			d.MatMul(yc[j], h[j], wc[j])
 		}, []twin{h, ya, yb, yc}},
-		{"norm, two products, gated unit", normed, func(j int, d compute.Device) {
-			d.RMSNorm(h[j], x[j], g[j], 0.2)
+		{"sum, norm and three products", 2, func(j int, d compute.Device) {
+			d.RMSNorm(h[j], sum(j, d, false), g[j], 0.1)
+			d.MatMul(ya[j], h[j], wa[j])
+			d.MatMul(yb[j], h[j], wb[j])
+			d.MatMul(yc[j], h[j], wc[j])
+		}, []twin{x, h, ya, yb, yc}},
+		{"sum, norm in place, two products, gated unit", 2, func(j int, d compute.Device) {
+			d.RMSNorm(h[j], sum(j, d, true), g[j], 0.2)
 			d.MatMul(ya[j], h[j], wa[j])
 			d.MatMul(yb[j], h[j], wb[j])
 			d.SwiGLU(yc[j], ya[j], yb[j])
 		}, []twin{h, ya, yb, yc}},
+		{"sum and norm, and something else", 3, func(j int, d compute.Device) {
+			d.RMSNorm(h[j], sum(j, d, false), g[j], 0.3)
+			d.MatMul(ya[j], x[j], wa[j])
+		}, []twin{x, h, ya}},
 		{"product and sum to it", 1, func(j int, d compute.Device) {
 			d.MatMul(yd[j], x[j], wd[j])
 			d.Add(yd[j], ya[j])
@@ -271,5 +288,5 @@ func (b *both) joined(typ compute.DType, out, in int) {
 				8*productTol(in))
 		}
 	}
-	b.free(x, g, h, ya, yb, yc, yd)
+	b.free(x, g, h, u, ya, yb, yc, yd)
 }

@@ -179,6 +179,29 @@ func TestLargeMatMul(t *testing.T) {
 	}
 }
 
+// TestFew: as many rows at once as a GPU takes, in ranges and not, both ways.
+func TestFew(t *testing.T) {
+	b := newBoth(t)
+	gpu := b.devs[1].(*Device)
+	gpu.mostFew = 16
+	for i, typ := range []compute.DType{compute.BF16, compute.Q8, compute.Q4, compute.F16} {
+		rows, out, in := []int{16, 14, 8, 5}[i], 130, 1056
+		wa, wb := b.weight(typ, out, in), b.weight(typ, 40, in)
+		x, ya, yb, dx := b.tensor(rows, in), b.tensor(rows, out), b.tensor(rows, 40), b.tensor(rows, in)
+		for j, d := range b.devs {
+			d.MatMul(ya[j], x[j], wa[j])
+			d.MatMul(yb[j], x[j], wb[j]) // with the one before
+			d.MatMulT(dx[j], ya[j], wa[j], true)
+			d.MatMul(ya[j], dx[j], wa[j]) // alone, in ranges
+		}
+		what := fmt.Sprintf("%v, %d rows: ", typ, rows)
+		b.same(what+"alone", ya, 4*productTol(in))
+		b.same(what+"joined", yb, productTol(in))
+		b.same(what+"transposed", dx, productTol(out)+productTol(in))
+		b.free(x, ya, yb, dx)
+	}
+}
+
 // TestLargeAttention: heads of 128 and 256 numbers, groups of 4, 6 and 8, long spans for few rows.
 func TestLargeAttention(t *testing.T) {
 	b := newBoth(t)

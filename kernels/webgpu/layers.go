@@ -28,7 +28,10 @@ func (d *Device) RMSNorm(y, x, g compute.Tensor, eps float32) {
 	o := normOp{y: yb, x: xb, g: gb, yo: yo, xo: xo, gOff: gOff, n: x.Cols, eps: eps}
 	a, ok := d.heldSum(yb, yo, xb, xo, x.Len())
 	if x.Rows == 1 && !ok {
-		d.let()
+		if !d.sumNormed(o) {
+			d.let()
+			d.held.parts = 0
+		}
 		d.held.norm = o
 		d.hold(holdsNorm, yb, xb, gb)
 		return

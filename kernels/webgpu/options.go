@@ -30,6 +30,9 @@ const (
 
 func (a Adapter) String() string { return fmt.Sprintf("%s (%s)", a.Name, a.API) }
 
+// rankUnknown is the first rank that may not be a GPU.
+const rankUnknown = 3
+
 // rank orders kinds: the smaller, the better.
 func (a Adapter) rank() int {
 	for i, k := range []string{KindDiscrete, KindIntegrated, KindVirtual, KindOther} {

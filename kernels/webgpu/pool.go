@@ -127,11 +127,13 @@ func (p *pool) release() {
 
 // Scratch buffers, grown when an op needs more.
 const (
-	scratchPart  = iota // partial sums
-	scratchRows         // a number a row
-	scratchSpare        // what a kernel must be given and does not touch
-	scratchAlias        // copies of aliased inputs, one a binding
-	scratchCount = scratchAlias + most
+	scratchPart    = iota // partial sums
+	scratchRows           // a number a row
+	scratchGained         // a sum times the gain of the norm of it
+	scratchSquares        // the parts of its sum of squares
+	scratchSpare          // what a kernel must be given and does not touch
+	scratchAlias          // copies of aliased inputs, one a binding
+	scratchCount   = scratchAlias + most
 )
 
 // scratchBuffer is a buffer of at least n words, which the next op may use again.

@@ -75,6 +75,12 @@ func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x 
 	v := kernels.Variant{Name: "matvec", Type: w.t.String(),
 		Vec: xo%4 == 0 && w.in%(4*perWord[w.t]) == 0}
 	most := fewRows
+	if v.Vec && worthFew(w, x.Rows) {
+		v.Name, v.Out, v.Rows = "few", 8, d.fewAtOnce(x.Rows)
+		d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p,
+			variant: v})
+		return
+	}
 	switch { // where more would make more code than drivers compile in seconds
 	case w.t == compute.Q4:
 		most = fewRows / 4
@@ -96,6 +102,10 @@ func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy comput
 		busy  = 512 // workgroups that keep a large GPU busy
 		least = 64  // rows of the weight that are worth a workgroup
 	)
+	if worthFew(w, dy.Rows) && xo%4 == 0 && w.in%(4*perWord[w.t]) == 0 {
+		d.fewT(xb, xo, yb, yo, dy, w, p, acc)
+		return
+	}
 	w4 := w.words() / 4
 	columns := (w4 + 31) / 32
 	ranges := max(1, min((busy+columns-1)/columns, p.rows/least))

@@ -138,34 +138,31 @@ func (g *gpuBench) timed(runs int, f func()) (time.Duration, error) {
 	return best, nil
 }
 
-// copies measures a copy from the device to itself.
+// copies measures a copy from the device to itself, of as many bytes as the model's weights in bf16.
 func (g *gpuBench) copies() error {
-	n, times := 1<<28, 16 // 1 GiB
-	if g.env.Quick {
-		n, times = 1<<16, 2
-	}
+	const most = 1 << 28 // numbers of a tensor: 1 GiB
+	n := int(g.shape.weights()) / 2
 	g.say("a copy of %d MiB", n>>18)
-	x, err := g.dev.NewTensor(1, n)
-	if err != nil {
-		return err
+	a := &allocs{m: &gpuModel{dev: g.dev}}
+	defer a.m.free()
+	var from, to []compute.Tensor
+	for ; n > 0; n -= most {
+		from, to = append(from, a.tensor(1, min(n, most))), append(to, a.tensor(1, min(n, most)))
 	}
-	y, err := g.dev.NewTensor(1, n)
-	if err != nil {
-		return err
+	if a.err != nil {
+		return a.err
 	}
-	d, err := g.timed(3, func() {
-		for range times {
-			g.dev.Copy(y, x)
+	d, err := g.timed(5, func() {
+		for i := range from {
+			g.dev.Copy(to[i], from[i])
 		}
 	})
-	g.dev.Free(x.Buf)
-	g.dev.Free(y.Buf)
-	g.dev.Trim()
 	if err != nil {
 		return err
 	}
-	g.copy = float64(times) * 8 * float64(n) / d.Seconds()
-	g.figure(Figure{Name: "gpu copy, bytes read and written", Unit: "GB/s", Value: g.copy / 1e9})
+	g.copy = float64(g.shape.weights()) * 4 / d.Seconds()
+	g.figure(Figure{Name: "gpu copy of the model's bf16 weights, bytes read and written", Unit: "GB/s",
+		Value: g.copy / 1e9})
 	return nil
 }
 

@@ -22,6 +22,13 @@ var (
 	tinyShape = gpuShape{"tiny", 256, 512, 2, 8, 2, 32, 1024, 64, 96, 16}
 )
 
+// weights is how many numbers the model's matrices have.
+func (s gpuShape) weights() int64 {
+	q, kv := s.heads*s.headDim, s.kvHeads*s.headDim
+	layer := 2*q*s.dim + 2*kv*s.dim + 3*s.hidden*s.dim
+	return int64(s.layers*layer + s.vocab*s.dim)
+}
+
 // gpuModel is a model of random weights, op for op what shared/llama runs.
 type gpuModel struct {
 	gpuShape

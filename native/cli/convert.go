@@ -2,14 +2,20 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"transformer2/shared/checkpoint"
+	"transformer2/shared/engine"
 )
 
 // convertedLine is the JSON of a file that was written.
@@ -20,66 +26,105 @@ type convertedLine struct {
 	Bytes  int64  `json:"bytes"`
 }
 
+// convertFlags are `t2 convert`'s.
+type convertFlags struct {
+	model, out, to, kind string
+	force                bool
+	who                  voiceFlags
+}
+
 func (a *app) convertCmd() *cobra.Command {
-	var model, out, kind string
-	var force bool
-	var who voiceFlags
+	var f convertFlags
 	cmd := &cobra.Command{
-		Use:   "convert -o FILE.gguf",
-		Short: "write the model, or one of its experts, as a GGUF for other programs",
-		Long: `Write the model as a GGUF that llama.cpp and its kin load. With --expert or --mix the
-weights are the adapted ones, W' = U diag(σ∘z) Vᵀ: a model like any other, which needs no SVF to run.
+		Use:   "convert -o FILE.gguf | --to hf -o DIRECTORY",
+		Short: "write the model, or one of its experts, for other programs",
+		Long: `Write the model as a GGUF that llama.cpp and its kin load, or with --to hf as a directory
+that Hugging Face's tools load (config.json, safetensors in files of at most 5 GB, the tokenizer's
+files). With --expert or --mix the weights are the adapted ones, W' = U diag(σ∘z) Vᵀ: a model like
+any other, which needs no SVF to run.
 
 With --json {"file","expert","type","bytes"}.`,
 		Example: `  t2 convert -o tako.gguf
   t2 convert --expert math --type q8_0 -o tako-math.gguf
+  t2 convert --expert math --to hf -o tako-math
   t2 convert --mix math=0.5,shout=0.5 --type f32 -o both.gguf`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			t, err := checkpoint.ParseGGUFType(kind)
-			if err == nil {
-				err = absent(out, force)
-			}
+			write, err := f.writer()
 			if err != nil {
 				return err
 			}
 			a.context = math.MaxInt // what is written keeps the context that the model was made for
-			return a.withModel(model, func(s *session) error {
-				line := convertedLine{File: out, Type: kind}
-				if line.Expert, err = writeGGUF(cmd.Context(), cmd, s, who, t, out); err != nil {
+			return a.withModel(f.model, func(s *session) error {
+				v, err := f.who.only(cmd.Context(), cmd, s)
+				if err == nil {
+					err = write(cmd.Context(), s, v)
+				}
+				if err != nil {
 					return err
 				}
-				return a.converted(line)
+				return a.converted(convertedLine{File: f.out, Expert: v.Name, Type: f.kind})
 			})
 		},
 	}
-	modelFlag(cmd, &model)
-	who.add(cmd)
-	cmd.Flags().StringVarP(&out, "out", "o", "", "the file")
-	cmd.Flags().StringVar(&kind, "type", "bf16", "of the matrices: f32, f16, bf16 or q8_0")
-	cmd.Flags().BoolVar(&force, "force", false, "replace a file that is there")
+	modelFlag(cmd, &f.model)
+	f.who.add(cmd)
+	cmd.Flags().StringVarP(&f.out, "out", "o", "", "the file, or the directory")
+	cmd.Flags().StringVar(&f.to, "to", "gguf", "the format: gguf or hf")
+	cmd.Flags().StringVar(&f.kind, "type", "bf16",
+		"of the matrices: f32, f16, bf16 or, in a GGUF, q8_0")
+	cmd.Flags().BoolVar(&f.force, "force", false, "replace a file that is there")
 	cmd.MarkFlagRequired("out")
 	return cmd
 }
 
-// writeGGUF writes the model as the flags' voice and gives the voice's name.
-func writeGGUF(ctx context.Context, cmd *cobra.Command, s *session, who voiceFlags,
-	t checkpoint.GGUFType, path string) (string, error) {
-	v, err := who.only(ctx, cmd, s)
-	if err != nil {
-		return "", err
+// writer checks the flags and gives what writes the model as a voice.
+func (f *convertFlags) writer() (func(context.Context, *session, engine.Voice) error, error) {
+	switch f.to {
+	case "gguf":
+		t, err := checkpoint.ParseGGUFType(f.kind)
+		if err == nil {
+			err = absent(f.out, f.force)
+		}
+		return func(ctx context.Context, s *session, v engine.Voice) error {
+			return checkpoint.AtomicWrite(f.out, func(w io.Writer) error {
+				return s.WriteGGUF(ctx, w, v, t)
+			})
+		}, err
+	case "hf":
+		o := engine.HFOptions{Type: checkpoint.DType(strings.ToUpper(f.kind))}
+		if !slices.Contains([]checkpoint.DType{checkpoint.F32, checkpoint.F16, checkpoint.BF16}, o.Type) {
+			return nil, fmt.Errorf("--type is %q, want f32, f16 or bf16 with --to hf", f.kind)
+		}
+		// A stale shard beside the new ones would be read with them.
+		entries, err := os.ReadDir(f.out)
+		if err == nil && len(entries) > 0 {
+			return nil, fmt.Errorf("%s is there and not empty: want a new directory", f.out)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		return func(ctx context.Context, s *session, v engine.Voice) error {
+			return s.WriteHF(ctx, checkpoint.Dir(f.out), v, o)
+		}, nil
 	}
-	return v.Name, checkpoint.AtomicWrite(path, func(w io.Writer) error {
-		return s.WriteGGUF(ctx, w, v, t)
-	})
+	return nil, fmt.Errorf("--to is %q, want gguf or hf", f.to)
 }
 
 func (a *app) converted(line convertedLine) error {
-	info, err := os.Stat(line.File)
+	err := filepath.WalkDir(line.File, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			line.Bytes += info.Size()
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("what was written: %w", err)
 	}
-	line.Bytes = info.Size()
 	if a.json {
 		a.print(line)
 		return nil

@@ -39,3 +39,30 @@ func TestConvert(t *testing.T) {
 		t.Error("a refused conversion left a file")
 	}
 }
+
+// A model that is written as Hugging Face's directory answers as the voice that it was written as.
+func TestConvertToDirectory(t *testing.T) {
+	says := func(model string, args ...string) any {
+		t.Helper()
+		return lines(t, ok(t, append([]string{"generate", "--model", model, "--json", "--prompt",
+			question, "--max-tokens", "64"}, args...)...), answerFields)[0]["text"]
+	}
+	for _, voice := range []string{"base", "math"} {
+		dir := filepath.Join(t.TempDir(), voice)
+		l := lines(t, ok(t, "convert", "--model", tiny, "--expert", voice, "--to", "hf", "--type", "f32",
+			"-o", dir, "--json"), "file expert type bytes")[0]
+		if l["file"] != dir || l["expert"] != voice || l["bytes"].(float64) < 100_000 {
+			t.Errorf("%v", l)
+		}
+		if got, want := says(dir), says(tiny, "--expert", voice); got != want {
+			t.Errorf("%s: the directory says %q, want %q", voice, got, want)
+		}
+		refused(t, t2("", "convert", "--model", tiny, "--to", "hf", "-o", dir), "not empty", voice)
+	}
+	out := filepath.Join(t.TempDir(), "x")
+	refused(t, t2("", "convert", "--model", tiny, "--to", "onnx", "-o", out), `"onnx"`, "gguf or hf")
+	refused(t, t2("", "convert", "--model", tiny, "--to", "hf", "--type", "q8_0", "-o", out), `"q8_0"`,
+		"bf16")
+	refused(t, t2("", "convert", "--model", tiny, "--to", "hf", "-o",
+		filepath.Join(tiny, "config.json")), "config.json")
+}

@@ -30,7 +30,7 @@ const zooPrefix = "zoo:"
 func modelFlag(cmd *cobra.Command, ref *string) {
 	cmd.Flags().StringVar(ref, "model", zooPrefix+zoo.Default,
 		"zoo:NAME for a model that ships with t2, a model's directory (config.json, safetensors, "+
-			"tokenizer), its weights' file, or a GGUF")
+			"tokenizer), its weights' file, a GGUF, or ORG/NAME after t2 pull")
 }
 
 // session is a device with a model on it.
@@ -89,20 +89,19 @@ func (a *app) modelSource(ref string) (engine.Source, error) {
 	if a.context < 0 {
 		return src, fmt.Errorf("--context is %d, want 1 or more, or 0", a.context)
 	}
-	info, err := os.Stat(ref)
+	path, err := onDisk(ref)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = errors.New("there is no such file")
-		}
-		return src, fmt.Errorf("model %q: %w; want zoo:NAME (%s), a directory or a weights' file",
-			ref, err,
-			strings.Join(zoo.Names(), ", "))
+		return src, fmt.Errorf("model %q: %w", ref, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return src, fmt.Errorf("model %q: %w", ref, err)
 	}
 	weights := ""
 	if info.IsDir() {
-		src.Files = mapped.FS(ref)
+		src.Files = mapped.FS(path)
 	} else {
-		src.Files, weights = mapped.FS(filepath.Dir(ref)), filepath.Base(ref)
+		src.Files, weights = mapped.FS(filepath.Dir(path)), filepath.Base(path)
 	}
 	src.Weights = weights
 	src.Format, err = pretrained.Open(src.Files, weights,

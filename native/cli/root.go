@@ -118,11 +118,11 @@ func (a *app) addVerbs(root *cobra.Command) {
 		{"answer", "See it answer:", []*cobra.Command{a.demoCmd(), a.generateCmd(), a.compareCmd(),
 			a.adaptCmd(), a.chatCmd()}},
 		{"make", "Make and measure experts:", []*cobra.Command{a.trainCmd(), a.evalCmd(),
-			a.expertsCmd(), a.pretrainCmd()}},
+			a.expertsCmd(), a.importCmd(), a.pretrainCmd()}},
 		{"show", "Show it to others:", []*cobra.Command{a.siteCmd(), a.serveCmd(),
 			a.convertCmd()}},
-		{"look", "Look inside:", []*cobra.Command{a.infoCmd(), a.planCmd(), a.decomposeCmd(),
-			a.benchCmd()}},
+		{"look", "Look inside:", []*cobra.Command{a.infoCmd(), a.pullCmd(), a.planCmd(),
+			a.decomposeCmd(), a.benchCmd()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.verbs {

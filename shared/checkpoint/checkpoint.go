@@ -58,9 +58,9 @@ func (i Info) Len() int {
 
 func (i Info) String() string { return fmt.Sprintf("%s %v", i.DType, i.Shape) }
 
-// bytes is Len·Size, or an error where the shape is negative, the type unknown or the product
+// Bytes is Len·Size, or an error where the shape is negative, the type unknown or the product
 // does not fit.
-func (i Info) bytes() (int64, error) {
+func (i Info) Bytes() (int64, error) {
 	size, ok := sizes[i.DType]
 	if !ok {
 		return 0, fmt.Errorf("unknown data type %q", i.DType)

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 )
 
@@ -59,6 +60,25 @@ var encoders = map[DType]func(dst []byte, src []float32){
 			le.PutUint64(dst[8*i:], math.Float64bits(float64(v)))
 		}
 	},
+}
+
+// Holds refuses finite numbers that would be infinite as t: F16 ends at 65504.
+func (t DType) Holds(data []float32) error {
+	if t != F16 && t != BF16 {
+		return nil
+	}
+	var narrow [2]byte
+	var back [1]float32
+	for i, v := range data {
+		// All but the largest of either type are out of the question.
+		if a := v - v; a == 0 && (v >= 65504 || v <= -65504) {
+			encoders[t](narrow[:], data[i:i+1])
+			if decoders[t](back[:], narrow[:]); back[0]-back[0] != 0 {
+				return fmt.Errorf("number %d is %v, which is more than %s holds", i, v, t)
+			}
+		}
+	}
+	return nil
 }
 
 // fromHalf widens an IEEE half exactly.

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -82,8 +83,8 @@ func (f *File) Float32(name string, opts ...Option) ([]float32, error) {
 	if !ok {
 		return nil, fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	if _, ok := decoders[e.info.DType]; !ok {
-		return nil, notFloat(name, e.info)
+	if decoders[e.info.DType] == nil {
+		return nil, fmt.Errorf("checkpoint: tensor %q is %v, %w", name, e.info, errNotFloat)
 	}
 	dst := make([]float32, e.info.Len())
 	return dst, f.ReadInto(name, dst, opts...)
@@ -95,9 +96,6 @@ func (f *File) ReadInto(name string, dst []float32, opts ...Option) error {
 	e, ok := f.tensors[name]
 	if !ok {
 		return fmt.Errorf("checkpoint: no tensor %q", name)
-	}
-	if _, ok := decoders[e.info.DType]; !ok {
-		return notFloat(name, e.info)
 	}
 	if n := e.info.Len(); n != len(dst) {
 		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d",
@@ -112,16 +110,14 @@ func (f *File) ReadRange(name string, at int, dst []float32, opts ...Option) err
 	if !ok {
 		return fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	decode, ok := decoders[e.info.DType]
-	if !ok {
-		return notFloat(name, e.info)
-	}
 	if err := inside(name, e.info, at, len(dst), 1); err != nil {
 		return err
 	}
-	size := e.info.DType.Size()
-	return convert(f.r, name, f.data+e.begin+int64(at)*int64(size), at, dst, opts,
-		ggufBlock{e.info.DType, 1, size, decode})
+	place := f.data + e.begin + int64(at)*int64(e.info.DType.Size())
+	if err := ReadFloats(f.r, place, e.info.DType, dst); err != nil {
+		return fmt.Errorf("checkpoint: tensor %q is %v, %w", name, e.info, err)
+	}
+	return checkFrom(name, at, dst, opts)
 }
 
 // ReadBytes copies a part of a tensor.
@@ -164,24 +160,43 @@ func FiniteBF16(b []byte) bool {
 	return carry&signs == 0
 }
 
-// convert reads dst, which is the numbers of a tensor from number first on, at a place in a file.
-func convert(r io.ReaderAt, name string, place int64, first int, dst []float32, opts []Option,
-	block ggufBlock) error {
+// ReadFloats converts the len(dst) numbers of a type, F32, F16, BF16 or F64, from byte at of a file
+// on. F64 is rounded to nearest.
+func ReadFloats(r io.ReaderAt, at int64, t DType, dst []float32) error {
+	size, decode := t.Size(), decoders[t]
+	if decode == nil {
+		return errNotFloat
+	}
+	return readBlocks(r, at, dst, ggufBlock{t, 1, size, decode})
+}
+
+// readBlocks converts the len(dst) numbers, whole blocks, from byte at of a file on.
+func readBlocks(r io.ReaderAt, at int64, dst []float32, block ggufBlock) error {
 	b := buffers.Get().(*[]byte)
 	defer buffers.Put(b)
 	step := chunk / block.bytes * block.numbers
-	for at := 0; at < len(dst); {
-		n := min(step, len(dst)-at)
+	for len(dst) > 0 {
+		n := min(step, len(dst))
 		part := (*b)[:block.space(n)]
-		if err := readFull(r, part, place+block.space(at)); err != nil {
-			return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
+		if err := readFull(r, part, at); err != nil {
+			return err
 		}
-		block.decode(dst[at:at+n], part)
-		at += n
+		block.decode(dst[:n], part)
+		dst, at = dst[n:], at+block.space(n)
 	}
+	return nil
+}
+
+// CheckFinite does what the option Finite asks for, to a tensor that was read.
+func CheckFinite(name string, dst []float32, opts ...Option) error {
+	return checkFrom(name, 0, dst, opts)
+}
+
+// checkFrom is CheckFinite of the numbers from number at on.
+func checkFrom(name string, at int, dst []float32, opts []Option) error {
 	if slices.Contains(opts, Finite) {
 		if i := firstNonFinite(dst); i >= 0 {
-			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, first+i, dst[i])
+			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, at+i, dst[i])
 		}
 	}
 	return nil
@@ -239,9 +254,7 @@ func (f *File) rawAs(name string, t DType) ([]byte, error) {
 	return f.Raw(name)
 }
 
-func notFloat(name string, info Info) error {
-	return fmt.Errorf("checkpoint: tensor %q is %v, want F32, F16, BF16 or F64", name, info)
-}
+var errNotFloat = errors.New("want F32, F16, BF16 or F64")
 
 const signBit = 1 << 31
 
@@ -252,8 +265,10 @@ func firstNonFinite(x []float32) int {
 	at := 0
 	for ; len(x)-at >= 4; at += 4 {
 		p := (*[4]float32)(x[at:])
-		carry := math.Float32bits(p[0])&^signBit + one | math.Float32bits(p[1])&^signBit + one |
-			math.Float32bits(p[2])&^signBit + one | math.Float32bits(p[3])&^signBit + one
+		carry := uint32(0)
+		for _, v := range p {
+			carry |= math.Float32bits(v)&^signBit + one
+		}
 		if carry&signBit != 0 {
 			break
 		}

@@ -181,7 +181,10 @@ func (g *GGUF) ReadRange(name string, at int, dst []float32, opts ...Option) err
 	if err := inside(name, e.info, at, len(dst), e.block.numbers); err != nil {
 		return err
 	}
-	return convert(g.r, name, e.at+e.block.space(at), at, dst, opts, e.block)
+	if err := readBlocks(g.r, e.at+e.block.space(at), dst, e.block); err != nil {
+		return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
+	}
+	return checkFrom(name, at, dst, opts)
 }
 
 // ReadBytes copies a part of a tensor.

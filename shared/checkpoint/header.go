@@ -69,7 +69,7 @@ func layOut(entries []entry, size int64) error {
 	})
 	var at int64
 	for _, e := range entries {
-		want, err := e.info.bytes()
+		want, err := e.info.Bytes()
 		switch {
 		case err != nil:
 			return fmt.Errorf("tensor %q: %w", e.name, err)

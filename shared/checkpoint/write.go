@@ -100,7 +100,7 @@ func Write(w io.Writer, tensors []Tensor, meta map[string]string) error {
 		return fmt.Errorf("checkpoint: writing the header: %w", err)
 	}
 	for _, t := range tensors {
-		want, _ := t.bytes() // encodeHeader checked it
+		want, _ := t.Bytes() // encodeHeader checked it
 		c := counter{w: w, left: want}
 		if err := t.Encode(&c); err != nil {
 			return fmt.Errorf("checkpoint: writing tensor %q: %w", t.Name, err)
@@ -138,7 +138,7 @@ func encodeHeader(tensors []Tensor, meta map[string]string) ([]byte, error) {
 	var at int64
 	seen := map[string]bool{metadataKey: true}
 	for _, t := range tensors {
-		n, e := t.bytes()
+		n, e := t.Bytes()
 		switch {
 		case e != nil:
 			return nil, fmt.Errorf("tensor %q: %w", t.Name, e)

@@ -106,6 +106,23 @@ func (d *Decomposition) arrange(p compute.Dense64) {
 	for j, c := range order {
 		sigma[j] = d.Sigma[c]
 	}
+	sign := d.signs()
+	p.Parallel(r, 16384/max(r, 1)+1, func(lo, hi int) {
+		old := make([]float64, r)
+		for i := lo; i < hi; i++ {
+			row := d.Basis[i*r : i*r+r]
+			copy(old, row)
+			for j, c := range order {
+				row[j] = sign[c] * old[c]
+			}
+		}
+	})
+	d.Sigma = sigma
+}
+
+// signs are those that make the component of largest magnitude positive in each vector.
+func (d *Decomposition) signs() []float64 {
+	r := d.R
 	top := make([]float64, r)
 	for i := range r {
 		for j, v := range d.Basis[i*r : i*r+r] {
@@ -120,15 +137,17 @@ func (d *Decomposition) arrange(p compute.Dense64) {
 			}
 		}
 	}
-	p.Parallel(r, 16384/max(r, 1)+1, func(lo, hi int) {
-		old := make([]float64, r)
+	return sign
+}
+
+// FixSigns gives the vectors of a decomposition from elsewhere the signs that Basis gives its own.
+func (d *Decomposition) FixSigns(p compute.Dense64) {
+	sign := d.signs()
+	p.Parallel(d.R, 16384/max(d.R, 1)+1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			row := d.Basis[i*r : i*r+r]
-			copy(old, row)
-			for j, c := range order {
-				row[j] = sign[c] * old[c]
+			for j, s := range sign {
+				d.Basis[i*d.R+j] *= s
 			}
 		}
 	})
-	d.Sigma = sigma
 }

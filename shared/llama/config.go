@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+
+	"transformer2/shared/checkpoint"
 )
 
 // Config is the shape of a model, under the names that Hugging Face's config.json uses.
@@ -88,7 +90,7 @@ func ReadConfig(r io.Reader) (Config, error) {
 		return Config{}, fmt.Errorf("llama: config: more than %d bytes", maxConfig)
 	}
 	c := Config{RopeTheta: 10000, Eps: 1e-5}
-	if err := json.Unmarshal(raw, &c); err != nil {
+	if err := checkpoint.UnmarshalJSON(raw, &c); err != nil {
 		return Config{}, fmt.Errorf("llama: config: %w", err)
 	}
 	if err := c.readOthers(raw); err != nil {

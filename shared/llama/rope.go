@@ -107,6 +107,38 @@ func (c Config) RopeDivisors() []float64 {
 	return divisors
 }
 
+// Named is c with its divisors, as a GGUF holds them, under the names that a config.json has for
+// them: linear, or llama3 with the bounds 1 and 4 of every Llama so far. Others have no name there.
+func (c Config) Named() (Config, error) {
+	divisors := c.RopeScaling.Divisors
+	if len(divisors) == 0 {
+		return c, nil
+	}
+	factor, low := float64(slices.Max(divisors)), float64(slices.Min(divisors))
+	r := RopeScaling{Kind: "linear", Factor: factor}
+	if low != factor {
+		r = RopeScaling{Kind: "llama3", Factor: factor, LowFactor: 1, HighFactor: 4}
+		for i, d := range divisors { // one between tells the original context
+			if s := (1/float64(d) - 1/factor) / (1 - 1/factor); s > 0 && s < 1 {
+				n := s*(r.HighFactor-r.LowFactor) + r.LowFactor
+				r.Original = int(math.Round(2 * math.Pi * n / c.ropeFrequency(i)))
+			}
+		}
+	}
+	named := c
+	named.RopeScaling = r
+	if err := r.validate(len(divisors)); err != nil {
+		return c, fmt.Errorf("config.json has no name for the model's rope divisors: %w", err)
+	}
+	for i, d := range named.RopeDivisors() {
+		if math.Abs(d/float64(divisors[i])-1) > 1e-6 { // they are rounded to f32
+			return c, fmt.Errorf("config.json has no name for the model's rope divisors: the %d-th is %g, "+
+				"as %s by %g it were %g", i, divisors[i], r.Kind, factor, d)
+		}
+	}
+	return named, nil
+}
+
 // ropeFrequency is the angle that pair i of a head turns by from one position to the next.
 func (c Config) ropeFrequency(i int) float64 {
 	return math.Pow(c.RopeTheta, -2*float64(i)/float64(c.HeadDim))

@@ -1,7 +1,6 @@
 package pretrained
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -59,6 +58,17 @@ func (d *directory) Tokenizer() (*tokenizer.Tokenizer, error) {
 	return f.style(t), nil
 }
 
+// Texts are the small files of the directory that describe the weights.
+func (d *directory) Texts() []string {
+	var have []string
+	for _, name := range texts {
+		if exists(d.files, name) {
+			have = append(have, name)
+		}
+	}
+	return have
+}
+
 // vocabulary reads the first tokenizer's file that there is.
 func (d *directory) vocabulary() (t *tokenizer.Tokenizer, version string, err error) {
 	for _, v := range []string{"v3", "v2", "v1"} {
@@ -108,7 +118,7 @@ func (d *directory) facts() (f facts, err error) {
 		if data == nil {
 			continue
 		}
-		if err := json.Unmarshal(data, file.into); err != nil {
+		if err := checkpoint.UnmarshalJSON(data, file.into); err != nil {
 			return f, fmt.Errorf("%s: %w", file.name, err)
 		}
 	}
@@ -183,7 +193,7 @@ func (d *directory) Weights(f func(checkpoint.Source) error) error {
 	if err != nil {
 		return err
 	}
-	s, err := openShards(d.files, bytes.NewReader(data))
+	s, err := openShards(d.files, data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", indexFile, err)
 	}

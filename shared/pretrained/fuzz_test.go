@@ -34,7 +34,7 @@ func FuzzDirectory(f *testing.F) {
 				}
 			}
 		}
-		s, err := openShards(files, bytes.NewReader(index))
+		s, err := openShards(files, index)
 		if err != nil {
 			if strings.TrimSpace(err.Error()) == "" {
 				t.Error("an error that says nothing")

@@ -3,6 +3,7 @@ package pretrained_test
 import (
 	"bytes"
 	"context"
+	"io/fs"
 	"math"
 	"os"
 	"reflect"
@@ -196,22 +197,7 @@ func TestDirectoryRefusals(t *testing.T) {
 			f["generation_config.json"].Data = []byte(`{"eos_token_id": [2, -1]}`)
 		},
 	} {
-		files := fstest.MapFS{}
-		dir := published(t, familytest.All()[0]).Files.(interface {
-			ReadDir(string) ([]os.DirEntry, error)
-			ReadFile(string) ([]byte, error)
-		})
-		entries, err := dir.ReadDir(".")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			data, err := dir.ReadFile(e.Name())
-			if err != nil {
-				t.Fatal(err)
-			}
-			files[e.Name()] = &fstest.MapFile{Data: data}
-		}
+		files := filesOf(t, familytest.All()[0])
 		damage(files)
 		if err := openError(t, files); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -227,6 +213,25 @@ func TestDirectoryRefusals(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
+}
+
+// filesOf are a family's files in memory.
+func filesOf(t *testing.T, f familytest.Family) fstest.MapFS {
+	t.Helper()
+	files := fstest.MapFS{}
+	dir := published(t, f).Files
+	entries, err := fs.ReadDir(dir, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		data, err := fs.ReadFile(dir, e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.Name()] = &fstest.MapFile{Data: data}
+	}
+	return files
 }
 
 // edited is a file with a text replaced; one without it would test nothing.

@@ -1,10 +1,8 @@
 package pretrained
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"path"
@@ -17,7 +15,7 @@ import (
 // shards is a model's weights in several safetensors files, under one index.
 type shards struct {
 	files map[string]*checkpoint.File // by file name
-	where map[string]*checkpoint.File // by tensor
+	where map[string]string           // the file's name, by tensor
 	blobs []checkpoint.Blob
 }
 
@@ -30,17 +28,17 @@ const (
 )
 
 // openShards opens the files that an index names. Every tensor of the index must be in its file.
-func openShards(files fs.FS, index io.Reader) (*shards, error) {
+func openShards(files fs.FS, index []byte) (*shards, error) {
 	var file struct {
 		Where map[string]string `json:"weight_map"`
 	}
-	if err := json.NewDecoder(index).Decode(&file); err != nil {
+	if err := checkpoint.UnmarshalJSON(index, &file); err != nil {
 		return nil, err
 	}
 	if len(file.Where) == 0 || len(file.Where) > maxTensors {
 		return nil, fmt.Errorf("weight_map names %d tensors, want 1 to %d", len(file.Where), maxTensors)
 	}
-	s := &shards{files: map[string]*checkpoint.File{}, where: map[string]*checkpoint.File{}}
+	s := &shards{files: map[string]*checkpoint.File{}, where: map[string]string{}}
 	for _, tensor := range slices.Sorted(maps.Keys(file.Where)) {
 		if err := s.add(files, tensor, file.Where[tensor]); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -76,42 +74,42 @@ func (s *shards) add(files fs.FS, tensor, shard string) error {
 	if _, ok := f.Tensor(tensor); !ok {
 		return fmt.Errorf("it places tensor %.60q in %s, which has no such tensor", tensor, shard)
 	}
-	s.where[tensor] = f
+	s.where[tensor] = shard
 	return nil
 }
 
 func (s *shards) Names() []string { return slices.Sorted(maps.Keys(s.where)) }
 
 func (s *shards) Tensor(name string) (checkpoint.Info, bool) {
-	f, ok := s.where[name]
+	shard, ok := s.where[name]
 	if !ok {
 		return checkpoint.Info{}, false
 	}
-	return f.Tensor(name)
+	return s.files[shard].Tensor(name)
 }
 
 func (s *shards) ReadInto(name string, dst []float32, opts ...checkpoint.Option) error {
-	f, ok := s.where[name]
-	if !ok {
-		return fmt.Errorf("the index has no tensor %q", name)
-	}
-	return f.ReadInto(name, dst, opts...)
+	return s.with(name, func(f *checkpoint.File) error { return f.ReadInto(name, dst, opts...) })
 }
 
 func (s *shards) ReadRange(name string, at int, dst []float32, opts ...checkpoint.Option) error {
-	f, ok := s.where[name]
-	if !ok {
-		return fmt.Errorf("the index has no tensor %q", name)
-	}
-	return f.ReadRange(name, at, dst, opts...)
+	return s.with(name, func(f *checkpoint.File) error { return f.ReadRange(name, at, dst, opts...) })
 }
 
 func (s *shards) ReadBytes(name string, at int, dst []byte) error {
-	f, ok := s.where[name]
+	return s.with(name, func(f *checkpoint.File) error { return f.ReadBytes(name, at, dst) })
+}
+
+// with runs f on the shard that has a tensor.
+func (s *shards) with(name string, f func(*checkpoint.File) error) error {
+	shard, ok := s.where[name]
 	if !ok {
 		return fmt.Errorf("the index has no tensor %q", name)
 	}
-	return f.ReadBytes(name, at, dst)
+	if err := f(s.files[shard]); err != nil {
+		return fmt.Errorf("%s: %w", shard, err)
+	}
+	return nil
 }
 
 // Metadata is that of all shards; of a key that several have, the last file's.

@@ -43,7 +43,7 @@ type Cache struct {
 	Store checkpoint.Store
 	Type  checkpoint.DType // of the bases in the files; "" is F32
 	// Solver finds what is not there; nil: linalg's, in f64. Files of another arithmetic are not
-	// seen, and not touched.
+	// seen, and not touched, but for those that were imported: see Load.
 	Solver Solver
 }
 
@@ -64,9 +64,21 @@ func fileName(name string, weight checkpoint.Fingerprint, arithmetic string) str
 }
 
 // Load reads the matrix of a weight [out in] with these numbers. Where the cache has none the
-// error is an fs.ErrNotExist; a file that is damaged or was made from other numbers is refused.
+// error is an fs.ErrNotExist; a file that is damaged or was made from other numbers is refused. A
+// cache without a solver also takes what was imported (ArithmeticTorch).
 func (c *Cache) Load(name string, out, in int, weight checkpoint.Fingerprint) (*Matrix, error) {
-	file := fileName(name, weight, c.arithmetic())
+	m, err := c.load(name, out, in, weight, c.arithmetic())
+	if c.Solver == nil && errors.Is(err, fs.ErrNotExist) {
+		if imported, e := c.load(name, out, in, weight, ArithmeticTorch); !errors.Is(e, fs.ErrNotExist) {
+			return imported, e
+		}
+	}
+	return m, err
+}
+
+func (c *Cache) load(name string, out, in int, weight checkpoint.Fingerprint, arithmetic string) (
+	*Matrix, error) {
+	file := fileName(name, weight, arithmetic)
 	blob, err := c.Store.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("svf: cache: %w", err)
@@ -80,9 +92,9 @@ func (c *Cache) Load(name string, out, in int, weight checkpoint.Fingerprint) (*
 	case d.Matrices[0].Weight != weight:
 		err = fmt.Errorf("svf: %s was decomposed from weight %s, this model's is %s",
 			name, d.Matrices[0].Weight, weight)
-	case d.Matrices[0].Arithmetic != c.arithmetic():
+	case d.Matrices[0].Arithmetic != arithmetic:
 		err = fmt.Errorf("svf: %s was decomposed in %s, want %s", name,
-			cmp.Or(d.Matrices[0].Arithmetic, ArithmeticF64), cmp.Or(c.arithmetic(), ArithmeticF64))
+			cmp.Or(d.Matrices[0].Arithmetic, ArithmeticF64), cmp.Or(arithmetic, ArithmeticF64))
 	case d.Matrices[0].Out != out || d.Matrices[0].In != in:
 		err = fmt.Errorf("svf: %s is of a weight [%d %d], want [%d %d]",
 			name, d.Matrices[0].Out, d.Matrices[0].In, out, in)

@@ -85,8 +85,18 @@ func (t *Tokenizer) With(s Style) *Tokenizer {
 	return &own
 }
 
+// houseJinja is House for the programs that read a template.
+const houseJinja = Begin + "{% for message in messages %}<|{{ message['role'] }}|>" +
+	"{{ message['content'] }}" + End + "{% endfor %}{% if add_generation_prompt %}" + Assistant +
+	"{% endif %}"
+
 // Jinja is the text of the model's template as its makers publish it, "" where there is none.
-func (t *Tokenizer) Jinja() string { return t.style.Jinja }
+func (t *Tokenizer) Jinja() string {
+	if _, ok := t.Special(End); ok && t.style.Template == nil {
+		return houseJinja
+	}
+	return t.style.Jinja
+}
 
 // Stops are the tokens that end an answer, the one that closes a message first; the house
 // template's End unless With gave others. The slice is not to be changed.
