@@ -46,7 +46,7 @@ type mappedFile struct {
 
 // kept is about how much of what was read stays in this process's memory: whoever reads a file from
 // end to end, as a model's loading does, does not come back.
-const kept = 8 << 20
+const kept = 2 << 20
 
 // ReadAt copies from the map.
 func (f *mappedFile) ReadAt(b []byte, off int64) (int, error) {

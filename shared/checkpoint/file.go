@@ -150,10 +150,13 @@ func copied(r io.ReaderAt, name string, info Info, place int64, at int, dst []by
 func FiniteBF16(b []byte) bool {
 	// An exponent of all ones carries into the sign when it grows by one.
 	const exponents, ones, signs = 0x7f807f807f807f80, 0x0080008000800080, 0x8000800080008000
-	var carry uint64
-	for ; len(b) >= 8; b = b[8:] {
-		carry |= le.Uint64(b)&exponents + ones
+	var carry, other uint64
+	for ; len(b) >= 32; b = b[32:] {
+		p := (*[32]byte)(b)
+		carry |= (le.Uint64(p[:8])&exponents + ones) | (le.Uint64(p[8:])&exponents + ones)
+		other |= (le.Uint64(p[16:])&exponents + ones) | (le.Uint64(p[24:])&exponents + ones)
 	}
+	carry |= other
 	for ; len(b) >= 2; b = b[2:] {
 		carry |= uint64(le.Uint16(b))&0x7f80 + 0x80
 	}

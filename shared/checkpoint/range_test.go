@@ -56,7 +56,7 @@ func TestReadRange(t *testing.T) {
 // What is not finite is found wherever it is, alone and beside others of its kind.
 func TestFinite(t *testing.T) {
 	inf, nan := float32(math.Inf(-1)), float32(math.NaN())
-	for n := range 11 {
+	for n := range 40 {
 		x := make([]float32, n)
 		for i := range x {
 			x[i] = math.MaxFloat32 * float32(1-i%2*2)
