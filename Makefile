@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WASM_EXEC = $$(go env GOROOT)/lib/wasm/go_js_wasm_exec
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo tour site test test-go test-gpu test-browser test-drivers test-wasm deps bench bench-browser zoo check generate
+.PHONY: help build demo tour site test test-go test-gpu test-browser test-drivers test-wasm deps bench bench-browser bench-native zoo check generate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test-drivers:
 
 # What the tests need besides Go: node runs the WebAssembly build. In CI, where nothing may be skipped,
 # also a browser for the page and the peers of the benchmarks. Nothing is installed that is there.
+LLAMACPP = native/bench/llamacpp
+NPM = { test -d $(1)/node_modules || npm --prefix $(1) install --silent --ignore-scripts --no-audit \
+	--no-fund --no-package-lock; }
 PEERS := libopenblas0-pthread python3-numpy python3-scipy python3-torch python3-jinja2
 deps: ## install what the tests need (Debian; as root)
 	@command -v node >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs; }
@@ -61,6 +64,9 @@ deps: ## install what the tests need (Debian; as root)
 		{ apt-get update -qq && apt-get install -y -qq libvulkan1 mesa-vulkan-drivers spirv-tools; }
 	@test -z "$(CI)" || { command -v chromium >/dev/null && /usr/bin/python3 -c 'import scipy, torch, jinja2' 2>/dev/null; } || \
 		{ apt-get update -qq && apt-get install -y -qq chromium $(PEERS); }
+	@test -z "$(CI)" || { command -v cc && command -v npm; } >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq gcc libc6-dev npm; }
+	@test -z "$(CI)" || $(call NPM,$(LLAMACPP))
 
 # Peers, where they are wanted: apt-get install libopenblas0-pthread python3-scipy python3-torch
 bench: build ## speed and memory, as ratios against peers in the same run
@@ -69,8 +75,14 @@ bench: build ## speed and memory, as ratios against peers in the same run
 # Headless Chromium; the peer comes from npm, pinned in package.json, and nothing that ships uses it.
 BROWSER_BENCH = native/bench/browser
 bench-browser: site ## the page's speed, and its engine's against llama.cpp in WebAssembly (wllama)
-	@test -d $(BROWSER_BENCH)/node_modules || npm --prefix $(BROWSER_BENCH) install --silent --ignore-scripts --no-audit --no-fund
+	@$(call NPM,$(BROWSER_BENCH))
 	go run ./$(BROWSER_BENCH) --wasm-exec "$$(go env GOROOT)/lib/wasm/wasm_exec.js"
+
+# llama.cpp's prebuilt libraries come from npm, pinned in package.json, and a C compiler builds their
+# driver; nothing that ships uses them. ARGS: --quick, --json, --shapes 15M, --formats q8_0 ...
+bench-native: build ## speed and memory on the CPU against llama.cpp, the same GGUFs in turns
+	@$(call NPM,$(LLAMACPP))
+	go run ./native/bench/native $(ARGS)
 
 zoo: build ## retrain every model and expert that ships (hours)
 	./shared/zoo/make.sh bin/t2

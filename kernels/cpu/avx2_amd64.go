@@ -17,7 +17,7 @@ func productsY(f *form) {
 	f.panelF16, f.panelBF16 = panelFuncs(x86.PanelF16Y[:]), panelFuncs(x86.PanelBF16Y[:])
 	f.quantize = func(dst []byte, x []float32) { x86.QuantizeY(p8(dst), p(x), len(x)/q8Block) }
 	f.q8 = q8Funcs(x86.Q8Y[:])
-	f.panelQ8 = panelFuncs(x86.PanelQ8Y[:])
+	f.panelQ8, f.panelQ4 = panelFuncs(x86.PanelQ8Y[:]), panelFuncs(x86.PanelQ4Y[:])
 	f.packQ8 = func(dst []byte, src []float32) {
 		x86.PackQ8Y(p8(dst), p(src), len(src)/(nr*q8Block))
 	}

@@ -16,7 +16,7 @@ func productsZ(f *form) {
 	f.panelF32 = panelFuncs(x86.PanelF32Z[:])
 	f.panelF16, f.panelBF16 = panelFuncs(x86.PanelF16Z[:]), panelFuncs(x86.PanelBF16Z[:])
 	f.quantize = func(dst []byte, x []float32) { x86.QuantizeZ(p8(dst), p(x), len(x)/q8Block) }
-	f.panelQ8 = panelFuncs(x86.PanelQ8Z[:])
+	f.panelQ8, f.panelQ4 = panelFuncs(x86.PanelQ8Z[:]), panelFuncs(x86.PanelQ4Z[:])
 	f.q8 = q8Funcs(x86.Q8Y[:])
 	f.packQ8 = func(dst []byte, src []float32) {
 		x86.PackQ8Z(p8(dst), p(src), len(src)/(nr*q8Block))

@@ -31,8 +31,8 @@ type gemmFunc func(k int, a *float32, lda int, b *float32, ldb int, c *float32, 
 //	y[i*ldy+32*q+j] = s
 //
 // The order of the sum is that of gemmFunc. w(o, j) is w[o+j] in F32 and F16; in BF16 it is
-// w[o+2*j] for j < 16 and w[o+2*(j−16)+1] above, so that 32 bits hold columns j and j+16. Q8 is
-// what widenQ8 makes of w; its ldw counts bytes and k is a multiple of 32.
+// w[o+2*j] for j < 16 and w[o+2*(j−16)+1] above, so that 32 bits hold columns j and j+16. Q8 and
+// Q4 are what widenQ8 and widenQ4 make of w; their ldw counts bytes and k is a multiple of 32.
 type panelFunc[T float32 | uint16 | byte] func(k int, x *float32, ldx int, w *T, ldw, panels int,
 	y *float32, ldy int, acc int, mask uint32)
 
@@ -52,7 +52,7 @@ type form struct {
 	// 1 ≤ i < len (see panelFunc).
 	panelF32            []panelFunc[float32]
 	panelF16, panelBF16 []panelFunc[uint16]
-	panelQ8             []panelFunc[byte] // may be missing: then panels are widened first
+	panelQ8, panelQ4    []panelFunc[byte] // may be missing: then panels are widened first
 
 	// widenF16 and widenBF16 turn packed rows of nr into f32: dst[i] = float(w[i]). Narrow is
 	// their inverse, rounding half to even.
@@ -65,6 +65,9 @@ type form struct {
 	widenQ4 func(dst []float32, src []byte)
 
 	narrowF16, narrowBF16 func(dst []uint16, src []float32)
+	// pairsBF16 makes rows of a panel of BF16 from what packT makes of rows whose words are pairs of
+	// them, inputs 2l and 2l+1: pairs[l*nr+j] has those of column j, the first in its lower half.
+	pairsBF16 func(dst []uint16, pairs []float32)
 	// q8[i] multiplies i rows of rounded x with panels of Q8 (see q8Func); quantize rounds a row.
 	q8       []q8Func
 	quantize func(dst []byte, x []float32)
@@ -147,7 +150,7 @@ func candidates() []*form {
 	fast, portable := fastForms(), simdForms()
 	for _, f := range fast {
 		for _, p := range portable { // what was not written in assembly
-			f.widenQ4 = p.widenQ4
+			f.widenQ4, f.pairsBF16 = p.widenQ4, p.pairsBF16
 		}
 	}
 	return slices.Concat(fast, portable, []*form{&loops})

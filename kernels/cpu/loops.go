@@ -22,6 +22,7 @@ var loops = form{
 	widenQ4:     widenQ4Loop,
 	narrowF16:   narrowF16Loop,
 	narrowBF16:  narrowBF16Loop,
+	pairsBF16:   pairsBF16Loop,
 	q8:          []q8Func{nil, q8Loop},
 	quantize:    quantizeLoop,
 	packT:       packTLoop,
@@ -172,6 +173,16 @@ func panelBF16Loop(k int, x *float32, _ int, w *uint16, ldw, panels int, y *floa
 			}
 		}
 		storePanel(y, &sum, q, panels, mask)
+	}
+}
+
+func pairsBF16Loop(dst []uint16, pairs []float32) {
+	for ; len(pairs) > 0; dst, pairs = dst[2*nr:], pairs[nr:] {
+		for j := range nr / 2 {
+			a, b := math.Float32bits(pairs[j]), math.Float32bits(pairs[j+nr/2])
+			dst[2*j], dst[2*j+1] = uint16(a), uint16(b)
+			dst[nr+2*j], dst[nr+2*j+1] = uint16(a>>16), uint16(b>>16)
+		}
 	}
 }
 

@@ -70,6 +70,8 @@ func (t *matmulTask) run(w *worker, lo, hi int) {
 			panelRows(t, p, f.kBlock, f.panelBF16, t.w.h[at:], ldw, nr)
 		case t.w.t == compute.Q8 && rows < len(f.panelQ8):
 			panelRows(t, p, f.kBlock, f.panelQ8, t.w.q[at/nr*q8Width:], t.w.in*q8Width, q8Width)
+		case t.w.t == compute.Q4 && rows < len(f.panelQ4):
+			panelRows(t, p, f.kBlock, f.panelQ4, t.w.q[at/nr*q4Width:], t.w.in*q4Width, q4Width)
 		default:
 			t.widened(w, p)
 		}

@@ -10,9 +10,10 @@ import (
 //
 //	[input/8 4][output 32] of words, in whose nibble i%8 lies q+8 of input i
 //
-// so that columns are lanes. The kernels multiply f32: panels are widened 16 KiB at a time.
+// so that columns are lanes. Few rows read it as it is, for many it is widened 16 KiB at a time.
 const (
 	q4Bytes = q8Scales + nr*q8Block/2
+	q4Width = q4Bytes / q8Block // bytes for each input
 	q4Zero  = 8
 )
 

@@ -237,6 +237,7 @@ func simdForms() []*form {
 	f.panelF16 = []panelFunc[uint16]{nil, panelF16Simd}
 	f.panelBF16 = []panelFunc[uint16]{nil, panelBF16Simd}
 	f.widenF16, f.widenBF16, f.widenQ4 = widenF16Simd, widenBF16Simd, widenQ4Simd
+	f.pairsBF16 = pairsBF16Simd
 	f.dot, f.dot3, f.add, f.axpy = dotSimd, dot3Simd, addSimd, axpySimd
 	f.scale, f.mulScale, f.mulAcc = scaleSimd, mulScaleSimd, mulAccSimd
 	f.max, f.expSum, f.sumExp = maxSimd, expSumSimd, sumExpSimd

@@ -97,6 +97,20 @@ func widenBF16Simd(dst []float32, w []uint16) {
 	}
 }
 
+func pairsBF16Simd(dst []uint16, pairs []float32) {
+	lanes := simd.Float32s{}.Len()
+	ws := unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(pairs))), len(pairs))
+	ds := words(dst)
+	low, high := simd.BroadcastUint32s(0xffff), simd.BroadcastUint32s(0xffff0000)
+	for o := 0; o < len(ws); o += nr {
+		for j := 0; j < nr/2; j += lanes {
+			a, b := simd.LoadUint32s(ws[o+j:]), simd.LoadUint32s(ws[o+nr/2+j:])
+			a.And(low).Or(b.ShiftAllLeft(16)).Store(ds[o+j:])
+			a.ShiftAllRight(16).Or(b.And(high)).Store(ds[o+nr/2+j:])
+		}
+	}
+}
+
 // words is a panel's row of 16-bit numbers as 32-bit words, two columns each.
 func words(w []uint16) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(w))), len(w)/2)

@@ -2,6 +2,9 @@ package cpu
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
+	"unsafe"
 
 	"transformer2/shared/compute"
 )
@@ -86,16 +89,41 @@ func (w *weight) panel(p, lo, hi int, buf []float32) []float32 {
 func (d *Device) Pack(w compute.Weight, src compute.Tensor) {
 	p := d.weight("Pack", w)
 	shape("Pack", "src", src, p.out, p.in, src)
-	d.ops.weight = weightTask{w: p, x: d.vals("Pack", src)}
-	d.pool.do(p.panels(), 1, &d.ops.weight)
+	d.rounding(p, d.vals("Pack", src), false)
 }
 
 // Unpack writes the rounded numbers of w to dst.
 func (d *Device) Unpack(dst compute.Tensor, w compute.Weight) {
 	p := d.weight("Unpack", w)
 	shape("Unpack", "dst", dst, p.out, p.in, dst)
-	d.ops.weight = weightTask{w: p, x: d.vals("Unpack", dst), unpack: true}
-	d.pool.do(p.panels(), 1, &d.ops.weight)
+	d.rounding(p, d.vals("Unpack", dst), true)
+}
+
+func (d *Device) rounding(w *weight, x []float32, unpack bool) {
+	t := &d.ops.weight
+	t.w, t.x, t.unpack = w, x, unpack
+	d.pool.do(w.panels(), 1, t)
+	t.w, t.x = nil, nil
+}
+
+// PackFrom: see compute.Packer. A worker has the rows of one panel.
+func (d *Device) PackFrom(w compute.Weight, read func(lo int, rows []float32) error) error {
+	p := d.weight("PackFrom", w)
+	t := &weightTask{w: p, read: read}
+	d.pool.do(p.panels(), 1, t)
+	return t.err
+}
+
+// PackBytes: see compute.Packer.
+func (d *Device) PackBytes(w compute.Weight, read func(lo int, rows []byte) error) error {
+	p := d.weight("PackBytes", w)
+	if p.t != compute.BF16 || p.in%2 != 0 {
+		panic(fmt.Sprintf("cpu: PackBytes: the weight [%d %d] is %v, want bf16 and even inputs",
+			p.out, p.in, p.t))
+	}
+	t := &weightTask{w: p, bytes: read}
+	d.pool.do(p.panels(), 1, t)
+	return t.err
 }
 
 // weightTask packs or unpacks; an item is a panel.
@@ -103,22 +131,67 @@ type weightTask struct {
 	w      *weight
 	x      []float32 // [out, in]
 	unpack bool
+
+	// in place of x
+	read  func(lo int, rows []float32) error
+	bytes func(lo int, rows []byte) error
+
+	mu     sync.Mutex
+	failed atomic.Bool
+	err    error // the first of read
 }
 
 func (t *weightTask) run(w *worker, lo, hi int) {
 	for p := lo; p < hi; p++ {
-		if t.unpack {
+		switch {
+		case t.unpack:
 			t.unpackPanel(w, p)
-		} else {
-			t.packPanel(w, p)
+		case t.x != nil:
+			t.packPanel(w, p, t.x[p*nr*t.w.in:])
+		case !t.failed.Load():
+			if err := t.readPanel(w, p); err != nil {
+				t.fail(err)
+			}
 		}
 	}
 }
 
-func (t *weightTask) packPanel(w *worker, p int) {
+// readPanel packs panel p from what read or bytes give.
+func (t *weightTask) readPanel(w *worker, p int) error {
+	in, n := t.w.in, min(nr, t.w.out-p*nr)
+	if t.read != nil {
+		rows := w.scratch(slotB, n*in)
+		err := t.read(p*nr, rows)
+		if err == nil {
+			t.packPanel(w, p, rows)
+		}
+		return err
+	}
+	rows := w.scratch(slotB, n*in/2) // pairs of numbers in the bits of one
+	if err := t.bytes(p*nr, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(rows))),
+		2*n*in)); err != nil {
+		return err
+	}
+	pairs := w.scratch(slotA, in/2*nr)
+	w.d.f.packT(pairs, 1, rows, in/2, n, in/2)
+	w.d.f.pairsBF16(t.w.h[p*in*nr:(p+1)*in*nr], pairs)
+	return nil
+}
+
+func (t *weightTask) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		t.err = err
+	}
+	t.failed.Store(true)
+}
+
+// packPanel rounds panel p from its rows.
+func (t *weightTask) packPanel(w *worker, p int, src []float32) {
 	m := t.w
 	rows := min(nr, m.out-p*nr)
-	src := t.x[p*nr*m.in : (p*nr+rows)*m.in]
+	src = src[:rows*m.in]
 	if m.t == compute.F32 {
 		w.d.f.packT(m.f[p*m.in*nr:(p+1)*m.in*nr], 1, src, m.in, rows, m.in)
 		return

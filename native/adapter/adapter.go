@@ -54,6 +54,9 @@ type Device struct {
 	reason string
 }
 
+// Unwrap is the device that computes in f32.
+func (d *Device) Unwrap() compute.Device { return d.Device }
+
 // Open opens the device that c chooses; o is for the CPU.
 func Open(c Choice, o cpu.Options) (*Device, error) {
 	host, err := cpu.New(o)
@@ -118,9 +121,6 @@ func because(c Choice, a webgpu.Adapter, count int) string {
 	}
 	return fmt.Sprintf("the best of %d: %s", count, a.Kind)
 }
-
-// Unwrap is the device without the CPU beside it.
-func (d *Device) Unwrap() compute.Device { return d.Device }
 
 // Name says what computes.
 func (d *Device) Name() string { return d.Device.Name() }

@@ -18,8 +18,10 @@ type Figure struct {
 	Value   float64 // ours
 	Peer    float64 // theirs; 0: it was not measured
 	Ratio   float64 // Value over Peer, the median over the turns; 0: none
-	Want    string  // what the ratio should be: "≥ 0.75", "≤ 1"; "" where nothing is asked for
-	Note    string  // what a reader must know, above all why there is no ratio
+	Least   float64 // of the turns' ratios; 0 with Most: there were no turns
+	Most    float64
+	Want    string // what the ratio should be: "≥ 0.75", "≤ 1"; "" where nothing is asked for
+	Note    string // what a reader must know, above all why there is no ratio
 }
 
 // bound is a figure that is measured against a fixed most.
@@ -56,6 +58,24 @@ func (f Figure) Opponent() string {
 	return fmt.Sprintf("%s: %.4g %s", f.Against, f.Peer, f.Unit)
 }
 
+// Row is a line of a table of figures: name, value, unit, ratio, what it should be, against what.
+const Row = "%-52s %10s %-9s %-18s %-7s %s"
+
+// Cells are the texts of a figure's line for Row; what a reader must know follows the opponent.
+func (f Figure) Cells() (cells [6]string) {
+	cells = [6]string{f.Name, fmt.Sprintf("%.4g", f.Value), f.Unit, "", f.Want, f.Opponent()}
+	if f.Ratio != 0 {
+		cells[3] = fmt.Sprintf("%.2f", f.Ratio)
+	}
+	if f.Most != 0 {
+		cells[3] += fmt.Sprintf(" (%.2f…%.2f)", f.Least, f.Most)
+	}
+	if f.Note != "" {
+		cells[5] = strings.TrimPrefix(cells[5]+"; "+f.Note, "; ")
+	}
+	return cells
+}
+
 // MarshalJSON writes the figure as one object. "ratio" is null where there is none, and so is what
 // is not a finite number, which JSON cannot hold.
 func (f Figure) MarshalJSON() ([]byte, error) {
@@ -65,12 +85,17 @@ func (f Figure) MarshalJSON() ([]byte, error) {
 		Unit    string   `json:"unit"`
 		Against string   `json:"against"`
 		Ratio   *float64 `json:"ratio"`
+		Least   *float64 `json:"least,omitempty"`
+		Most    *float64 `json:"most,omitempty"`
 		Want    string   `json:"want,omitempty"`
 		Note    string   `json:"note,omitempty"`
 	}{Name: f.Name, Value: finite(f.Value), Unit: f.Unit, Against: f.Opponent(), Want: f.Want,
 		Note: f.Note}
 	if f.Ratio != 0 {
 		line.Ratio = finite(f.Ratio)
+	}
+	if f.Most != 0 {
+		line.Least, line.Most = finite(f.Least), finite(f.Most)
 	}
 	return json.Marshal(line)
 }
@@ -91,7 +116,8 @@ func (f Figure) versus(who string, ours, theirs series, work float64) Figure {
 		f.Note = noRatio(theirs.err)
 		return f
 	}
-	f.Peer, f.Ratio = work/theirs.median(), ratio(theirs, ours)
+	f.Peer = work / theirs.median()
+	f.Ratio, f.Least, f.Most = ratio(theirs, ours)
 	return f
 }
 
@@ -112,13 +138,16 @@ type series struct {
 
 func (s series) median() float64 { return median(s.seconds) }
 
-// ratio is the median of a[i]/b[i] over the turns that both have.
-func ratio(a, b series) float64 {
+// ratio is the median of a[i]/b[i] over the turns that both have, and the least and the most.
+func ratio(a, b series) (middle, least, most float64) {
 	var rs []float64
 	for i := range min(len(a.seconds), len(b.seconds)) {
 		rs = append(rs, a.seconds[i]/b.seconds[i])
 	}
-	return median(rs)
+	if len(rs) == 0 {
+		return math.NaN(), 0, 0
+	}
+	return median(rs), slices.Min(rs), slices.Max(rs)
 }
 
 // median is the middle of x, the mean of the two middle ones of an even number; NaN of none.

@@ -32,10 +32,10 @@ func TestMedian(t *testing.T) {
 func TestRatioIsOfPairs(t *testing.T) {
 	a := series{seconds: []float64{1, 2, 4, 8, 900}}
 	b := series{seconds: []float64{2, 4, 8, 16, 3}}
-	if got := ratio(b, a); got != 2 {
-		t.Errorf("ratio is %v, want 2", got)
+	if got, least, most := ratio(b, a); got != 2 || least != 3/900. || most != 2 {
+		t.Errorf("ratio is %v, %v … %v, want 2, 3/900 … 2", got, least, most)
 	}
-	if got := ratio(series{seconds: a.seconds[:2]}, b); got != 0.5 {
+	if got, _, _ := ratio(series{seconds: a.seconds[:2]}, b); got != 0.5 {
 		t.Errorf("ratio of what both have is %v, want 0.5", got)
 	}
 }

@@ -18,9 +18,9 @@ import (
 	"transformer2/shared/zoo"
 )
 
-// mostLoad bounds what a process takes of the host's memory, beside the file that it maps, while a
+// mostBesideGB bounds what a process takes of the host's memory, beside the file that it maps, while a
 // model goes up to the device, in GB.
-const mostLoad = 2
+const mostBesideGB = 2
 
 // load measures that memory. The model's file has a true header and numbers that are all zero,
 // which it holds as holes: reading it is like reading any other, and it takes no place on the disk.
@@ -59,7 +59,7 @@ func (g *gpuBench) load() error {
 		return err
 	}
 	f := bound(fmt.Sprintf("%s (%.1f GB), host memory beside the file", name, float64(size)/1e9), "GB",
-		peak/1e9, mostLoad)
+		peak/1e9, mostBesideGB)
 	if peak == 0 {
 		f = Figure{Name: f.Name, Unit: f.Unit, Value: math.NaN(),
 			Note: "not measured: this system has no /proc/PID/status with RssAnon"}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"transformer2/kernels/cpu"
@@ -49,13 +48,9 @@ func matvecs(ctx context.Context, env Env, dev *cpu.Device, threads int) ([]Figu
 	for i := range out {
 		dev.Write(src.Slice(i, i+1), ramp(i*in, in)) // row by row: the whole is half a gigabyte
 	}
-	x, y, sum, err := vectors(dev, out, in)
+	x, y, err := vectors(dev, out, in)
 	if err != nil {
 		return nil, err
-	}
-	plain := make([]uint64, out*in/2)
-	for i := range plain { // memory that was never written is one page of zeros, in the cache
-		plain[i] = uint64(i)
 	}
 	var figures []Figure
 	for _, t := range []compute.DType{compute.F32, compute.BF16, compute.Q8} {
@@ -66,14 +61,12 @@ func matvecs(ctx context.Context, env Env, dev *cpu.Device, threads int) ([]Figu
 			return figures, err
 		}
 		dev.Pack(w, src)
-		same := src.Reshape(1, int(min(w.Bytes()/4, int64(src.Len())))) // as many bytes as w has
-		read := func(context.Context) (float64, error) {
-			floats := fastest(env.burst(), func() { dev.SumSquares(sum, same) })
-			words := fastest(env.burst(), func() { sumWords(dev, plain[:w.Bytes()/8]) })
-			return min(floats, words), nil
+		read, err := newReading(dev, w.Bytes())
+		if err != nil {
+			return figures, err
 		}
 		s, err := plan{budget: env.short(2 * time.Second), least: 3, warm: true}.turns(ctx,
-			env.burstSide(func() { dev.MatMul(y, x, w) }), side{run: read})
+			env.burstSide(func() { dev.MatMul(y, x, w) }), side{run: read.run(env)})
 		if err != nil {
 			return figures, err
 		}
@@ -86,33 +79,13 @@ func matvecs(ctx context.Context, env Env, dev *cpu.Device, threads int) ([]Figu
 	return figures, nil
 }
 
-// sumWords adds up x on the device's threads.
-func sumWords(dev compute.Dense64, x []uint64) uint64 {
-	var total atomic.Uint64
-	dev.Parallel(len(x), 1<<16, func(lo, hi int) {
-		var a, b, c, d uint64
-		part := x[lo:hi]
-		for ; len(part) >= 8; part = part[8:] {
-			a, b, c, d = a+part[0]+part[4], b+part[1]+part[5], c+part[2]+part[6], d+part[3]+part[7]
-		}
-		for _, v := range part {
-			a += v
-		}
-		total.Add(a + b + c + d)
-	})
-	return total.Load()
-}
-
-// vectors are x [1 in], y [1 out] and a number.
-func vectors(dev compute.Device, out, in int) (x, y, sum compute.Tensor, err error) {
+// vectors are x [1 in] and y [1 out].
+func vectors(dev compute.Device, out, in int) (x, y compute.Tensor, err error) {
 	if x, err = dev.NewTensor(1, in); err != nil {
 		return
 	}
-	if y, err = dev.NewTensor(1, out); err != nil {
-		return
-	}
 	dev.Write(x, ramp(0, in))
-	sum, err = dev.NewTensor(1, 1)
+	y, err = dev.NewTensor(1, out)
 	return
 }
 

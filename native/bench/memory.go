@@ -27,25 +27,34 @@ func memory(ctx context.Context, env Env) ([]Figure, error) {
 	}
 	f := Figure{Name: fmt.Sprintf("t2 generate, %s, peak resident memory", model), Unit: "MB"}
 	env.say("%s", f.Name)
-	command := env.Command
-	if command == nil {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		command = []string{self}
-	}
-	args := append(slices.Clone(command[1:]), "generate", "--model", ref, "--prompt", question)
-	cmd := exec.CommandContext(ctx, command[0], args...)
-	peak, err := watchT2(cmd, highWater)
+	peak, err := peakOf(ctx, env, highWater, "generate", "--model", ref, "--prompt", question)
 	if err != nil {
 		return nil, err
 	}
 	if peak == 0 {
-		f.Note = "not measured: this system has no /proc/PID/status with VmHWM"
+		f.Note = notMeasured
 		return []Figure{f}, nil
 	}
 	return []Figure{bound(f.Name, f.Unit, peak/1e6, mostMemory)}, nil
+}
+
+// notMeasured is the note of a peak that the system does not tell.
+const notMeasured = "not measured: this system has no /proc/PID/status with VmHWM"
+
+// peakOf runs t2 as a process of its own and gives the most memory that its status ever told, in
+// bytes, 0 if the system does not say.
+func peakOf(ctx context.Context, env Env, memory func(status string) float64, args ...string) (
+	float64, error) {
+	command := env.Command
+	if command == nil {
+		self, err := os.Executable()
+		if err != nil {
+			return 0, err
+		}
+		command = []string{self}
+	}
+	return watchT2(exec.CommandContext(ctx, command[0],
+		append(slices.Clone(command[1:]), args...)...), memory)
 }
 
 // lookEvery is how often a process is looked at. VmHWM only ever grows, so that only what is taken
@@ -58,7 +67,7 @@ func watchT2(cmd *exec.Cmd, memory func(status string) float64) (peak float64, e
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = io.Discard, &said
 	if peak, err = watch(cmd, memory); err != nil {
-		err = fmt.Errorf("%s generate: %w: %s", cmd.Path, err, cut(strings.TrimSpace(said.String())))
+		err = fmt.Errorf("%s: %w: %s", cmd, err, cut(strings.TrimSpace(said.String())))
 	}
 	return peak, err
 }

@@ -209,6 +209,11 @@ func startPython(ctx context.Context, env Env) (*peer, error) {
 	if slices.Contains(cpu.Forms(), "avx512") {
 		cmd.Env = append(cmd.Env, "OPENBLAS_CORETYPE=SKYLAKEX")
 	}
+	return startPeer(cmd)
+}
+
+// startPeer starts a process that speaks the peers' protocol.
+func startPeer(cmd *exec.Cmd) (*peer, error) {
 	said := &tail{}
 	cmd.Stderr = said
 	cmd.WaitDelay = time.Second
@@ -221,7 +226,7 @@ func startPython(ctx context.Context, env Env) (*peer, error) {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", cmd.Path, err)
 	}
 	kill := func() {
 		cmd.Process.Kill()

@@ -59,10 +59,11 @@ func pretrain(ctx context.Context, env Env) ([]Figure, error) {
 		against.Ratio, against.Note = 0, fmt.Sprintf("no ratio: the losses of the first steps "+
 			"are %.1g apart, so the models are not the same", apart)
 	}
+	share, _, _ := ratio(s[1], s[0])
 	return []Figure{against, {
 		Name: name + ", 6·parameters·tokens", Unit: "GFLOP/s", Value: rate,
 		Want: atLeast(wantTraining), Against: "bare matrix product", Peer: work / s[1].median(),
-		Ratio: ratio(s[1], s[0]) * flops / work,
+		Ratio: share * flops / work,
 	}}, nil
 }
 

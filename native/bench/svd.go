@@ -76,6 +76,7 @@ func lessIsMore(f Figure, ours, theirs series) Figure {
 		f.Note = noRatio(theirs.err)
 		return f
 	}
-	f.Peer, f.Ratio = theirs.median(), ratio(ours, theirs)
+	f.Peer = theirs.median()
+	f.Ratio, f.Least, f.Most = ratio(ours, theirs)
 	return f
 }

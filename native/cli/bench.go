@@ -48,7 +48,7 @@ loading of such a model takes of the host's memory; --only then takes
 ` + strings.Join(bench.GPUParts(), ", ") + `.
 
 With --json a line a figure: {"name","value","unit","against","ratio"}, where it applies with
-"want", what the ratio should be, and "note"; against is "" and ratio null where a figure stands
+"least" and "most" of the turns' ratios, "want", what the ratio should be, and "note"; against is "" and ratio null where a figure stands
 alone.`,
 		Example: "  t2 bench\n  t2 bench --only decode --only switch --json\n  t2 bench --quick\n" +
 			"  t2 bench --device gpu --json",
@@ -116,7 +116,7 @@ func (a *app) bench(cmd *cobra.Command, f benchFlags) error {
 			return
 		}
 		if first {
-			out.line("%s", out.faint.Render(fmt.Sprintf(benchRow, "figure", "value", "", "ratio",
+			out.line("%s", out.faint.Render(fmt.Sprintf(bench.Row, "figure", "value", "", "ratio",
 				"want", "against")))
 			first = false
 		}
@@ -128,26 +128,15 @@ func (a *app) bench(cmd *cobra.Command, f benchFlags) error {
 	return errors.Join(err, cmd.Context().Err())
 }
 
-// benchRow is a line of the table.
-const benchRow = "%-52s %10s %-9s %6s %-7s %s"
-
 func (u *ui) figure(g bench.Figure) {
-	ratio := ""
-	if g.Ratio != 0 {
-		ratio = fmt.Sprintf("%6.2f", g.Ratio)
-	}
+	c := g.Cells()
+	c[3] = fmt.Sprintf("%-18s", c[3]) // a style's own characters have no width
 	if met, judged := g.Met(); judged {
 		style := u.bad
 		if met {
 			style = u.good
 		}
-		ratio = style.Render(ratio)
-	} else {
-		ratio = fmt.Sprintf("%6s", ratio)
+		c[3] = style.Render(c[3])
 	}
-	against := g.Opponent()
-	if g.Note != "" {
-		against = strings.TrimPrefix(against+"; "+g.Note, "; ")
-	}
-	u.line("%-52s %10.4g %-9s %s %-7s %s", g.Name, g.Value, g.Unit, ratio, g.Want, against)
+	u.line(bench.Row, c[0], c[1], c[2], c[3], c[4], c[5])
 }

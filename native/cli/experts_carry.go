@@ -65,7 +65,11 @@ func (a *app) expertsCarry(s *session, name string, f carryFlags) error {
 		return err
 	}
 	defer to.Close()
-	if v.Expert, err = v.Expert.Carry(to.Model.Shapes(), to.Model.Name); err != nil {
+	shapes, err := to.Model.Shapes()
+	if err == nil {
+		v.Expert, err = v.Expert.Carry(shapes, to.Model.Name)
+	}
+	if err != nil {
 		return err
 	}
 	return a.writeExpert(v, f.out, f.force)

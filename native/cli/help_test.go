@@ -115,7 +115,7 @@ func writeModel(dir string, seed uint64) {
 	defer dev.Close()
 	model := must(engine.Open(context.Background(), dev, engine.Source{Name: dir, Files: os.DirFS(dir)}, compute.F32))
 	for i, name := range tinyExperts {
-		e := svf.Random(model.Shapes(), svf.AllScope(), uint64(i), 0.5)
+		e := svf.Random(must(model.Shapes()), svf.AllScope(), uint64(i), 0.5)
 		e.Meta.Task, e.Meta.Model = name, filepath.Base(dir)
 		path := filepath.Join(dir, "experts", name+".safetensors")
 		check(checkpoint.AtomicWrite(path, func(w io.Writer) error { return svf.WriteExpert(w, e) }))

@@ -135,9 +135,13 @@ func (a *app) aboutModel(dev *adapter.Device, ref string) (modelLine, error) {
 		return modelLine{}, err
 	}
 	c := m.LM.Config
+	print, err := m.Fingerprint()
+	if err != nil {
+		return modelLine{}, err
+	}
 	return modelLine{Kind: "model", Model: ref, Parameters: c.NumParams(), Layers: c.Layers,
 		Width:      c.Dim,
-		Vocabulary: c.Vocab, Context: c.Context, Fingerprint: m.Fingerprint.Short(),
+		Vocabulary: c.Vocab, Context: c.Context, Fingerprint: print.Short(),
 		Experts: append([]string{}, m.ExpertNames()...)}, nil
 }
 

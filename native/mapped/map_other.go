@@ -6,4 +6,6 @@ import "os"
 
 func mapFile(*os.File, int64) []byte { return nil }
 
+func giveBack([]byte) {}
+
 func unmap([]byte) {}

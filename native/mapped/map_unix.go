@@ -22,6 +22,12 @@ func mapFile(file *os.File, size int64) []byte {
 	return data
 }
 
+// giveBack takes a map's pages from this process; they stay in the system's cache of the file, and
+// come back when they are read.
+func giveBack(data []byte) {
+	_ = unix.Madvise(data, unix.MADV_DONTNEED) // advice: where it is not taken, pages stay
+}
+
 func unmap(data []byte) {
 	if data != nil {
 		_ = unix.Munmap(data) // fails only for what was never mapped

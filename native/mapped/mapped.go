@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 )
 
 // FS is the files of a directory, as os.DirFS has them.
@@ -40,7 +41,12 @@ func (dir FS) Open(name string) (fs.File, error) {
 type mappedFile struct {
 	*os.File
 	data []byte
+	read atomic.Int64 // bytes, since pages were given back
 }
+
+// kept is about how much of what was read stays in this process's memory: whoever reads a file from
+// end to end, as a model's loading does, does not come back.
+const kept = 2 << 20
 
 // ReadAt copies from the map.
 func (f *mappedFile) ReadAt(b []byte, off int64) (int, error) {
@@ -51,6 +57,10 @@ func (f *mappedFile) ReadAt(b []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	n := copy(b, f.data[off:])
+	if f.read.Add(int64(n)) >= kept {
+		f.read.Store(0)
+		giveBack(f.data)
+	}
 	if n < len(b) {
 		return n, io.EOF
 	}

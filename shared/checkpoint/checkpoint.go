@@ -15,6 +15,7 @@ package checkpoint
 import (
 	"fmt"
 	"math"
+	"sync"
 )
 
 // DType is how a file holds a tensor's numbers, under the name that safetensors gives it.
@@ -78,34 +79,10 @@ func (i Info) Bytes() (int64, error) {
 }
 
 // Option changes how numbers are read.
-type Option struct {
-	finite bool
-	part   bool
-	from   int
-}
+type Option uint8
 
 // Finite refuses NaN and Inf, naming the tensor and the index.
-var Finite = Option{finite: true}
-
-// From reads a part of a tensor: as many numbers as there is room for, from number i on. Where
-// numbers are held in blocks, both are whole blocks.
-func From(i int) Option { return Option{part: true, from: i} }
-
-// part is where the options let a reading of room numbers begin, in a tensor in blocks of numbers.
-func part(name string, info Info, room, block int, opts []Option) (from int, err error) {
-	n, whole := info.Len(), true
-	for _, o := range opts {
-		whole, from = whole && !o.part, from+o.from
-	}
-	switch {
-	case whole && n != room:
-		err = fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d", name, info, n, room)
-	case from < 0 || from > n-room || from%block != 0 || !whole && room%block != 0:
-		err = fmt.Errorf("checkpoint: tensor %q is %v: it has no %d numbers from %d on, in blocks of %d",
-			name, info, room, from, block)
-	}
-	return from, err
-}
+const Finite Option = 1
 
 // Source is a set of named tensors that can be read one at a time: a safetensors File, or whatever
 // else holds a model (several files under one index, another format).
@@ -114,8 +91,31 @@ type Source interface {
 	Names() []string
 	// Tensor says what the file holds under a name.
 	Tensor(name string) (Info, bool)
-	// ReadInto converts the tensor, or the part From some number, into dst, which it fills.
+	// ReadInto converts the tensor into dst, whose length is the tensor's.
 	ReadInto(name string, dst []float32, opts ...Option) error
 	// Metadata is the text that travels with the tensors. The map is the caller's own.
 	Metadata() map[string]string
 }
+
+// Ranger is a Source that also reads a part of a tensor. Several goroutines may, at once.
+type Ranger interface {
+	Source
+	// ReadRange converts len(dst) numbers of the tensor from number at on, in the order of its shape.
+	// Where a file holds numbers in blocks, at and len(dst) are multiples of a block.
+	ReadRange(name string, at int, dst []float32, opts ...Option) error
+	// ReadBytes copies the bytes of the numbers from number at on, as the file holds them: as many as
+	// fill dst, which with at falls on whole blocks.
+	ReadBytes(name string, at int, dst []byte) error
+}
+
+// inside says whether n numbers from at on lie in a tensor, and begin and end with a block.
+func inside(name string, info Info, at, n, block int) error {
+	if at < 0 || n > info.Len() || at > info.Len()-n || at%block != 0 || n%block != 0 {
+		return fmt.Errorf("checkpoint: tensor %q is %v, want numbers from %d to %d in blocks of %d",
+			name, info, at, at+n, block)
+	}
+	return nil
+}
+
+// buffers are chunks of bytes on their way to become numbers.
+var buffers = sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}

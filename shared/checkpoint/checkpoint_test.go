@@ -236,14 +236,14 @@ func TestReadErrorsNameTheTensor(t *testing.T) {
 		`tensor "int" is I8 [1], want F32, F16, BF16 or `: err64,
 		`: no tensor "gone"`:                              errRaw,
 		`t: no tensor "gone"`:                             errSection,
-		`it has no 2 numbers from 2 on`:                   f.ReadInto("nan", two, From(2)),
-		`has no 2 numbers from -1 on`:                     f.ReadInto("nan", two, From(-1)),
-		`"nan": number 2 is`:                              f.ReadInto("nan", two, Finite, From(1)),
+		`want numbers from 2 to 4`:                        f.ReadRange("nan", 2, two),
+		`want numbers from -1 to 1`:                       f.ReadRange("nan", -1, two),
+		`"nan": number 2 is`:                              f.ReadRange("nan", 1, two, Finite),
 	} {
 		refused(t, err, want)
 	}
 	part := make([]float32, 1)
-	if err := f.ReadInto("nan", part, From(1)); err != nil || part[0] != 2 {
+	if err := f.ReadRange("nan", 1, part); err != nil || part[0] != 2 {
 		t.Errorf("number 1 is read as %v (%v), want 2", part[0], err)
 	}
 	if err := get("nan"); err != nil {

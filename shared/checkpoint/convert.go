@@ -21,6 +21,12 @@ var decoders = map[DType]func(dst []float32, src []byte){
 		}
 	},
 	BF16: func(dst []float32, src []byte) {
+		for ; len(dst) >= 4 && len(src) >= 8; dst, src = dst[4:], src[8:] {
+			v, d := le.Uint64(src), (*[4]float32)(dst)
+			d[0], d[1] = math.Float32frombits(uint32(v)<<16), math.Float32frombits(uint32(v)&0xffff0000)
+			d[2] = math.Float32frombits(uint32(v>>32) << 16)
+			d[3] = math.Float32frombits(uint32(v>>32) & 0xffff0000)
+		}
 		for i := range dst {
 			dst[i] = math.Float32frombits(uint32(le.Uint16(src[2*i:])) << 16)
 		}

@@ -23,7 +23,7 @@ type File struct {
 	tensors map[string]entry
 }
 
-var _ Source = (*File)(nil)
+var _ Ranger = (*File)(nil)
 
 // Open reads the header of a file of size bytes. It fails where the header is longer than the
 // file or 100 MB, is not what the format says, names a tensor twice, or where the tensors' bytes
@@ -90,22 +90,77 @@ func (f *File) Float32(name string, opts ...Option) ([]float32, error) {
 	return dst, f.ReadInto(name, dst, opts...)
 }
 
-// ReadInto is Float32 into memory of the caller's. len(dst) must be the tensor's, or that of a
-// part of it; another length is an error that names both.
+// ReadInto is Float32 into memory of the caller's. len(dst) must be the tensor's; another length is
+// an error that names both.
 func (f *File) ReadInto(name string, dst []float32, opts ...Option) error {
 	e, ok := f.tensors[name]
 	if !ok {
 		return fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	from, err := part(name, e.info, len(dst), 1, opts)
-	if err != nil {
+	if n := e.info.Len(); n != len(dst) {
+		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d",
+			name, e.info, n, len(dst))
+	}
+	return f.ReadRange(name, 0, dst, opts...)
+}
+
+// ReadRange reads a part of a tensor.
+func (f *File) ReadRange(name string, at int, dst []float32, opts ...Option) error {
+	e, ok := f.tensors[name]
+	if !ok {
+		return fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	if err := inside(name, e.info, at, len(dst), 1); err != nil {
 		return err
 	}
-	at := f.data + e.begin + int64(from)*int64(e.info.DType.Size())
-	if err := ReadFloats(f.r, at, e.info.DType, dst); err != nil {
+	place := f.data + e.begin + int64(at)*int64(e.info.DType.Size())
+	if err := ReadFloats(f.r, place, e.info.DType, dst); err != nil {
 		return fmt.Errorf("checkpoint: tensor %q is %v, %w", name, e.info, err)
 	}
-	return CheckFinite(name, dst, opts...)
+	return checkFrom(name, at, dst, opts)
+}
+
+// ReadBytes copies a part of a tensor.
+func (f *File) ReadBytes(name string, at int, dst []byte) error {
+	e, ok := f.tensors[name]
+	if !ok {
+		return fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	block := ggufBlock{numbers: 1, bytes: e.info.DType.Size()}
+	return copied(f.r, name, e.info, f.data+e.begin, at, dst, block)
+}
+
+// copied reads dst, which is the bytes of a tensor from number at on; the tensor begins at a place.
+func copied(r io.ReaderAt, name string, info Info, place int64, at int, dst []byte,
+	block ggufBlock) error {
+	if len(dst)%block.bytes != 0 {
+		return fmt.Errorf("checkpoint: tensor %q is %v: %d bytes are not whole numbers", name, info,
+			len(dst))
+	}
+	if err := inside(name, info, at, len(dst)/block.bytes*block.numbers, block.numbers); err != nil {
+		return err
+	}
+	if err := readFull(r, dst, place+block.space(at)); err != nil {
+		return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
+	}
+	return nil
+}
+
+// FiniteBF16 reports whether all numbers of BF16 bytes are finite.
+func FiniteBF16(b []byte) bool {
+	// An exponent of all ones carries into the sign when it grows by one.
+	const exponents, ones, signs = 0x7f807f807f807f80, 0x0080008000800080, 0x8000800080008000
+	var carry, other uint64
+	for ; len(b) >= 32; b = b[32:] {
+		p := (*[32]byte)(b)
+		carry |= (le.Uint64(p[:8])&exponents + ones) | (le.Uint64(p[8:])&exponents + ones)
+		other |= (le.Uint64(p[16:])&exponents + ones) | (le.Uint64(p[24:])&exponents + ones)
+	}
+	carry |= other
+	for ; len(b) >= 2; b = b[2:] {
+		carry |= uint64(le.Uint16(b))&0x7f80 + 0x80
+	}
+	return carry&signs == 0
 }
 
 // ReadFloats converts the len(dst) numbers of a type, F32, F16, BF16 or F64, from byte at of a file
@@ -115,27 +170,36 @@ func ReadFloats(r io.ReaderAt, at int64, t DType, dst []float32) error {
 	if decode == nil {
 		return errNotFloat
 	}
-	buf := make([]byte, min(chunk, len(dst)*size))
+	return readBlocks(r, at, dst, ggufBlock{t, 1, size, decode})
+}
+
+// readBlocks converts the len(dst) numbers, whole blocks, from byte at of a file on.
+func readBlocks(r io.ReaderAt, at int64, dst []float32, block ggufBlock) error {
+	b := buffers.Get().(*[]byte)
+	defer buffers.Put(b)
+	step := chunk / block.bytes * block.numbers
 	for len(dst) > 0 {
-		n := min(len(buf)/size, len(dst))
-		if err := readFull(r, buf[:n*size], at); err != nil {
+		n := min(step, len(dst))
+		part := (*b)[:block.space(n)]
+		if err := readFull(r, part, at); err != nil {
 			return err
 		}
-		decode(dst[:n], buf)
-		dst, at = dst[n:], at+int64(n*size)
+		block.decode(dst[:n], part)
+		dst, at = dst[n:], at+block.space(n)
 	}
 	return nil
 }
 
 // CheckFinite does what the option Finite asks for, to a tensor, or a part of one, that was read.
 func CheckFinite(name string, dst []float32, opts ...Option) error {
-	finite, from := false, 0
-	for _, o := range opts {
-		finite, from = finite || o.finite, from+o.from
-	}
-	if finite {
+	return checkFrom(name, 0, dst, opts)
+}
+
+// checkFrom is CheckFinite of the numbers from number at on.
+func checkFrom(name string, at int, dst []float32, opts []Option) error {
+	if slices.Contains(opts, Finite) {
 		if i := firstNonFinite(dst); i >= 0 {
-			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, from+i, dst[i])
+			return fmt.Errorf("checkpoint: tensor %q: number %d is %v", name, at+i, dst[i])
 		}
 	}
 	return nil
@@ -195,11 +259,26 @@ func (f *File) rawAs(name string, t DType) ([]byte, error) {
 
 var errNotFloat = errors.New("want F32, F16, BF16 or F64")
 
+const signBit = 1 << 31
+
 // firstNonFinite is the index of the first NaN or Inf, or -1.
 func firstNonFinite(x []float32) int {
-	for i, v := range x {
+	// Their exponent is all ones: grown by one it carries into the sign.
+	const one = 1 << 23
+	at := 0
+	for ; len(x)-at >= 4; at += 4 {
+		p := (*[4]float32)(x[at:])
+		carry := uint32(0)
+		for _, v := range p {
+			carry |= math.Float32bits(v)&^signBit + one
+		}
+		if carry&signBit != 0 {
+			break
+		}
+	}
+	for i, v := range x[at:] {
 		if v-v != 0 { // NaN − NaN and Inf − Inf are NaN
-			return i
+			return at + i
 		}
 	}
 	return -1

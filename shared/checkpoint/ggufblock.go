@@ -40,7 +40,7 @@ func (t GGUFType) block() (ggufBlock, bool) {
 	case GGUFQ6K:
 		return ggufBlock{"Q6_K", kBlock, kBlock/2 + kBlock/4 + 16 + 2, decodeQ6K}, true
 	}
-	return ggufBlock{}, false
+	return t.moreBlocks()
 }
 
 // decodeQ8: y[i] = d·q[i].

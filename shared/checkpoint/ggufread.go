@@ -15,7 +15,7 @@ import (
 // GGUF is an open GGUF file, version 2 or 3, little-endian. Its metadata is in memory, its tensors
 // are not. Several goroutines may read one GGUF where the io.ReaderAt allows it.
 //
-// A tensor's DType is ggml's name of its type (F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q6_K) and its
+// A tensor's DType is ggml's name of its type (F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K) and its
 // shape is row-major, so the reverse of how the file counts its sides.
 type GGUF struct {
 	r       io.ReaderAt
@@ -24,7 +24,7 @@ type GGUF struct {
 	tensors map[string]ggufEntry
 }
 
-var _ Source = (*GGUF)(nil)
+var _ Ranger = (*GGUF)(nil)
 
 // ggufEntry is where a tensor lies.
 type ggufEntry struct {
@@ -159,29 +159,41 @@ func (g *GGUF) Metadata() map[string]string {
 // map is the caller's own, the slices are not to be changed.
 func (g *GGUF) Values() map[string]any { return maps.Clone(g.values) }
 
-// ReadInto decodes a tensor, or a part of it, into dst, whose length must be theirs.
+// ReadInto decodes a tensor into dst, whose length must be its.
 func (g *GGUF) ReadInto(name string, dst []float32, opts ...Option) error {
 	e, ok := g.tensors[name]
 	if !ok {
 		return fmt.Errorf("checkpoint: no tensor %q", name)
 	}
-	from, err := part(name, e.info, len(dst), e.block.numbers, opts)
-	if err != nil {
+	if n := e.info.Len(); n != len(dst) {
+		return fmt.Errorf("checkpoint: tensor %q is %v, %d numbers, want %d",
+			name, e.info, n, len(dst))
+	}
+	return g.ReadRange(name, 0, dst, opts...)
+}
+
+// ReadRange decodes a part of a tensor, which begins and ends with a block.
+func (g *GGUF) ReadRange(name string, at int, dst []float32, opts ...Option) error {
+	e, ok := g.tensors[name]
+	if !ok {
+		return fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	if err := inside(name, e.info, at, len(dst), e.block.numbers); err != nil {
 		return err
 	}
-	begin := e.at + e.block.space(from)
-	step := chunk / e.block.bytes // blocks at a time
-	buf := make([]byte, min(int64(step*e.block.bytes), e.block.space(len(dst))))
-	for at := 0; at < len(dst); {
-		n := min(step*e.block.numbers, len(dst)-at)
-		part := buf[:e.block.space(n)]
-		if err := readFull(g.r, part, begin+e.block.space(at)); err != nil {
-			return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
-		}
-		e.block.decode(dst[at:at+n], part)
-		at += n
+	if err := readBlocks(g.r, e.at+e.block.space(at), dst, e.block); err != nil {
+		return fmt.Errorf("checkpoint: tensor %q: %w", name, err)
 	}
-	return CheckFinite(name, dst, opts...)
+	return checkFrom(name, at, dst, opts)
+}
+
+// ReadBytes copies a part of a tensor.
+func (g *GGUF) ReadBytes(name string, at int, dst []byte) error {
+	e, ok := g.tensors[name]
+	if !ok {
+		return fmt.Errorf("checkpoint: no tensor %q", name)
+	}
+	return copied(g.r, name, e.info, e.at, at, dst, e.block)
 }
 
 // ggufHeader reads a header front to back. It keeps the first error and the bytes that are left.
@@ -258,7 +270,8 @@ func (h *ggufHeader) tensor() (e ggufEntry, err error) {
 	}
 	block, ok := kind.block()
 	if !ok {
-		return e, fmt.Errorf("type %d, want F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K", kind)
+		return e, fmt.Errorf("type %d, want F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 or "+
+			"Q2_K to Q6_K", kind)
 	}
 	if at > math.MaxInt64/2 {
 		return e, fmt.Errorf("offset %d", at)

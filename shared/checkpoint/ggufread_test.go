@@ -111,7 +111,7 @@ func checkGGUFNumbers(t *testing.T, g *GGUF, data []float32) {
 			}
 		}
 		part := make([]float32, 96)
-		if err := g.ReadInto(name, part, From(192)); err != nil || !slices.Equal(part, got[192:]) {
+		if err := g.ReadRange(name, 192, part); err != nil || !slices.Equal(part, got[192:]) {
 			t.Errorf("%s: its last 96 numbers are not those of the whole: %v", name, err)
 		}
 	}
@@ -119,7 +119,7 @@ func checkGGUFNumbers(t *testing.T, g *GGUF, data []float32) {
 	if err == nil || !strings.Contains(err.Error(), "288") {
 		t.Errorf("a length that does not fit: %v", err)
 	}
-	if err := g.ReadInto("eight", make([]float32, 32), From(1)); err == nil {
+	if err := g.ReadRange("eight", 1, make([]float32, 32)); err == nil {
 		t.Error("a part is read that begins within a block")
 	}
 	if err := g.ReadInto("none", nil); err == nil {

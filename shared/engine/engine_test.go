@@ -38,7 +38,11 @@ func session(t *testing.T) *engine.Session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sigmoid := svf.Random(m.Shapes(), svf.AllScope(), 2, 0.5)
+	shapes, err := m.Shapes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sigmoid := svf.Random(shapes, svf.AllScope(), 2, 0.5)
 	sigmoid.Meta.Task, sigmoid.Meta.Parametrisation = "sigmoid", svf.SigmoidNuclear
 	files["experts/sigmoid.safetensors"] = enginetest.File(t,
 		func(w io.Writer) error { return svf.WriteExpert(w, sigmoid) })

@@ -198,6 +198,13 @@ func Deinterleave(w []float32, heads, dim, cols int) {
 	}
 }
 
+// PairedRow is where a GGUF has a row of queries or keys whose heads have dim rows: Deinterleave puts
+// it to row.
+func PairedRow(row, dim int) int {
+	h, i := row/dim, row%dim
+	return h*dim + i%(dim/2)*2 + i/(dim/2)
+}
+
 // GGUFName is a tensor's name in a GGUF.
 func GGUFName(name string) string {
 	return ggufNames.Replace(name)

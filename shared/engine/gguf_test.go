@@ -47,6 +47,21 @@ func TestInterleave(t *testing.T) {
 	}
 }
 
+// One row at a time is Deinterleave.
+func TestPairedRow(t *testing.T) {
+	const heads, dim = 3, 6
+	w := make([]float32, heads*dim)
+	for i := range w {
+		w[i] = float32(i)
+	}
+	Deinterleave(w, heads, dim, 1)
+	for row, from := range w {
+		if got := PairedRow(row, dim); got != int(from) {
+			t.Errorf("row %d comes from %d, want %v", row, got, from)
+		}
+	}
+}
+
 func TestGGUFNames(t *testing.T) {
 	c := llama.Config{Vocab: 8, Dim: 4, Hidden: 8, Layers: 11, Heads: 2, KVHeads: 1, HeadDim: 2}
 	seen := map[string]bool{}

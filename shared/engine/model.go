@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
@@ -31,14 +32,13 @@ const (
 
 // Model is a base model with its tokenizer and the experts that came with it.
 type Model struct {
-	Name        string
-	LM          *llama.Model // frozen
-	Tok         *tokenizer.Tokenizer
-	Fingerprint checkpoint.Fingerprint // of its linear weights
+	Name string
+	LM   *llama.Model // frozen
+	Tok  *tokenizer.Tokenizer
 
 	files  fs.FS
 	format Format
-	hashes map[string]checkpoint.Fingerprint // of the linear weights
+	print  func() (map[string]checkpoint.Fingerprint, error) // of the linear weights
 }
 
 // Source is where a model's files are.
@@ -75,7 +75,29 @@ func Open(ctx context.Context, dev compute.Device, src Source, dtype compute.DTy
 		}
 		return nil, fmt.Errorf("model %s: %w", src.Name, err)
 	}
+	m.print = sync.OnceValues(m.hash)
 	return m, nil
+}
+
+// Fingerprint is of the model's linear weights. The files are read again when it is first asked for:
+// only experts and decompositions need it, and to hash takes longer than to load.
+func (m *Model) Fingerprint() (checkpoint.Fingerprint, error) {
+	all, err := m.print()
+	if err != nil {
+		return checkpoint.Fingerprint{}, err
+	}
+	return checkpoint.HashModel(all), nil
+}
+
+func (m *Model) hash() (all map[string]checkpoint.Fingerprint, err error) {
+	err = m.format.Weights(func(weights checkpoint.Source) (err error) {
+		all, err = hash(weights)
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("model %s: %w", m.Name, err)
+	}
+	return all, err
 }
 
 func (m *Model) load(ctx context.Context, dev compute.Device, dtype compute.DType) error {
@@ -99,13 +121,7 @@ func (m *Model) load(ctx context.Context, dev compute.Device, dtype compute.DTyp
 		if m.LM, err = llama.New(dev, config, dtype); err != nil {
 			return err
 		}
-		h := &hashing{Source: weights, ctx: ctx, weights: map[string]checkpoint.Fingerprint{}}
-		if err := m.LM.LoadWeights(h); err != nil {
-			return err
-		}
-		m.hashes = h.weights
-		m.Fingerprint, err = h.model()
-		return err
+		return m.LM.LoadWeights(until(ctx, weights))
 	})
 }
 
@@ -178,7 +194,11 @@ func (m *Model) Decompose(ctx context.Context, p compute.Dense64, store checkpoi
 	scope svf.Scope, report func(svf.Progress)) (*svf.Decomposition, error) {
 	var d *svf.Decomposition
 	err := m.format.Weights(func(weights checkpoint.Source) (err error) {
-		cache := svf.Cache{Store: store, Known: m.hashes}
+		known, err := m.print()
+		if err != nil {
+			return err
+		}
+		cache := svf.Cache{Store: store, Known: known}
 		d, err = cache.Model(ctx, p, weights, scope, report)
 		return err
 	})
@@ -186,11 +206,17 @@ func (m *Model) Decompose(ctx context.Context, p compute.Dense64, store checkpoi
 }
 
 // Shapes is the model's decomposition without σ and bases: enough to check an expert.
-func (m *Model) Shapes() *svf.Decomposition {
-	d := &svf.Decomposition{Base: m.Fingerprint}
+func (m *Model) Shapes() (*svf.Decomposition, error) {
+	print, err := m.Fingerprint()
+	return &svf.Decomposition{Base: print, Matrices: m.Matrices()}, err
+}
+
+// Matrices are the shapes of the model's linear weights.
+func (m *Model) Matrices() []svf.Matrix {
+	var all []svf.Matrix
 	for _, l := range m.LM.Linears() {
-		d.Matrices = append(d.Matrices, svf.Matrix{Name: l.Name, Out: l.Out, In: l.In,
-			R: min(l.Out, l.In), Left: l.Out <= l.In})
+		all = append(all, svf.Matrix{Name: l.Name, Out: l.Out, In: l.In, R: min(l.Out, l.In),
+			Left: l.Out <= l.In})
 	}
-	return d
+	return all
 }

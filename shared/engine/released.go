@@ -12,12 +12,12 @@ import (
 // stay logits, or become the z that they stand for where p is Linear, which needs the bases.
 func (s *Session) ImportExpert(ctx context.Context, src checkpoint.Source, p svf.Parametrisation) (
 	*svf.Expert, error) {
-	d := s.Model.Shapes()
-	if svf.IsReleasedMixture(src) {
-		var err error
-		if d, err = s.Bases(ctx); err != nil {
-			return nil, err
-		}
+	d, err := s.Model.Shapes()
+	if err == nil && svf.IsReleasedMixture(src) {
+		d, err = s.Bases(ctx)
+	}
+	if err != nil {
+		return nil, err
 	}
 	e, err := svf.ReadReleased(src, d)
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *Session) ImportExpert(ctx context.Context, src checkpoint.Source, p svf
 func (s *Session) ImportDecomposition(ctx context.Context, src checkpoint.Source,
 	report func(m Spectrum, total int)) error {
 	var matrices []svf.Matrix
-	for _, m := range s.Model.Shapes().Matrices {
+	for _, m := range s.Model.Matrices() {
 		if _, ok := src.Tensor(m.Name + ".S"); ok {
 			matrices = append(matrices, m)
 		}

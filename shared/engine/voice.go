@@ -40,13 +40,17 @@ func (s *Session) Voice(name string) (Voice, error) {
 // Check says whether an expert is this model's: its fingerprint, its shapes, its numbers.
 func (s *Session) Check(name string, e *svf.Expert) error {
 	m := s.Model
-	if e.Meta.Base != m.Fingerprint {
+	shapes, err := m.Shapes()
+	if err != nil {
+		return err
+	}
+	if e.Meta.Base != shapes.Base {
 		return fmt.Errorf("expert %q is for another model: it was trained on %s with fingerprint "+
 			"%s, "+
 			"%s has fingerprint %s", name, e.Meta.Model, e.Meta.Base.Short(), m.Name,
-			m.Fingerprint.Short())
+			shapes.Base.Short())
 	}
-	if err := e.CheckShapes(m.Shapes()); err != nil {
+	if err := e.CheckShapes(shapes); err != nil {
 		return fmt.Errorf("expert %q does not fit %s: %w", name, m.Name, err)
 	}
 	return nil

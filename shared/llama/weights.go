@@ -231,7 +231,7 @@ func (c Config) CheckTensors(src checkpoint.Source) error {
 const tablePart = 16 << 20
 
 // LoadWeights fills a frozen model from a checkpoint. The host holds one matrix of a layer at a
-// time, and of the embedding and the head a part.
+// time, and of the embedding and the head a part; less where the device packs rows.
 func (m *Model) LoadWeights(src checkpoint.Source) error {
 	return m.loadParts(src, tablePart)
 }
@@ -241,23 +241,29 @@ func (m *Model) loadParts(src checkpoint.Source, most int) error {
 	if err := m.CheckTensors(src); err != nil {
 		return err
 	}
+	parts, ranged := src.(checkpoint.Ranger)
+	if p, ok := compute.As[compute.Packer](m.Dev); ok && ranged {
+		return m.loadRows(p, parts)
+	}
 	var data []float32 // one memory serves all
 	return m.fill(func(spec TensorSpec, part func(row int, data []float32) error) error {
 		rows := spec.Rows
-		if spec.Name == EmbedName || spec.Name == headName {
+		if ranged && (spec.Name == EmbedName || spec.Name == headName) {
 			rows = max(1, min(rows, most/spec.Cols))
 		}
 		for row := 0; row < spec.Rows; row += rows {
 			n := min(rows, spec.Rows-row) * spec.Cols
 			data = slices.Grow(data[:0], n)[:n]
-			var opts []checkpoint.Option
-			if rows < spec.Rows {
-				opts = append(opts, checkpoint.From(row*spec.Cols))
+			var err error
+			if n < spec.Rows*spec.Cols {
+				err = parts.ReadRange(spec.Name, row*spec.Cols, data)
+			} else {
+				err = src.ReadInto(spec.Name, data)
 			}
-			if err := src.ReadInto(spec.Name, data, opts...); err != nil {
-				return err
+			if err == nil {
+				err = part(row, data)
 			}
-			if err := part(row, data); err != nil {
+			if err != nil {
 				return err
 			}
 		}

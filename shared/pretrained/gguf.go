@@ -225,6 +225,48 @@ func (r renamed) ReadInto(name string, dst []float32, opts ...checkpoint.Option)
 	return nil
 }
 
+// ReadRange reads whole rows of queries and of keys, whose pairs are neighbours in the file.
+func (r renamed) ReadRange(name string, at int, dst []float32, opts ...checkpoint.Option) error {
+	if r.heads[name] == 0 {
+		return r.file.ReadRange(engine.GGUFName(name), at, dst, opts...)
+	}
+	return r.eachRow(name, at, len(dst), func(i, cols, from int) error {
+		return r.file.ReadRange(engine.GGUFName(name), from, dst[i:i+cols], opts...)
+	})
+}
+
+// ReadBytes copies whole rows of queries and of keys, of two bytes a number.
+func (r renamed) ReadBytes(name string, at int, dst []byte) error {
+	if r.heads[name] == 0 {
+		return r.file.ReadBytes(engine.GGUFName(name), at, dst)
+	}
+	if info, _ := r.Tensor(name); info.DType != checkpoint.BF16 && info.DType != checkpoint.F16 {
+		return fmt.Errorf("tensor %q is %v, want two bytes a number", name, info)
+	}
+	return r.eachRow(name, at, len(dst)/2, func(i, cols, from int) error {
+		return r.file.ReadBytes(engine.GGUFName(name), from, dst[2*i:2*(i+cols)])
+	})
+}
+
+// eachRow calls f for the rows of n numbers from number at on: number i of them begins one of cols
+// numbers, which in the file begins with number from.
+func (r renamed) eachRow(name string, at, n int, f func(i, cols, from int) error) error {
+	info, ok := r.Tensor(name)
+	if !ok {
+		return fmt.Errorf("a Llama has no tensor %q", name)
+	}
+	cols := info.Shape[len(info.Shape)-1]
+	if cols == 0 || at%cols != 0 || n%cols != 0 || r.heads[name]*r.dim*cols != info.Len() {
+		return fmt.Errorf("tensor %q is %v, want whole rows of %d heads", name, info, r.heads[name])
+	}
+	for i := 0; i < n; i += cols {
+		if err := f(i, cols, engine.PairedRow((at+i)/cols, r.dim)*cols); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r renamed) Metadata() map[string]string { return r.file.Metadata() }
 
 // Tokenizer is the embedded vocabulary.

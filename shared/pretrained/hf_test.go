@@ -88,10 +88,19 @@ func TestFamiliesAsDirectories(t *testing.T) {
 	}
 }
 
+func randomExpert(t *testing.T, s *engine.Session) *svf.Expert {
+	t.Helper()
+	shapes, err := s.Model.Shapes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return svf.Random(shapes, svf.AllScope(), 1, 0.5)
+}
+
 // An adapted model's directory answers as the expert does, without knowing of it.
 func TestAdaptedAsDirectory(t *testing.T) {
 	s := session(t, published(t, familytest.All()[4]))
-	v := engine.Voice{Name: "random", Expert: svf.Random(s.Model.Shapes(), svf.AllScope(), 1, 0.5)}
+	v := engine.Voice{Name: "random", Expert: randomExpert(t, s)}
 	r := engine.Request{Prompt: "how many boats went out?", MaxTokens: 64}
 	want, err := s.Generate(context.Background(), v, r)
 	if err != nil {
@@ -118,7 +127,7 @@ func TestDirectoryInTorch(t *testing.T) {
 		s := session(t, published(t, f))
 		v := engine.Base()
 		if adapted == 1 {
-			v.Expert = svf.Random(s.Model.Shapes(), svf.AllScope(), 1, 0.5)
+			v.Expert = randomExpert(t, s)
 		}
 		answer, err := s.Generate(context.Background(), v,
 			engine.Request{System: "be brief", Prompt: "how many boats?", MaxTokens: 64})

@@ -19,7 +19,7 @@ type shards struct {
 	blobs []checkpoint.Blob
 }
 
-var _ checkpoint.Source = (*shards)(nil)
+var _ checkpoint.Ranger = (*shards)(nil)
 
 // Bounds on an index.
 const (
@@ -89,11 +89,24 @@ func (s *shards) Tensor(name string) (checkpoint.Info, bool) {
 }
 
 func (s *shards) ReadInto(name string, dst []float32, opts ...checkpoint.Option) error {
+	return s.with(name, func(f *checkpoint.File) error { return f.ReadInto(name, dst, opts...) })
+}
+
+func (s *shards) ReadRange(name string, at int, dst []float32, opts ...checkpoint.Option) error {
+	return s.with(name, func(f *checkpoint.File) error { return f.ReadRange(name, at, dst, opts...) })
+}
+
+func (s *shards) ReadBytes(name string, at int, dst []byte) error {
+	return s.with(name, func(f *checkpoint.File) error { return f.ReadBytes(name, at, dst) })
+}
+
+// with runs f on the shard that has a tensor.
+func (s *shards) with(name string, f func(*checkpoint.File) error) error {
 	shard, ok := s.where[name]
 	if !ok {
 		return fmt.Errorf("the index has no tensor %q", name)
 	}
-	if err := s.files[shard].ReadInto(name, dst, opts...); err != nil {
+	if err := f(s.files[shard]); err != nil {
 		return fmt.Errorf("%s: %w", shard, err)
 	}
 	return nil

@@ -59,15 +59,19 @@ func checkModel(t *testing.T, name string) {
 			t.Errorf("no expert %s among %v", want, names)
 		}
 	}
+	print, err := m.Fingerprint()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, n := range names {
 		e, err := m.Expert(n)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
-		if e.Meta.Task != n || e.Meta.Base != m.Fingerprint {
+		if e.Meta.Task != n || e.Meta.Base != print {
 			t.Errorf("expert %s is for task %s of base %s, want %s of %s", n, e.Meta.Task,
-				e.Meta.Base.Short(), n, m.Fingerprint.Short())
+				e.Meta.Base.Short(), n, print.Short())
 		}
 	}
 }

@@ -118,24 +118,30 @@ func (t *tile) broadcast(m, d Op) {
 	}
 }
 
-// aRows addresses element p of the rows a[i*lda + p], i < mr, with odd multiples of lda in
-// registers: row i is base + i·lda = base + (odd·lda)·2^s.
+// aRows addresses element p of the rows a[i*lda + p], i < mr.
 func (g *gen) aRows(a, lda reg.Register, mr int) func(i, disp int) Mem {
+	row := g.rowsFrom(lda, mr)
+	return func(i, disp int) Mem { return row(a, i, disp) }
+}
+
+// rowsFrom addresses rows behind any base, with odd multiples of lda in registers: row i is
+// base + i·lda = base + (odd·lda)·2^s.
+func (g *gen) rowsFrom(lda reg.Register, mr int) func(base reg.Register, i, disp int) Mem {
 	odd := map[int]reg.Register{1: lda}
 	for m := 3; m < mr; m += 2 {
 		r := g.GP64()
 		g.LEAQ(at2(odd[m-2], lda, 2, 0), r)
 		odd[m] = r
 	}
-	return func(i, disp int) Mem {
+	return func(base reg.Register, i, disp int) Mem {
 		if i == 0 {
-			return at(a, disp)
+			return at(base, disp)
 		}
 		scale := uint8(1)
 		for i%2 == 0 {
 			i, scale = i/2, scale*2
 		}
-		return at2(a, odd[i], scale, disp)
+		return at2(base, odd[i], scale, disp)
 	}
 }
 

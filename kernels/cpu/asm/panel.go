@@ -19,7 +19,11 @@ var (
 	f16  = dtype{"F16", "*uint16", 2}
 	bf16 = dtype{"BF16", "*uint16", 2}
 	q8   = dtype{"Q8", "*byte", 1}
+	q4   = dtype{"Q4", "*byte", 1} // a byte is the least that addresses count
 )
+
+// blocked says that numbers lie in blocks with scales.
+func (t dtype) blocked() bool { return t == q8 || t == q4 }
 
 // rowBytes is the size of one row of a panel, 32 numbers.
 func (t dtype) rowBytes() int { return 32 * t.size }
@@ -38,6 +42,12 @@ func emitPanel(g *gen) {
 	}
 	for mr := 1; mr <= maxPanelQ8Y; mr++ {
 		emitPanelFunc(newPanel(g, q8, mr, false))
+	}
+	for mr := 1; mr <= maxPanelQ4Z; mr++ {
+		emitPanelFunc(newPanel(g, q4, mr, true))
+	}
+	for mr := 1; mr <= maxPanelQ4Y; mr++ {
+		emitPanelFunc(newPanel(g, q4, mr, false))
 	}
 }
 
@@ -67,7 +77,7 @@ func newPanel(g *gen, t dtype, mr int, z bool) *panel {
 	isa := "Y"
 	if z {
 		isa = "Z"
-	} else if mr > 2 && t != q8 {
+	} else if mr > 2 && !t.blocked() {
 		p.passes = 2
 	}
 	p.name = fmt.Sprintf("panel%s%s%d", t.name, isa, mr)
@@ -80,7 +90,7 @@ func (p *panel) together() int {
 	switch {
 	case p.z && p.mr == 1:
 		return 4
-	case p.z && p.mr <= 3, p.mr == 1 && p.t != q8:
+	case p.z && p.mr <= 3, p.mr == 1 && !p.t.blocked():
 		return 2
 	}
 	return 1
@@ -91,7 +101,7 @@ func (p *panel) doc() []string {
 	switch p.t {
 	case bf16:
 		number = "w[q*ldw+32*p+order(j)]"
-	case q8:
+	case q8, q4:
 		number = "w(q,p,j)"
 	}
 	doc := []string{
@@ -106,8 +116,9 @@ func (p *panel) doc() []string {
 	if p.t == bf16 {
 		doc = append(doc, "", "order(j) = 2*j for j < 16, 2*(j-16)+1 above.")
 	}
-	if p.t == q8 {
-		doc = append(doc, "", "w(q,p,j) is what WidenQ8 makes of the panel at w[q*ldw]. k is a multiple of 32.")
+	if p.t.blocked() {
+		doc = append(doc, "", "w(q,p,j) is what Widen"+p.t.name+" makes of the panel at w[q*ldw]. k is a "+
+			"multiple of 32.")
 	}
 	return doc
 }
@@ -180,8 +191,8 @@ func (p *panel) group(label string, np int) {
 	p.initSums(label, acc, sums, np)
 	p.Load(p.Param("x"), p.x)
 	p.Load(p.Param("k"), p.k)
-	if p.t == q8 {
-		p.sumQ8(label, np, sums)
+	if p.t.blocked() {
+		p.sumBlocks(label, np, sums)
 	} else {
 		p.sum(label, np, sums)
 	}
@@ -202,19 +213,45 @@ func (p *panel) sum(label string, np int, sums func(q, i int) []reg.VecVirtual) 
 		p.LEAQ(at2(next, p.ldw, 2, 0), third)
 		p.ADDQ(p.ldw, third)
 	}
+	ahead := p.streams(next)
 	bv, av := p.regs(2), p.regs(min(2, p.mr))
 	unroll := 4
 	if p.mr >= 8 {
 		unroll = 2
 	}
-	step := func(u int) { p.step(u, np, next, third, bv, av, sums) }
+	step := func(u int) {
+		if np > 3 && u == 1 { // once in a group of steps
+			p.turn(label, p.k, fetched/p.t.rowBytes()-unroll, ahead)
+		}
+		p.step(u, np, next, third, ahead, bv, av, sums)
+	}
 	p.kLoop(label+"k", p.k, unroll, step, func(n int) {
 		p.ADDQ(Imm(uint64(4*n)), p.x)
 		p.ADDQ(U32(uint32(p.t.rowBytes()*n)), next)
+		p.ADDQ(U32(uint32(p.t.rowBytes()*n)), ahead)
 		if np > 3 {
 			p.ADDQ(U32(uint32(p.t.rowBytes()*n)), third)
 		}
 	})
+}
+
+// fetched is how many bytes before it is read a panel of F32, F16 or BF16 is asked for.
+const fetched = 1024
+
+// streams is where what will be read behind next is asked for.
+func (p *panel) streams(next reg.Register) reg.Register {
+	ahead := p.GP64()
+	p.MOVQ(next, ahead)
+	return ahead
+}
+
+// turn moves ahead on by four panels where n steps are left: the first three of four streams reach the
+// next panel there, which is being read already, and go on where they begin in the next group.
+func (p *panel) turn(label string, left reg.Register, n int, ahead reg.Register) {
+	p.CMPQ(left, Imm(uint64(n)))
+	p.JNE(to(label + "Straight"))
+	p.LEAQ(at2(ahead, p.ldw, 4, 0), ahead)
+	p.Label(label + "Straight")
 }
 
 func (p *panel) regs(n int) []reg.VecVirtual {
@@ -225,7 +262,7 @@ func (p *panel) regs(n int) []reg.VecVirtual {
 }
 
 // step is one p of the sum: a row of each panel, times a number of each row of x.
-func (p *panel) step(u, np int, next, third reg.Register, bv, av []reg.VecVirtual,
+func (p *panel) step(u, np int, next, third, ahead reg.Register, bv, av []reg.VecVirtual,
 	sums func(q, i int) []reg.VecVirtual) {
 	for q := range np {
 		m := at(next, u*p.t.rowBytes())
@@ -237,9 +274,12 @@ func (p *panel) step(u, np int, next, third reg.Register, bv, av []reg.VecVirtua
 		}
 		if p.mr < 8 { // with more rows the hardware keeps ahead
 			for line := 0; line < p.t.rowBytes(); line += 64 {
-				ahead := m
-				ahead.Disp += 1024 + line
-				p.PREFETCHT0(ahead)
+				fetch := m
+				if q < 3 {
+					fetch.Base = ahead
+				}
+				fetch.Disp += fetched + line
+				p.PREFETCHT0(fetch)
 			}
 		}
 		for h := range len(sums(0, 0)) / 2 {

@@ -22,16 +22,21 @@ func (g *gen) byteOf(n int) Mem {
 	return g.table(fmt.Sprintf("byte%d", n), words[:]...)
 }
 
-// sumQ8 goes block by block, in a block four inputs at a time.
-func (p *panel) sumQ8(label string, np int, sums func(q, i int) []reg.VecVirtual) {
-	next, third, four := p.GP64(), p.GP64(), p.GP64()
+// sumBlocks goes block by block: 32 scales, then rows of 32 words with as many inputs each as fit.
+func (p *panel) sumBlocks(label string, np int, sums func(q, i int) []reg.VecVirtual) {
+	rows, inputs := q8Block/4, 4
+	if p.t == q4 {
+		rows, inputs = q8Block/8, 8
+	}
+	next, third, left := p.GP64(), p.GP64(), p.GP64()
 	p.MOVQ(p.w, next)
 	if np > 3 {
 		p.LEAQ(at2(next, p.ldw, 2, 0), third)
 		p.ADDQ(p.ldw, third)
 	}
-	place := func(q, disp int) Mem {
-		m := at(next, disp)
+	ahead := p.streams(next)
+	from := func(first reg.Register, q, disp int) Mem {
+		m := at(first, disp)
 		switch q {
 		case 1, 2:
 			m.Index, m.Scale = p.ldw, uint8(q)
@@ -40,38 +45,57 @@ func (p *panel) sumQ8(label string, np int, sums func(q, i int) []reg.VecVirtual
 		}
 		return m
 	}
-	advance := func(n int) {
-		p.ADDQ(U32(uint32(n)), next)
+	place := func(q, disp int) Mem { return from(next, q, disp) }
+	fetch := func() {
+		for q := range np {
+			p.PREFETCHT0(from(ahead, q, 128*(rows+1)))
+			p.PREFETCHT0(from(ahead, q, 128*(rows+1)+64))
+		}
+	}
+	advance := func() {
+		p.ADDQ(U32(128), next)
+		p.ADDQ(U32(128), ahead)
 		if np > 3 {
-			p.ADDQ(U32(uint32(n)), third)
+			p.ADDQ(U32(128), third)
 		}
 	}
 	p.SHRQ(Imm(5), p.k)
 	p.JE(to(label + "Sums"))
 	p.Label(label + "Block")
-	var step func()
-	if p.z {
-		step = p.stepQ8Z(np, place, sums)
-	} else {
-		block := p.GP64()
-		p.MOVQ(next, block)
-		step = func() { p.stepQ8Y(block, next, sums(0, 0), sums) }
+	if np > 3 {
+		p.turn(label, p.k, 1, ahead)
 	}
-	advance(q8Numers)
-	p.MOVQ(U32(q8Block/4), four)
-	p.Label(label + "Four")
-	for q := range np {
-		p.PREFETCHT0(place(q, q8Panel))
-		p.PREFETCHT0(place(q, q8Panel+64))
-	}
+	step := p.blockStep(np, next, place, sums)
+	fetch()
+	advance()
+	p.MOVQ(U32(uint32(rows)), left)
+	p.Label(label + "Words")
+	fetch()
 	step()
-	advance(128)
-	p.ADDQ(Imm(16), p.x)
-	p.DECQ(four)
-	p.JNE(to(label + "Four"))
+	advance()
+	p.ADDQ(Imm(uint64(4*inputs)), p.x)
+	p.DECQ(left)
+	p.JNE(to(label + "Words"))
 	p.DECQ(p.k)
 	p.JNE(to(label + "Block"))
 	p.Label(label + "Sums")
+}
+
+// blockStep begins a block, whose scales are at next, and gives the code of a row of words.
+func (p *panel) blockStep(np int, next reg.Register, place func(q, disp int) Mem,
+	sums func(q, i int) []reg.VecVirtual) func() {
+	if p.z && p.t == q4 {
+		return p.stepQ4Z(np, place, sums)
+	}
+	if p.z {
+		return p.stepQ8Z(np, place, sums)
+	}
+	block := p.GP64()
+	p.MOVQ(next, block)
+	if p.t == q4 {
+		return func() { p.stepQ4Y(block, next, sums(0, 0), sums) }
+	}
+	return func() { p.stepQ8Y(block, next, sums(0, 0), sums) }
 }
 
 // stepQ8Z loads the scales s of a block, and gives the code of four inputs: a number is the byte
@@ -86,7 +110,14 @@ func (p *panel) stepQ8Z(np int, place func(q, disp int) Mem,
 		}
 	}
 	widen := func(q, h, n int, word, w reg.VecVirtual) {
-		p.VPSHUFB(p.byteOf(n), word, w)
+		switch n { // not all on the one port that shuffles
+		case 0:
+			p.VPANDD_BCST(p.constant(0xff), word, w)
+		case 3:
+			p.VPSRLD(Imm(24), word, w)
+		default:
+			p.VPSHUFB(p.byteOf(n), word, w)
+		}
 		p.VCVTDQ2PS(w, w)
 		p.VFMADD213PS(c[2*q+h], s[2*q+h], w)
 	}

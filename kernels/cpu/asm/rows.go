@@ -23,14 +23,16 @@ func dots(g *gen) {
 			y, k, n := e.arg("y"), e.arg("k"), e.arg("n")
 			stride := e.argBytes("stride", 2)
 			p := e.GP64()
-			row := e.aRows(p, stride, group)
+			row := e.rowsFrom(stride, group)
 			e.SUBQ(Imm(uint64(group)), n)
 			e.JLT(to("few"))
 			e.Label("rows")
 			e.MOVQ(k, p)
-			e.storeDots(e.dotRows("g", p, row, group), y)
+			next := e.GP64()
 			e.LEAQ(at2(k, stride, uint8(group/2), 0), k)
 			e.LEAQ(at2(k, stride, uint8(group/2), 0), k)
+			e.MOVQ(k, next)
+			e.storeDots(e.dotRows("g", p, next, row, group), y)
 			e.ADDQ(Imm(uint64(4*group)), y)
 			e.SUBQ(Imm(uint64(group)), n)
 			e.JGE(to("rows"))
@@ -39,7 +41,7 @@ func dots(g *gen) {
 			e.JE(to("end"))
 			e.Label("row")
 			e.MOVQ(k, p)
-			s := e.fold(e.VADDPS, e.dotRows("r", p, row, 1))
+			s := e.fold(e.VADDPS, e.dotRows("r", p, nil, row, 1))
 			e.VMOVSS(s.AsX(), at(y, 0))
 			e.ADDQ(stride, k)
 			e.ADDQ(Imm(4), y)
@@ -49,8 +51,10 @@ func dots(g *gen) {
 		})
 }
 
-// dotRows sums q∘row over chunks of 16 for the rows behind p, which moves.
-func (e *isa) dotRows(label string, p reg.Register, row func(i, disp int) Mem, rows int) []vec {
+// dotRows sums q∘row over chunks of 16 for the rows behind p, which moves. Rows of a cache lie too far
+// apart for the hardware to fetch ahead: those behind next, if there are any, are asked for.
+func (e *isa) dotRows(label string, p, next reg.Register,
+	row func(base reg.Register, i, disp int) Mem, rows int) []vec {
 	acc := e.vecs(rows)
 	for _, a := range acc {
 		e.zero(a)
@@ -62,10 +66,16 @@ func (e *isa) dotRows(label string, p reg.Register, row func(i, disp int) Mem, r
 	e.Label(label + "Chunk")
 	e.load(at(q, 0), nil, qv)
 	for i := range rows {
-		e.fma(row(i, 0), qv, acc[i])
+		e.fma(row(p, i, 0), qv, acc[i])
+		if next != nil {
+			e.PREFETCHT0(row(next, i, 0))
+		}
 	}
 	e.ADDQ(Imm(64), q)
 	e.ADDQ(Imm(64), p)
+	if next != nil {
+		e.ADDQ(Imm(64), next)
+	}
 	e.SUBQ(Imm(16), dim)
 	e.JGE(to(label + "Chunk"))
 	e.Label(label + "Tail")
@@ -76,13 +86,13 @@ func (e *isa) dotRows(label string, p reg.Register, row func(i, disp int) Mem, r
 	for i := range rows {
 		if e.z {
 			t := e.vec()
-			e.load(row(i, 0), mask, t)
+			e.load(row(p, i, 0), mask, t)
 			e.fma(t, qv, acc[i])
 			continue
 		}
 		for h := range 2 { // one register at a time: Y has no more
 			t := e.YMM()
-			e.VMASKMOVPS(e.part(row(i, 0), h), mask.v[h], t)
+			e.VMASKMOVPS(e.part(row(p, i, 0), h), mask.v[h], t)
 			e.VFMADD231PS(t, qv[h], acc[i][h])
 		}
 	}
@@ -142,7 +152,7 @@ func weightedSum(g *gen) {
 			stride := e.argBytes("stride", 2)
 			widths := []int{2} // vectors a block
 			if e.z {
-				widths = []int{4, 2}
+				widths = []int{4, 3, 2}
 			}
 			for _, w := range widths {
 				name := string(rune('0' + w))
@@ -171,13 +181,13 @@ func (e *isa) sumRows(name string, o, v, stride reg.Register, w int, mask *predi
 		e.zero(even[i])
 		e.zero(odd[i])
 	}
-	p, n, row := e.arg("p"), e.arg("n"), e.GP64()
+	p, n, row, second := e.arg("p"), e.arg("n"), e.GP64(), e.GP64()
 	e.MOVQ(v, row)
-	step := func(acc []vec, m Mem, disp int) {
+	step := func(acc []vec, row reg.Register, disp int) {
 		b := e.splat(at(p, disp))
 		for i := range w {
-			m := m
-			m.Disp += 64 * i
+			m := at(row, 64*i)
+			e.PREFETCHT0(at2(row, stride, 8, 64*i))
 			if mask == nil {
 				e.fma(m, b, acc[i])
 				continue
@@ -190,8 +200,9 @@ func (e *isa) sumRows(name string, o, v, stride reg.Register, w int, mask *predi
 	e.SUBQ(Imm(2), n)
 	e.JLT(to("last" + name))
 	e.Label("pair" + name)
-	step(even, at(row, 0), 0)
-	step(odd, at2(row, stride, 1, 0), 4)
+	step(even, row, 0)
+	e.LEAQ(at2(row, stride, 1, 0), second)
+	step(odd, second, 4)
 	e.LEAQ(at2(row, stride, 2, 0), row)
 	e.ADDQ(Imm(8), p)
 	e.SUBQ(Imm(2), n)
@@ -199,7 +210,7 @@ func (e *isa) sumRows(name string, o, v, stride reg.Register, w int, mask *predi
 	e.Label("last" + name)
 	e.ADDQ(Imm(2), n)
 	e.JE(to("out" + name))
-	step(even, at(row, 0), 0)
+	step(even, row, 0)
 	e.Label("out" + name)
 	for i := range w {
 		e.add(odd[i], even[i], even[i])

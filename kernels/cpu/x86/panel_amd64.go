@@ -773,3 +773,75 @@ func panelQ8Y2(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *floa
 //
 //go:noescape
 func panelQ8Y3(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ4Z1 is, for q < panels, i < 1 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ4 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ4Z1(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ4Z2 is, for q < panels, i < 2 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ4 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ4Z2(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ4Z3 is, for q < panels, i < 3 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ4 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ4Z3(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ4Z4 is, for q < panels, i < 4 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ4 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ4Z4(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ4Y1 is, for q < panels, i < 1 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ4 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ4Y1(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)
+
+// panelQ4Y2 is, for q < panels, i < 2 and j < 32 (in the last panel where mask
+// has bit j),
+//
+//	s := 0, or y[i*ldy+32*q+j] if acc != 0
+//	for p := range k { s = fma(x[i*ldx+p], w(q,p,j), s) }
+//	y[i*ldy+32*q+j] = s
+//
+// w(q,p,j) is what WidenQ4 makes of the panel at w[q*ldw]. k is a multiple of 32.
+//
+//go:noescape
+func panelQ4Y2(k int, x *float32, ldx int, w *byte, ldw int, panels int, y *float32, ldy int, acc int, mask uint32)

@@ -1,6 +1,7 @@
 package x86
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -44,9 +45,13 @@ func toF16Panel(w []float32) []uint16 {
 type panelSize struct{ step, row int }
 
 var (
-	plain  = panelSize{1, 32}
-	blocks = panelSize{32, Q8PanelBytes / 32}
+	plain   = panelSize{1, 32}
+	blocks  = panelSize{32, Q8PanelBytes / 32}
+	blocks4 = panelSize{32, q4PanelBytes / 32}
 )
+
+// q4PanelBytes is the size of a block of a panel of Q4: 32 scales and 32×32 nibbles.
+const q4PanelBytes = 4*32 + 32*32/2
 
 // testPanel compares with a GEMM kernel over the f32 panel, bit for bit. pack gives the panel that
 // stands for w, and may change w to what it stands for.
@@ -116,6 +121,21 @@ func toQ8Panel(w []float32) []byte {
 	return h
 }
 
+// toQ4Panel makes w numbers of Q4, every nibble among them, and packs them.
+func toQ4Panel(w []float32) []byte {
+	h := make([]byte, len(w)/1024*q4PanelBytes)
+	for i, v := range w {
+		b, l, j := i/1024, i/32%32, i%32
+		block, scale := h[b*q4PanelBytes:], (1+float32(j)/7)*(1+float32(b)/3)
+		n := (int(8*v) + l) & 15
+		binary.LittleEndian.PutUint32(block[4*j:], math.Float32bits(scale))
+		at := 128 + 4*(l/8*32+j) + l%8/2
+		block[at] |= byte(n << (l % 2 * 4))
+		w[i] = scale * float32(n-8)
+	}
+	return h
+}
+
 func same(w []float32) []float32 { return w }
 
 func TestPanelZ(t *testing.T) {
@@ -124,6 +144,7 @@ func TestPanelZ(t *testing.T) {
 	testPanel(t, PanelF16Z[:], plain, toF16Panel)
 	testPanel(t, PanelBF16Z[:], plain, toBF16Panel)
 	testPanel(t, PanelQ8Z[:], blocks, toQ8Panel)
+	testPanel(t, PanelQ4Z[:], blocks4, toQ4Panel)
 }
 
 func TestPanelY(t *testing.T) {
@@ -132,6 +153,7 @@ func TestPanelY(t *testing.T) {
 	testPanel(t, PanelF16Y[:], plain, toF16Panel)
 	testPanel(t, PanelBF16Y[:], plain, toBF16Panel)
 	testPanel(t, PanelQ8Y[:], blocks, toQ8Panel)
+	testPanel(t, PanelQ4Y[:], blocks4, toQ4Panel)
 }
 
 // benchPanel streams a weight of outs×k, as decoding does.

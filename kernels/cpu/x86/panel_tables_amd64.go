@@ -13,7 +13,11 @@ package x86
 //
 // w(o, j) is w[o+j] in F32 and F16. In BF16 columns j and j+16 are neighbours, so that one 32-bit
 // word holds both: w(o, j) is w[o+2*j] for j < 16 and w[o+2*(j-16)+1] above. Q8 is laid out as
-// Q8Func says; its ldw counts bytes, k is a multiple of 32, and w is what WidenQ8 makes of it.
+// Q8Func says; its ldw counts bytes, k is a multiple of 32, and w is what WidenQ8 makes of it. So is
+// Q4, whose blocks are 640 bytes:
+//
+//	[32]float32      scales s(q,b,j)
+//	[4][32]uint32    n(q,b,8*g+r,j) + 8 in bits 4*r … 4*r+3 of [g][j]; w is s·n
 type PanelFunc[T float32 | uint16 | byte] func(k int, x *float32, ldx int, w *T, ldw, panels int,
 	y *float32, ldy int, acc int, mask uint32)
 
@@ -38,4 +42,6 @@ var (
 	PanelQ8Z = [...]PanelFunc[byte]{nil,
 		panelQ8Z1, panelQ8Z2, panelQ8Z3, panelQ8Z4, panelQ8Z5, panelQ8Z6, panelQ8Z7, panelQ8Z8}
 	PanelQ8Y = [...]PanelFunc[byte]{nil, panelQ8Y1, panelQ8Y2, panelQ8Y3}
+	PanelQ4Z = [...]PanelFunc[byte]{nil, panelQ4Z1, panelQ4Z2, panelQ4Z3, panelQ4Z4}
+	PanelQ4Y = [...]PanelFunc[byte]{nil, panelQ4Y1, panelQ4Y2}
 )

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"transformer2/native/bench/randmodel"
 )
 
 // pages is where the pages of this benchmark lie in the source.
@@ -30,9 +32,9 @@ var contests = []contest{
 }
 
 // decoding compares engines, one thread each, taking turns.
-func decoding(b *browser, o options, model *random) ([]figure, error) {
+func decoding(b *browser, o options, model *randmodel.Model) ([]figure, error) {
 	paths := map[string]string{"/engine.wasm": o.wasm, "/wasm_exec.js": o.wasmExec,
-		"/model": model.dir, "/f32.gguf": model.gguf["f32"], "/q8_0.gguf": model.gguf["q8_0"]}
+		"/model": model.Dir, "/f32.gguf": model.GGUF["f32"], "/q8_0.gguf": model.GGUF["q8_0"]}
 	for _, name := range []string{"ours.html", "ours.js", "ours-worker.js", "wllama.html",
 		"wllama.js"} {
 		paths["/"+name] = filepath.Join(pages, name)
@@ -49,7 +51,7 @@ func decoding(b *browser, o options, model *random) ([]figure, error) {
 	defer server.Close()
 	var figures []figure
 	for _, c := range contests {
-		f, err := c.run(b, o, server.URL, model.prompt, peer)
+		f, err := c.run(b, o, server.URL, model.Prompt, peer)
 		if err != nil {
 			return figures, fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -77,7 +79,7 @@ func (c contest) run(b *browser, o options, url, prompt string, peer bool) (figu
 	var mine, other, ratios []float64
 	same := true
 	for round := range o.rounds + 1 { // the first warms both up
-		m, err := decodeTurn(ours, o.tokens, question)
+		m, err := decodeTurn(ours, o.tokens, randmodel.Question)
 		if err != nil {
 			return f, err
 		}

@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"time"
+
+	"transformer2/native/bench/randmodel"
 )
 
 func main() {
@@ -83,7 +85,7 @@ func measure(ctx context.Context, o options) ([]figure, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
 	say("a Llama of 15 M random weights, as ours and as GGUF")
-	model, err := makeModel(ctx, dir, 1)
+	model, err := randmodel.Make(ctx, dir, randmodel.Of15M, 1, "f32", "q8_0")
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (j *job) heat(h protocol.Heat) (protocol.HeatMap, error) {
 			stats[s.Name] = s
 		}
 	}
-	for _, m := range j.d.s.Model.Shapes().Matrices {
+	for _, m := range j.d.s.Model.Matrices() {
 		s, ok := stats[m.Name]
 		if !ok {
 			s.Min, s.Max = 1, 1

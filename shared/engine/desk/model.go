@@ -61,11 +61,15 @@ func (d *Desk) decomposing(p svf.Progress) {
 func (d *Desk) loaded() (protocol.Loaded, error) {
 	m := d.s.Model
 	c := m.LM.Config
-	l := protocol.Loaded{Model: m.Name, Fingerprint: m.Fingerprint.String(), Params: c.NumParams(),
+	print, err := m.Fingerprint()
+	if err != nil {
+		return protocol.Loaded{}, err
+	}
+	l := protocol.Loaded{Model: m.Name, Fingerprint: print.String(), Params: c.NumParams(),
 		Layers: c.Layers, Dim: c.Dim, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads,
 		Vocab: c.Vocab, Context: c.Context, Weights: m.LM.Head.W.Type().String(),
 		Rewards: task.RewardNames(), Experts: []protocol.Expert{}}
-	for _, x := range m.Shapes().Matrices {
+	for _, x := range m.Matrices() {
 		l.Matrices = append(l.Matrices, matrixOf(x))
 	}
 	for _, name := range m.ExpertNames() {
@@ -173,7 +177,7 @@ func (j *job) export(x protocol.Export) (protocol.File, error) {
 	}
 	whole := *v.Expert
 	whole.Z = maps.Clone(v.Expert.Z)
-	for _, m := range j.d.s.Model.Shapes().Matrices {
+	for _, m := range j.d.s.Model.Matrices() {
 		if whole.Z[m.Name] == nil && whole.Meta.Scope.Has(m.Name) {
 			whole.Z[m.Name] = ones(m.R)
 		}

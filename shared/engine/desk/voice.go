@@ -32,8 +32,12 @@ func (j *job) voice(v protocol.Voice) (engine.Voice, error) {
 	if err != nil || v.Control == "" && len(v.Keep) == 0 && len(v.Edits) == 0 {
 		return out, err
 	}
+	print, err := j.d.s.Model.Fingerprint()
+	if err != nil {
+		return out, err
+	}
 	e := &svf.Expert{Z: map[string][]float32{}, Meta: svf.Meta{Parametrisation: svf.Linear,
-		Scope: svf.AllScope(), Base: j.d.s.Model.Fingerprint, Model: j.d.s.Model.Name,
+		Scope: svf.AllScope(), Base: print, Model: j.d.s.Model.Name,
 		Task: out.Name}}
 	if out.Expert != nil {
 		plain, err := j.d.s.Effective(j.ctx, out.Expert)
@@ -170,7 +174,7 @@ func ones(n int) []float32 {
 
 // matrix finds a matrix of the model.
 func (j *job) matrix(name string) (svf.Matrix, error) {
-	for _, m := range j.d.s.Model.Shapes().Matrices {
+	for _, m := range j.d.s.Model.Matrices() {
 		if m.Name == name {
 			return m, nil
 		}

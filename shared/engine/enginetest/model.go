@@ -37,8 +37,12 @@ func Files(t testing.TB, dev compute.Device, seed uint64, experts ...string) fst
 	if err != nil {
 		t.Fatal(err)
 	}
+	shapes, err := m.Shapes()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, name := range experts {
-		e := svf.Random(m.Shapes(), svf.AllScope(), uint64(i), 0.5)
+		e := svf.Random(shapes, svf.AllScope(), uint64(i), 0.5)
 		e.Meta.Task = name
 		files[path.Join("experts", name+".safetensors")] = File(t,
 			func(w io.Writer) error { return svf.WriteExpert(w, e) })
