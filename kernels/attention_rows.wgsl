@@ -57,9 +57,10 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
     // Values are asked for before they are needed: what the keys give takes as long as they do.
     let end = min(32u, hi - tile);
 {{- range seq .Turns}}
-    var v{{.}} = vec4<f32>(0.0);
+    var value{{.}} = vec4<f32>(0.0);
     if ((share < {{$v.Shares}}u) && (share + {{mul . $v.Shares}}u < end)) {
-      v{{.}} = v4(p.vo + ((tile + share + {{mul . $v.Shares}}u) * p.kv + kvhead) * {{$v.Dim}}u, column);
+      value{{.}} = v4(p.vo + ((tile + share + {{mul . $v.Shares}}u) * p.kv + kvhead) * {{$v.Dim}}u,
+        column);
     }
 {{- end}}
     let mine = lane / 8u;
@@ -102,7 +103,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(local_invocation_index) la
 {{- range $i := seq .Turns}}
     if ((share < {{$v.Shares}}u) && (share + {{mul . $v.Shares}}u < end)) {
 {{- range seq $g}}
-      acc{{.}} = acc{{.}} + weight[{{mul . 32}}u + share + {{mul $i $v.Shares}}u] * v{{$i}};
+      acc{{.}} = acc{{.}} + weight[{{mul . 32}}u + share + {{mul $i $v.Shares}}u] * value{{$i}};
 {{- end}}
     }
 {{- end}}
