@@ -70,7 +70,7 @@ func TestControlGroup(t *testing.T) {
 	if group == "" {
 		t.Skip("no control group can be made here")
 	}
-	const megabytes = 60
+	const megabytes = 30
 	check(os.WriteFile(limit, []byte(fmt.Sprint(megabytes<<20)), 0o666))
 	dir := filepath.Join(t.TempDir(), "small")
 	writeShape(dir, small, 0.05, 1)

@@ -85,7 +85,8 @@ func (m *Model) NewGenerator(slots, context int) (*Generator, error) {
 	if g.cache, err = m.NewCache(slots, context); err != nil {
 		return nil, err
 	}
-	if g.ws, err = m.NewWorkspace(max(slots+min(prefillRows, slots*context), context), false); err != nil {
+	rows := max(slots+min(prefillRows, slots*context), context)
+	if g.ws, err = m.newWorkspace(rows, 0, false); err != nil {
 		g.cache.Free()
 		return nil, err
 	}

@@ -76,6 +76,11 @@ const HeadChunk = 256
 
 // NewWorkspace makes memory for forward passes of up to maxRows rows.
 func (m *Model) NewWorkspace(maxRows int, training bool) (*Workspace, error) {
+	return m.newWorkspace(maxRows, min(maxRows, HeadChunk), training)
+}
+
+// newWorkspace is NewWorkspace with logits of so many rows at once; a generator has its own.
+func (m *Model) newWorkspace(maxRows, chunk int, training bool) (*Workspace, error) {
 	a := newAllocator(m.Dev)
 	ws := &Workspace{maxRows: maxRows, layers: make([]acts, m.Config.Layers),
 		zeros: make([]int32, maxRows)}
@@ -95,7 +100,7 @@ func (m *Model) NewWorkspace(maxRows int, training bool) (*Workspace, error) {
 			a.tensor(maxRows, m.Hidden)
 	}
 	ws.last, ws.hidden = a.tensor(maxRows, m.Dim), a.tensor(maxRows, m.Dim)
-	ws.logits = a.tensor(min(maxRows, HeadChunk), m.Vocab)
+	ws.logits = a.tensor(chunk, m.Vocab)
 	ws.tokens, ws.pos = a.ints(maxRows), a.ints(maxRows)
 	ws.spans, ws.seq, ws.cacheRows = a.ints(2*maxRows), a.ints(maxRows), a.ints(maxRows)
 	if training {

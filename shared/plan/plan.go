@@ -56,21 +56,16 @@ func Of(m Model, r Rates) ([]Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	largest := 0
-	for _, spec := range m.Config.Tensors() {
-		largest = max(largest, spec.Rows*spec.Cols)
-	}
-	// A tensor is in memory twice as f32 before it is packed.
-	load := program + vocabulary + model + 8*int64(largest)
+	load := program + perToken*int64(m.Config.Vocab) + model // rows are packed as they are read
 	t := totals(m)
 	decompose := program + int64(max(m.Workers, 1))*t.decompose
 	return []Work{
 		{"load", load, float64(m.File)/r.Load + float64(load)/r.Touch, "model"},
-		{"serve", max(load, program+vocabulary+model+serve), t.read / r.Stream, "token"},
-		{"adapt", max(load, program+vocabulary+model+serve+t.fold),
+		{"serve", load + serve, t.read / r.Stream, "token"},
+		{"adapt", load + serve + t.fold,
 			2*t.factor/r.Product + t.moved/(2*r.Load) + float64(t.fold)/r.Touch, "expert"},
 		{"decompose", decompose, t.basis / r.Basis, "model"},
-		{"train", max(load, program+vocabulary+model+training),
+		{"train", load + training,
 			(TrainTokens*t.gradient/productShare + 2*t.factor) / r.Product, "2048 tokens"},
 	}, nil
 }
@@ -104,10 +99,11 @@ func totals(m Model) (t sums) {
 	return t
 }
 
-// What the process takes besides a model: itself, and its tokenizer with what reading that took.
+// What the process takes besides a model: itself, and its tokenizer with what reading that took,
+// 8 MB for Llama 2's 32,000 tokens.
 const (
-	program    = 9 << 20
-	vocabulary = 15 << 20
+	program  = 8 << 20
+	perToken = 250
 )
 
 // productShare is the part of a gradient's time that is matrix products; the rest is attention,
