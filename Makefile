@@ -29,9 +29,9 @@ site: build ## write the page as a static folder, site/
 
 test: deps check test-go test-gpu test-wasm ## everything that must hold, as CI runs it
 
-# All but the GPU device, which test-gpu runs on every driver.
+# All but the GPU device and what chooses it, which test-gpu runs on every driver.
 test-go:
-	go test $$(go list ./... | grep -v /kernels/webgpu)
+	go test $$(go list ./... | grep -v -e /kernels/webgpu -e /native/adapter)
 
 # The same conformance suite on WebAssembly's SIMD, where the page's arithmetic runs.
 test-wasm:
