@@ -39,15 +39,24 @@ type session struct {
 	dev *adapter.Device
 }
 
+// held is the type that --weights names.
+func (a *app) held() (compute.DType, error) {
+	t, err := compute.ParseDType(cmp.Or(a.weights, compute.F32.String()))
+	if err != nil {
+		err = fmt.Errorf("--weights is %q, want f32, f16, bf16, q8 or q4", a.weights)
+	}
+	return t, err
+}
+
 // open loads the model that ref names onto the device.
 func (a *app) open(ref string) (*session, error) {
 	src, err := a.modelSource(ref)
 	if err != nil {
 		return nil, err
 	}
-	held, err := compute.ParseDType(cmp.Or(a.weights, compute.F32.String()))
+	held, err := a.held()
 	if err != nil {
-		return nil, fmt.Errorf("--weights is %q, want f32, f16, bf16, q8 or q4", a.weights)
+		return nil, err
 	}
 	dev, err := a.device()
 	if err != nil {

@@ -66,6 +66,9 @@ With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, wit
 			if !(f.gpu >= 0) {
 				return fmt.Errorf("--gpu-memory is %g, want GB, or 0", f.gpu)
 			}
+			if _, err := a.held(); err != nil {
+				return err
+			}
 			f.only = cmd.Flags().Changed("weights")
 			if f.run != "" {
 				return a.runPlanned(cmd.Context(), f.model, f.run)

@@ -34,6 +34,7 @@ func TestPlan(t *testing.T) {
 	}
 	refused(t, t2("", "plan", "--model", tiny, "--memory", "-1"), "-1")
 	refused(t, t2("", "plan", "--model", t.TempDir()), "no model.safetensors")
+	refused(t, t2("", "plan", "--model", tiny, "--weights", "f32,q8"), `"f32,q8"`, "bf16")
 }
 
 // Of a model that is not here the config is enough.
