@@ -64,16 +64,20 @@ func TestNothingStartsThatDoesNotFit(t *testing.T) {
 	refused(t, t2("", "generate", "--prompt", "x", "--memory", "NaN"), "NaN")
 }
 
+// medium takes 170 MB.
+var medium = llama.Config{Vocab: 16000, Dim: 768, Hidden: 2048, Layers: 2, Heads: 12, KVHeads: 12,
+	HeadDim: 64, Context: 256, RopeTheta: 10000, Eps: 1e-5, Tied: true}
+
 // A control group's limit is memory that there is not more of.
 func TestControlGroup(t *testing.T) {
 	group, limit := controlGroup(t)
 	if group == "" {
 		t.Skip("no control group can be made here")
 	}
-	const megabytes = 30
+	const megabytes = 100 // which a process that has loaded nothing is far from
 	check(os.WriteFile(limit, []byte(fmt.Sprint(megabytes<<20)), 0o666))
 	dir := filepath.Join(t.TempDir(), "small")
-	writeShape(dir, small, 0.05, 1)
+	writeShape(dir, medium, 0.05, 1)
 	cmd := exec.Command("sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, group,
 		must(os.Executable()), "generate", "--model", dir, "--prompt", "x", "--max-tokens", "1")
 	cmd.Env = append(os.Environ(), runAsT2+"=1")
@@ -150,8 +154,7 @@ func TestDecomposeIsKilled(t *testing.T) {
 func TestPlanIsWhatProcessesTake(t *testing.T) {
 	t.Setenv(runAsT2, "1")
 	dir := filepath.Join(t.TempDir(), "model")
-	writeShape(dir, llama.Config{Vocab: 16000, Dim: 768, Hidden: 2048, Layers: 2, Heads: 12,
-		KVHeads: 12, HeadDim: 64, Context: 256, RopeTheta: 10000, Eps: 1e-5, Tied: true}, 0.05, 1)
+	writeShape(dir, medium, 0.05, 1)
 	const near, order = 0.15, 20.0
 	n := 0
 	for _, l := range lines(t, ok(t, "plan", "--model", dir, "--json", "--weights", "bf16",
