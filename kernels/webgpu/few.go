@@ -29,7 +29,7 @@ func (d *Device) runFew(ops []matvecOp) {
 	)
 	o := ops[0]
 	v := o.variant
-	v.Vec, v.Count, v.Teams = false, len(ops), 4
+	v.Count, v.Teams = len(ops), 4
 	groups := 0
 	for _, p := range ops {
 		groups += (p.p.rows + v.Teams*v.Out - 1) / (v.Teams * v.Out)
@@ -56,8 +56,7 @@ func (d *Device) runFew(ops []matvecOp) {
 		}
 		d.run(v, g, bs, params[:]...)
 		if g.z > 1 {
-			d.run(plain("gemm_sum"), threads(n), bufs{o.y, bs[0]}, uint32(n), uint32(o.p.rows),
-				uint32(o.ldy), o.yo+uint32(row*o.ldy), g.z, 0)
+			d.sumRanges(o.y, o.yo+uint32(row*o.ldy), o.ldy, bs[0], n, o.p.rows, g.z, false)
 		}
 	}
 }
@@ -85,8 +84,7 @@ func (d *Device) fewT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy compute.T
 			uint32(w.words()/4), uint32(w.in), off, yo+uint32(row*w.out), uint32(w.out), uint32(rows),
 			uint32(span), flag(add), uint32(n))
 		if ranges > 1 {
-			d.run(plain("gemm_sum"), threads(n), bufs{xb, to}, uint32(n), uint32(w.in), uint32(w.in), at,
-				uint32(ranges), flag(acc))
+			d.sumRanges(xb, at, w.in, to, n, w.in, uint32(ranges), acc)
 		}
 	}
 }

@@ -72,24 +72,21 @@ func checkProduct(op, yName, xName string, y, x compute.Tensor, out, in int) {
 // matvec multiplies up to fewRows rows of x with a part of a weight.
 func (d *Device) matvec(y *buffer, yo uint32, ldy int, xb *buffer, xo uint32, x compute.Tensor,
 	w *weight, p part) {
-	v := kernels.Variant{Name: "matvec", Type: w.t.String(),
-		Vec: xo%4 == 0 && w.in%(4*perWord[w.t]) == 0}
-	if v.Vec && worthFew(w, x.Rows) {
-		v.Name, v.Out, v.Rows = "few", 8, d.fewAtOnce(x.Rows)
-		d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p,
-			variant: v})
-		return
-	}
-	most := fewRows // where more would make more code than drivers compile in seconds, fewer
-	if w.t == compute.Q4 {
-		most /= 4
-	}
-	if !v.Vec {
-		most /= 4
-	}
-	v.Rows = 1
-	for v.Rows < min(x.Rows, most) {
-		v.Rows *= 2
+	var v kernels.Variant
+	if vec := w.fours(xo); vec && worthFew(w, x.Rows) {
+		v = kernels.Variant{Name: "few", Type: w.t.String(), Out: 8, Rows: d.fewAtOnce(x.Rows)}
+	} else {
+		most := fewRows // where more would make more code than drivers compile in seconds, fewer
+		if w.t == compute.Q4 {
+			most /= 4
+		}
+		if !vec {
+			most /= 4
+		}
+		v = kernels.Variant{Name: "matvec", Type: w.t.String(), Vec: vec, Rows: 1}
+		for v.Rows < min(x.Rows, most) {
+			v.Rows *= 2
+		}
 	}
 	d.joinMatvec(matvecOp{y: y, x: xb, yo: yo, xo: xo, ldy: ldy, rows: x.Rows, w: w, p: p,
 		variant: v})
@@ -102,7 +99,7 @@ func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy comput
 		busy  = 512 // workgroups that keep a large GPU busy
 		least = 64  // rows of the weight that are worth a workgroup
 	)
-	if worthFew(w, dy.Rows) && xo%4 == 0 && w.in%(4*perWord[w.t]) == 0 {
+	if worthFew(w, dy.Rows) && w.fours(xo) {
 		d.fewT(xb, xo, yb, yo, dy, w, p, acc)
 		return
 	}
@@ -126,8 +123,7 @@ func (d *Device) matvecT(xb *buffer, xo uint32, yb *buffer, yo uint32, dy comput
 			uint32(span), flag(add), uint32(n))
 	}
 	if ranges > 1 {
-		d.run(plain("gemm_sum"), threads(n), bufs{xb, to}, uint32(n), uint32(w.in), uint32(w.in), xo,
-			uint32(ranges), flag(acc))
+		d.sumRanges(xb, xo, w.in, to, n, w.in, uint32(ranges), acc)
 	}
 }
 
@@ -225,9 +221,15 @@ func (d *Device) gemm(p product) {
 	d.run(v, g, bufs{c, p.a, b, b}, uint32(p.m), uint32(p.n), uint32(p.k), co, uint32(ldc), p.ao,
 		uint32(p.lda), p.bo, uint32(p.ldb), flag(acc), uint32(span), uint32(p.m*p.n), so)
 	if g.z > 1 {
-		d.run(plain("gemm_sum"), threads(p.m*p.n), bufs{p.c, c}, uint32(p.m*p.n), uint32(p.n),
-			uint32(p.ldc), p.co, g.z, flag(p.acc))
+		d.sumRanges(p.c, p.co, p.ldc, c, p.m*p.n, p.n, g.z, p.acc)
 	}
+}
+
+// sumRanges adds up what ranges left in part, n numbers each, in rows of cols; c has rows of ldc.
+func (d *Device) sumRanges(c *buffer, co uint32, ldc int, part *buffer, n, cols int, ranges uint32,
+	acc bool) {
+	d.run(plain("gemm_sum"), threads(n), bufs{c, part}, uint32(n), uint32(cols), uint32(ldc), co,
+		ranges, flag(acc))
 }
 
 func flag(b bool) uint32 {

@@ -42,6 +42,10 @@ func (w *weight) words() int {
 	return (w.in + 4*perWord - 1) / (4 * perWord) * 4
 }
 
+// fours reports whether rows of inputs at offset xo are read four numbers at a time: no row of the
+// weight is padded.
+func (w *weight) fours(xo uint32) bool { return xo%4 == 0 && w.in%(4*perWord[w.t]) == 0 }
+
 func (w *weight) rowBytes() int {
 	n := 4 * w.words()
 	if w.t.Blocked() {

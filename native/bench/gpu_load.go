@@ -8,9 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"transformer2/shared/checkpoint"
@@ -38,21 +36,15 @@ func (g *gpuBench) load() error {
 	if err != nil {
 		return err
 	}
-	command := g.env.Command
-	if command == nil {
-		self, err := os.Executable()
-		if err != nil {
-			return err
-		}
-		command = []string{self}
-	}
 	device := "gpu"
 	if g.env.Adapter != "" {
 		device += ":" + g.env.Adapter
 	}
-	cmd := exec.CommandContext(g.ctx, command[0], append(slices.Clone(command[1:]), "generate",
-		"--model", dir, "--device", device, "--weights", "bf16", "--max-tokens", "1", "--prompt",
-		question)...)
+	cmd, err := t2(g.ctx, g.env.Command, "generate", "--model", dir, "--device", device, "--weights",
+		"bf16", "--max-tokens", "1", "--prompt", question)
+	if err != nil {
+		return err
+	}
 	start := time.Now()
 	peak, err := watchT2(cmd, ownMemory)
 	if err != nil {

@@ -8,9 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"transformer2/native/proc"
 )
 
 // mostMemory bounds t2 generate on a small model, in MB.
@@ -45,16 +46,23 @@ const notMeasured = "not measured: this system has no /proc/PID/status with VmHW
 // bytes, 0 if the system does not say.
 func peakOf(ctx context.Context, env Env, memory func(status string) float64, args ...string) (
 	float64, error) {
-	command := env.Command
+	cmd, err := t2(ctx, env.Command, args...)
+	if err != nil {
+		return 0, err
+	}
+	return watchT2(cmd, memory)
+}
+
+// t2 is a process of t2, which command runs; nil: the running program does.
+func t2(ctx context.Context, command []string, args ...string) (*exec.Cmd, error) {
 	if command == nil {
 		self, err := os.Executable()
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		command = []string{self}
 	}
-	return watchT2(exec.CommandContext(ctx, command[0],
-		append(slices.Clone(command[1:]), args...)...), memory)
+	return exec.CommandContext(ctx, command[0], append(slices.Clone(command[1:]), args...)...), nil
 }
 
 // lookEvery is how often a process is looked at. VmHWM only ever grows, so that only what is taken
@@ -100,17 +108,9 @@ func highWater(status string) float64 { return statusBytes(status, "VmHWM") }
 
 // statusBytes is a line of a process's status, in bytes; 0 if it is not there.
 func statusBytes(status, name string) float64 {
-	for line := range strings.Lines(status) {
-		value, ok := strings.CutPrefix(line, name+":")
-		if !ok {
-			continue
-		}
-		number := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB"))
-		kilobytes, err := strconv.ParseUint(number, 10, 53)
-		if err != nil {
-			return 0
-		}
-		return float64(kilobytes) * 1024
+	n, ok := proc.Bytes(status, name)
+	if !ok {
+		return 0
 	}
-	return 0
+	return float64(n)
 }

@@ -24,7 +24,7 @@ func (a *app) crew(f decomposeFlags, src engine.Source) ([]*adapter.Device, erro
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", src.Name, err)
 	}
-	matrices := engine.Linears(m.Config)
+	matrices := m.Config.Linears()
 	var each int64
 	for _, s := range matrices {
 		each = max(each, linalg.BasisBytes(s.Rows, s.Cols))
@@ -83,7 +83,7 @@ func (a *app) estimate(ctx context.Context, src engine.Source, o engine.Decompos
 	count := map[[2]int]int{}
 	var shapes [][2]int
 	total := 0
-	for _, s := range engine.Linears(m.Config) {
+	for _, s := range m.Config.Linears() {
 		if !o.Scope.Has(s.Name) {
 			continue
 		}

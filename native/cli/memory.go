@@ -6,11 +6,11 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strings"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 
+	"transformer2/native/proc"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/plan"
@@ -23,7 +23,7 @@ func (a *app) room() (bytes int64, ok bool) {
 	if a.memory > 0 {
 		return int64(min(a.memory*1e9, 1<<62)), true
 	}
-	free, ok := kilobytes("/proc/meminfo", "MemAvailable:")
+	free, ok := told("/proc/meminfo", "MemAvailable")
 	if !ok {
 		total, err := memlimit.FromSystem()
 		free, ok = int64(total), err == nil && total > 0
@@ -34,17 +34,13 @@ func (a *app) room() (bytes int64, ok bool) {
 	return free, ok
 }
 
-// kilobytes is a line "KEY N kB" of a file of Linux's /proc, in bytes.
-func kilobytes(path, key string) (bytes int64, ok bool) {
+// told is a line of a file of Linux's /proc, in bytes.
+func told(path, key string) (bytes int64, ok bool) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0, false
 	}
-	_, rest, found := strings.Cut(string(text), key)
-	if _, err := fmt.Sscan(rest, &bytes); !found || err != nil {
-		return 0, false
-	}
-	return 1024 * bytes, true
+	return proc.Bytes(string(text), key)
 }
 
 // large is the bytes of Go's heap from which on what it leaves unused matters.

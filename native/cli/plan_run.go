@@ -191,7 +191,7 @@ func watchMemory() (peak *atomic.Int64, stop func()) {
 // resident is the memory of this process that is no file's: by the system's word on Linux, else by
 // that of Go's runtime.
 func resident() int64 {
-	if bytes, ok := kilobytes("/proc/self/status", "RssAnon:"); ok {
+	if bytes, ok := told("/proc/self/status", "RssAnon"); ok {
 		return bytes
 	}
 	var m runtime.MemStats

@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
 )
 
 // Fingerprint is a SHA-256. Two weights, or two models, have one fingerprint exactly where they
@@ -72,20 +74,59 @@ func HashModel(weights map[string]Fingerprint) Fingerprint {
 	return Fingerprint(h.Sum(nil))
 }
 
-// HashSource is HashModel of the named matrices of a source, read one at a time.
+// HashSource is HashModel of the named matrices of a source.
 func HashSource(src Source, names []string) (Fingerprint, error) {
-	weights := make(map[string]Fingerprint, len(names))
-	var w []float32
-	for _, name := range names {
-		info, ok := src.Tensor(name)
-		if !ok || len(info.Shape) != 2 {
-			return Fingerprint{}, fmt.Errorf("checkpoint: fingerprint: no matrix %q", name)
-		}
-		w = slices.Grow(w[:0], info.Len())[:info.Len()]
-		if err := src.ReadInto(name, w); err != nil {
-			return Fingerprint{}, err
-		}
-		weights[name] = HashWeight(info.Shape[0], info.Shape[1], w)
+	weights, err := HashWeights(src, names)
+	if err != nil {
+		return Fingerprint{}, err
 	}
 	return HashModel(weights), nil
+}
+
+// HashWeights is HashWeight of each of the named matrices of a source, which are read by as many
+// goroutines as there are processors: each holds one.
+func HashWeights(src Source, names []string) (map[string]Fingerprint, error) {
+	var (
+		mu     sync.Mutex
+		failed error
+		next   int
+		all    = make(map[string]Fingerprint, len(names))
+		wg     sync.WaitGroup
+	)
+	take := func() (name string, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if failed != nil || next == len(names) {
+			return "", false
+		}
+		next++
+		return names[next-1], true
+	}
+	for range min(runtime.GOMAXPROCS(0), len(names)) {
+		wg.Go(func() {
+			var w []float32 // one memory serves all of the goroutine's
+			for name, ok := take(); ok; name, ok = take() {
+				print, err := hashNamed(src, name, &w)
+				mu.Lock()
+				if all[name] = print; failed == nil {
+					failed = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return all, failed
+}
+
+func hashNamed(src Source, name string, w *[]float32) (Fingerprint, error) {
+	info, ok := src.Tensor(name)
+	if !ok || len(info.Shape) != 2 {
+		return Fingerprint{}, fmt.Errorf("checkpoint: fingerprint: no matrix %q", name)
+	}
+	*w = slices.Grow((*w)[:0], info.Len())[:info.Len()]
+	if err := src.ReadInto(name, *w); err != nil {
+		return Fingerprint{}, err
+	}
+	return HashWeight(info.Shape[0], info.Shape[1], *w), nil
 }

@@ -49,7 +49,7 @@ func Decompose(ctx context.Context, src Source, store checkpoint.Store, o Decomp
 	}
 	d := &decomposing{o: o, cache: svf.Cache{Store: store, Solver: o.Solver, Type: o.Type},
 		report: report}
-	for _, spec := range Linears(config) {
+	for _, spec := range config.Linears() {
 		if o.Scope.Has(spec.Name) {
 			d.specs = append(d.specs, spec)
 			d.ops += linalg.BasisOps(spec.Rows, spec.Cols)
@@ -69,17 +69,6 @@ func Decompose(ctx context.Context, src Source, store checkpoint.Store, o Decomp
 		return fmt.Errorf("model %s: %w", src.Name, err)
 	}
 	return nil
-}
-
-// Linears are the matrices of a model that SVF may adapt.
-func Linears(c llama.Config) []llama.TensorSpec {
-	var all []llama.TensorSpec
-	for _, spec := range c.Tensors() {
-		if _, _, ok := svf.ParseName(spec.Name); ok {
-			all = append(all, spec)
-		}
-	}
-	return all
 }
 
 // decomposing is a Decompose that runs. Workers share it under its lock.

@@ -8,10 +8,11 @@ import (
 
 // until is src until ctx ends; nothing is read after that.
 func until(ctx context.Context, src checkpoint.Source) checkpoint.Source {
+	u := untilSource{src, ctx}
 	if r, ok := src.(checkpoint.Ranger); ok {
-		return &untilRanger{r, ctx}
+		return &untilRanger{u, r}
 	}
-	return &untilSource{src, ctx}
+	return &u
 }
 
 type untilSource struct {
@@ -27,15 +28,8 @@ func (u *untilSource) ReadInto(name string, dst []float32, opts ...checkpoint.Op
 }
 
 type untilRanger struct {
-	checkpoint.Ranger
-	ctx context.Context
-}
-
-func (u *untilRanger) ReadInto(name string, dst []float32, opts ...checkpoint.Option) error {
-	if err := u.ctx.Err(); err != nil {
-		return err
-	}
-	return u.Ranger.ReadInto(name, dst, opts...)
+	untilSource
+	ranger checkpoint.Ranger
 }
 
 func (u *untilRanger) ReadRange(name string, at int, dst []float32,
@@ -43,12 +37,12 @@ func (u *untilRanger) ReadRange(name string, at int, dst []float32,
 	if err := u.ctx.Err(); err != nil {
 		return err
 	}
-	return u.Ranger.ReadRange(name, at, dst, opts...)
+	return u.ranger.ReadRange(name, at, dst, opts...)
 }
 
 func (u *untilRanger) ReadBytes(name string, at int, dst []byte) error {
 	if err := u.ctx.Err(); err != nil {
 		return err
 	}
-	return u.Ranger.ReadBytes(name, at, dst)
+	return u.ranger.ReadBytes(name, at, dst)
 }

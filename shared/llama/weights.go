@@ -55,6 +55,13 @@ func (c Config) Tensors() []TensorSpec {
 	return specs
 }
 
+// Linears are the matrices of the blocks among the tensors: those that SVF may adapt.
+func (c Config) Linears() []TensorSpec {
+	return slices.DeleteFunc(c.Tensors(), func(s TensorSpec) bool {
+		return !strings.HasSuffix(s.Name, "_proj.weight")
+	})
+}
+
 // byName finds the matrices, the head among them, and the gains by their names in a checkpoint.
 func (m *Model) byName() (map[string]*Linear, map[string]*Norm) {
 	linears := map[string]*Linear{}

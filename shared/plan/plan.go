@@ -81,7 +81,7 @@ type sums struct {
 
 func totals(m Model) (t sums) {
 	c := m.Config
-	for _, s := range linears(c) {
+	for _, s := range c.Linears() {
 		out, in := float64(s.Rows), float64(s.Cols)
 		t.decompose = max(t.decompose, linalg.BasisBytes(s.Rows, s.Cols)+basisBytes(s))
 		t.fold += foldBytes(m.Held, s)
@@ -110,26 +110,15 @@ const (
 // losses over the vocabulary and what lies between. Measured 0.5 to 0.6 on a million parameters.
 const productShare = 0.6
 
-// linears are the matrices that SVF may adapt.
-func linears(c llama.Config) []llama.TensorSpec {
-	var all []llama.TensorSpec
-	for _, s := range c.Tensors() {
-		if s.Rows > 1 && s.Name != llama.EmbedName && s.Name != "lm_head.weight" {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
 func largestLinear(c llama.Config) (n int) {
-	for _, s := range linears(c) {
+	for _, s := range c.Linears() {
 		n = max(n, s.Rows*s.Cols)
 	}
 	return n
 }
 
 func largestRank(c llama.Config) (r int) {
-	for _, s := range linears(c) {
+	for _, s := range c.Linears() {
 		r = max(r, min(s.Rows, s.Cols))
 	}
 	return r
@@ -190,7 +179,7 @@ func trainBytes(m Model) (int64, error) {
 		_, err := lm.NewGenerator(train.MaxSlots, m.Config.Context)
 		return err
 	})
-	for _, s := range linears(m.Config) {
+	for _, s := range m.Config.Linears() {
 		r := min(s.Rows, s.Cols)
 		n += 12*int64(s.Rows)*int64(s.Cols) + weightBytes(compute.F32, s.Rows, s.Cols) +
 			4*int64(s.Rows+s.Cols)*int64(r) + 4*square(r)

@@ -96,7 +96,7 @@ func heapOf(t *testing.T, m Model) map[string]int64 {
 		t.Fatal(err)
 	}
 	var bases int64
-	for _, s := range linears(m.Config) {
+	for _, s := range m.Config.Linears() {
 		bases += basisBytes(s)
 	}
 	return map[string]int64{"serve": model + serve, "adapt": model + serve + bases + totals(m).fold,
@@ -271,7 +271,7 @@ func TestFullSize(t *testing.T) {
 	if err != nil || math.Abs(float64(n-want)) > 0.001*float64(want) {
 		t.Errorf("%d bytes (%v), want about %d", n, err, want)
 	}
-	if got := len(linears(c)); got != 224 {
+	if got := len(c.Linears()); got != 224 {
 		t.Errorf("%d matrices, want 224", got)
 	}
 }
