@@ -342,7 +342,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		// By parts of three rows, of which the last is less.
-		if err := llama.LoadParts(back, f, 3*c.Dim+1); err != nil {
+		if err := llama.LoadParts(back, f, c.Tensors(), 3*c.Dim+1); err != nil {
 			t.Fatal(err)
 		}
 		var again bytes.Buffer

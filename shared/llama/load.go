@@ -5,11 +5,11 @@ import (
 	"transformer2/shared/compute"
 )
 
-// loadRows fills a frozen model as Load does, some rows of a matrix at a time: what is in memory
+// loadRows fills tensors of a frozen model, some rows of a matrix at a time: what is in memory
 // besides the weights is a few rows for each of the processors.
-func (m *Model) loadRows(p compute.Packer, src checkpoint.Ranger) error {
+func (m *Model) loadRows(p compute.Packer, src checkpoint.Ranger, specs []TensorSpec) error {
 	linears, norms := m.byName()
-	for _, spec := range m.Tensors() {
+	for _, spec := range specs {
 		l, n := linears[spec.Name], norms[spec.Name]
 		embed := spec.Name == EmbedName
 		read := func(lo int, rows []float32) error {

@@ -78,7 +78,8 @@ func (m *Model) byName() (map[string]*Linear, map[string]*Norm) {
 // Load fills a frozen model from read, which gives the numbers of a named tensor, row-major.
 // A length that does not fit or a number that is not finite is refused by name.
 func (m *Model) Load(read func(name string) ([]float32, error)) error {
-	return m.fill(func(spec TensorSpec, part func(row int, data []float32) error) error {
+	return m.fill(m.Tensors(), func(spec TensorSpec,
+		part func(row int, data []float32) error) error {
 		data, err := read(spec.Name)
 		if err == nil && len(data) != spec.Rows*spec.Cols {
 			err = fmt.Errorf("llama: tensor %q holds %d numbers, want %d×%d", spec.Name, len(data),
@@ -91,21 +92,23 @@ func (m *Model) Load(read func(name string) ([]float32, error)) error {
 	})
 }
 
-// fill writes all tensors of a frozen model. read hands over the rows of a tensor, in order and in
-// as many parts as it likes.
-func (m *Model) fill(read func(spec TensorSpec,
+// fill writes tensors of a frozen model. read hands over the rows of a tensor, in order and in as
+// many parts as it likes.
+func (m *Model) fill(specs []TensorSpec, read func(spec TensorSpec,
 	part func(row int, data []float32) error) error) error {
 	linears, norms := m.byName()
 	largest := 0
-	for _, l := range linears {
-		largest = max(largest, l.Out*l.In)
+	for _, spec := range specs {
+		if linears[spec.Name] != nil {
+			largest = max(largest, spec.Rows*spec.Cols)
+		}
 	}
 	plain, err := m.Dev.NewTensor(1, largest) // every matrix is packed from here
 	if err != nil {
 		return err
 	}
 	defer m.Dev.Free(plain.Buf)
-	for _, spec := range m.Tensors() {
+	for _, spec := range specs {
 		var to []compute.Tensor
 		if spec.Name == EmbedName {
 			to = append(to, m.Embed)
@@ -240,20 +243,33 @@ const tablePart = 16 << 20
 // LoadWeights fills a frozen model from a checkpoint. The host holds one matrix of a layer at a
 // time, and of the embedding and the head a part; less where the device packs rows.
 func (m *Model) LoadWeights(src checkpoint.Source) error {
-	return m.loadParts(src, tablePart)
+	return m.loadParts(src, m.Tensors(), tablePart)
 }
 
-// loadParts is LoadWeights with so many numbers of a table at once.
-func (m *Model) loadParts(src checkpoint.Source, most int) error {
+// Reload fills the matrices of these names, which a checkpoint has as LoadWeights found them, once
+// more. Where it fails they are undefined.
+func (m *Model) Reload(src checkpoint.Source, names ...string) error {
+	specs := slices.DeleteFunc(m.Config.Linears(), func(s TensorSpec) bool {
+		return !slices.Contains(names, s.Name)
+	})
+	if len(specs) != len(names) {
+		return fmt.Errorf("llama: to load %d matrices again: the model has %d of them", len(names),
+			len(specs))
+	}
+	return m.loadParts(src, specs, tablePart)
+}
+
+// loadParts loads some tensors with so many numbers of a table at once.
+func (m *Model) loadParts(src checkpoint.Source, specs []TensorSpec, most int) error {
 	if err := m.CheckTensors(src); err != nil {
 		return err
 	}
 	parts, ranged := src.(checkpoint.Ranger)
 	if p, ok := compute.As[compute.Packer](m.Dev); ok && ranged {
-		return m.loadRows(p, parts)
+		return m.loadRows(p, parts, specs)
 	}
 	var data []float32 // one memory serves all
-	return m.fill(func(spec TensorSpec, part func(row int, data []float32) error) error {
+	return m.fill(specs, func(spec TensorSpec, part func(row int, data []float32) error) error {
 		rows := spec.Rows
 		if ranged && (spec.Name == EmbedName || spec.Name == headName) {
 			rows = max(1, min(rows, most/spec.Cols))

@@ -126,11 +126,11 @@ func TestBytesOfServing(t *testing.T) {
 		near(t, kind.String()+" serve", planned["serve"], held()-before)
 		random(t, m)
 		d := bases(t, dev, m)
-		f, err := adapt.NewFolded(m, d)
+		f, err := adapt.NewFolded(m, d, adapt.FoldedOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Use(svf.Random(d, svf.AllScope(), 1, 0.5)); err != nil {
+		if err := f.Use(t.Context(), svf.Random(d, svf.AllScope(), 1, 0.5)); err != nil {
 			t.Fatal(err)
 		}
 		near(t, kind.String()+" adapt", planned["adapt"], held()-before)

@@ -83,7 +83,7 @@ func TestRefoldRefuses(t *testing.T) {
 		left := out <= in
 		for want, err := range map[string]error{
 			"the result is": s.Refold(other, w, square, left, z1),
-			"and z [1 ":     s.Refold(w, w, square, left, upload(t, dev, 1, r+1, nil)),
+			": z [1 ":       s.Refold(w, w, square, left, upload(t, dev, 1, r+1, nil)),
 			"a basis [":     s.Refold(w, w, other, left, z1),
 		} {
 			if err == nil || !strings.Contains(err.Error(), want) {
