@@ -19,6 +19,7 @@ type evalFlags struct {
 	split string
 	n     int
 	seed  uint64
+	form  string
 }
 
 func (a *app) evalCmd() *cobra.Command {
@@ -59,6 +60,9 @@ come last:
 			}
 			f.few.seed = f.seed
 			quizzes, err := f.quizzes()
+			if err == nil {
+				err = a.adapting(f.form, f.n*itemTokens)
+			}
 			if err != nil {
 				return err
 			}
@@ -78,11 +82,16 @@ come last:
 	fl.StringVar(&f.few.shots, "shots", "10", "examples for few-shot: how many of each task's "+
 		"validation split, or a file")
 	fl.StringVar(&f.few.search, "search", "default", searchUsage)
+	formFlag(cmd, &f.form)
 	fl.StringVar(&f.split, "split", "test", "train, valid or test")
 	fl.IntVar(&f.n, "n", 1000, "questions of each task at most")
 	fl.Uint64Var(&f.seed, "seed", 1, "picks the questions where the split has more")
 	return cmd
 }
+
+// itemTokens are those of a question and its answer, some 200, as adapt.VoicesOptions counts tokens
+// of a batch.
+const itemTokens = 20
 
 // quizzes are the questions that the flags ask for.
 func (f evalFlags) quizzes() ([]engine.Quiz, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"transformer2/native/proc"
+	"transformer2/shared/adapt"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/plan"
@@ -87,14 +88,20 @@ func (a *app) checkFit(src engine.Source, held compute.DType) error {
 	if err != nil {
 		return nil // opening the model says what is wrong with it
 	}
-	m.Held = held
+	if m.Held = held; a.work == "adapt" {
+		m = a.asked(m)
+	}
 	takes, err := bytesOf(m, a.work)
 	if err != nil || takes <= room {
 		return err
 	}
-	return fmt.Errorf("model %s: to %s it with weights as %v and a context of %d takes %s, and there "+
+	kept := ""
+	if m.BasesInMemory {
+		kept = ", its bases among it, as no file can be written in the cache"
+	}
+	return fmt.Errorf("model %s: to %s it with weights as %v and a context of %d takes %s%s, and there "+
 		"are %s: %s; --force starts anyhow", src.Name, a.work, held, m.Config.Context, size(takes),
-		size(room), a.smaller(m, room))
+		kept, size(room), a.smaller(m, room))
 }
 
 // bytesOf is what the plan says that a work takes.
@@ -111,8 +118,13 @@ func bytesOf(m plan.Model, work string) (int64, error) {
 // leastContext is the shortest context that is worth proposing.
 const leastContext = 256
 
-// smaller says what would fit: first with the weights in fewer bits, then with a shorter context.
+// smaller says what would fit: first folded, then with the weights in fewer bits, then with a shorter
+// context.
 func (a *app) smaller(m plan.Model, room int64) string {
+	form := ""
+	if m.Form == adapt.FormProjected {
+		m.Form, form = adapt.FormFolded, "--form folded "
+	}
 	kinds := []compute.DType{m.Held}
 	for _, t := range []compute.DType{compute.BF16, compute.Q8, compute.Q4} {
 		if plan.Bits(t) < plan.Bits(m.Held) && plan.Holds(m.Config, t) {
@@ -127,7 +139,7 @@ func (a *app) smaller(m plan.Model, room int64) string {
 			if err != nil || takes > room {
 				continue
 			}
-			how := ""
+			how := form
 			if t != m.Held {
 				how = fmt.Sprintf("--weights %v ", t)
 			}

@@ -43,7 +43,8 @@ that are measured now, for files that the system has in memory already.
 
 --model DIR/config.json plans a model of which nothing else is here, in bf16.
 
-serve is a token, with the context full; adapt is folding an expert in; train is the gradient of
+serve is a token, with the context full; adapt is taking on an expert of all matrices, in the form
+of --form or in that which a short answer would have; train is the gradient of
 2048 tokens of a REINFORCE step. Bytes are the process's own: a model's files are mapped, and the
 system may drop what it holds of them.
 
@@ -71,12 +72,13 @@ With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, wit
 			}
 			f.only = cmd.Flags().Changed("weights")
 			if f.run != "" {
-				return a.runPlanned(cmd.Context(), f.model, f.run)
+				return a.runPlanned(cmd.Context(), f)
 			}
 			return a.plan(cmd.Context(), f)
 		},
 	}
 	modelFlag(cmd, &f.model)
+	formFlag(cmd, &f.form)
 	cmd.Flags().Float64Var(&f.gpu, "gpu-memory", 0, "GB that a GPU has, to say what fits there")
 	cmd.Flags().StringSliceVar(&f.measure, "measure", nil,
 		"works that are done, to print what they took beside: all, or some joined by commas")
@@ -87,6 +89,7 @@ With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, wit
 
 type planFlags struct {
 	model, run string
+	form       string
 	gpu        float64
 	measure    []string
 	only       bool // the weights that --weights names
@@ -104,6 +107,9 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 	o, closeAll, err := a.decomposeOptions(decomposeFlags{scope: "all", solver: adapter.CPU,
 		basis: "f32"}, src)
 	if err != nil {
+		return err
+	}
+	if a.forms.Form, err = parseForm(f.form); err != nil {
 		return err
 	}
 	m.Workers = len(o.Workers)
@@ -128,6 +134,7 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 			continue
 		}
 		m.Held = held
+		m = a.likely(m, dev.Host())
 		rates, err := plan.Measure(dev, m)
 		if err != nil {
 			return err
@@ -137,7 +144,7 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 		if err != nil {
 			return err
 		}
-		if err := a.printPlan(ctx, f, held, works, cache); err != nil {
+		if err := a.printPlan(ctx, f, m, works, cache); err != nil {
 			return err
 		}
 	}
@@ -187,8 +194,9 @@ func planned(src engine.Source) (plan.Model, error) {
 	return m, nil
 }
 
-func (a *app) printPlan(ctx context.Context, f planFlags, held compute.DType, works []plan.Work,
+func (a *app) printPlan(ctx context.Context, f planFlags, m plan.Model, works []plan.Work,
 	cache string) error {
+	held := m.Held
 	room, known := a.room()
 	for _, w := range works {
 		l := planLine{Weights: held.String(), Work: w.Name, Bytes: w.Bytes, Seconds: w.Seconds,
@@ -208,7 +216,7 @@ func (a *app) printPlan(ctx context.Context, f planFlags, held compute.DType, wo
 		}
 		asked := slices.Contains(f.measure, w.Name) || slices.Contains(f.measure, "all")
 		if asked && (l.Fits == nil || *l.Fits || a.force) {
-			took, err := a.measurePlan(ctx, f.model, held, w.Name, cache)
+			took, err := a.measurePlan(ctx, f.model, m, w.Name, cache)
 			if err != nil {
 				return err
 			}

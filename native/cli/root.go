@@ -21,6 +21,7 @@ import (
 
 	"transformer2/kernels/cpu"
 	"transformer2/native/adapter"
+	"transformer2/shared/adapt"
 )
 
 // app is what every verb needs: where to write, and the flags that all of them have.
@@ -36,10 +37,11 @@ type app struct {
 	devices  string // which device computes: adapter.Parse
 	context  int
 	weights  string
-	memory   float64 // GB that there are; 0: ask the system
-	force    bool    // start also what does not fit
-	work     string  // what the verb does with its model: workOf
-	warned   bool    // that the build is slow
+	memory   float64             // GB that there are; 0: ask the system
+	force    bool                // start also what does not fit
+	forms    adapt.VoicesOptions // how experts act: adapting
+	work     string              // what the verb does with its model: workOf
+	warned   bool                // that the build is slow
 }
 
 // Exit codes: what was asked for failed, or was interrupted (128 + SIGINT, as shells have it).
