@@ -164,20 +164,20 @@ func (a *app) counter(what string) (show func(done, total int), end func()) {
 // (cached) is no reason to show one. Both functions may be called when there is no terminal.
 func (a *app) rounds(what string) (report func(done, total int, cached bool), end func()) {
 	var show func(done, total int)
-	end = func() {}
+	last := func() {}
 	report = func(done, total int, cached bool) {
-		if !cached {
-			if show == nil {
-				if show, end = a.counter(what); show == nil {
-					show = func(int, int) {}
-				}
+		if !cached && show == nil {
+			if show, last = a.counter(what); show == nil {
+				show = func(int, int) {}
 			}
+		}
+		if !cached {
 			show(done, total)
 		}
 		if done == total { // before anything else is shown
-			end()
-			show, end = nil, func() {}
+			last()
+			show, last = nil, func() {}
 		}
 	}
-	return report, func() { end() }
+	return report, func() { last() }
 }
