@@ -49,7 +49,7 @@ const (
 
 // seatTime is how long a page waits until the one before it has left: what that asked for is being
 // cancelled.
-const seatTime = 20 * time.Second
+const seatTime = 5 * time.Second
 
 // NewEngine makes an engine of a desk's configuration, whose Emit is the engine's own.
 func NewEngine(cfg desk.Config) *Engine {
@@ -103,9 +103,7 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	select {
 	case e.seat <- struct{}{}:
 	case <-patience.C:
-		conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(
-			websocket.CloseTryAgainLater, "another page has the engine: close it first"),
-			time.Now().Add(sendTime))
+		dismiss(conn)
 		return
 	}
 	defer func() { <-e.seat }()
@@ -114,6 +112,19 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.leave()
 	e.desk.CancelAll()
 	e.take(nil)
+}
+
+// dismiss sends a page away and hears it out: a connection that is closed with something unread in it
+// is reset, and the page would not hear why.
+func dismiss(conn *websocket.Conn) {
+	conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(
+		websocket.CloseTryAgainLater, "another page has the engine"), time.Now().Add(sendTime))
+	conn.SetReadDeadline(time.Now().Add(time.Second))
+	for {
+		if _, _, err := conn.NextReader(); err != nil {
+			return
+		}
+	}
 }
 
 func (e *Engine) take(g *guest) {

@@ -156,6 +156,7 @@ func TestOnePage(t *testing.T) {
 	if e := hear(t, first); e.Type != protocol.EventResult {
 		t.Fatalf("%+v", e)
 	}
+	ask(t, second, protocol.TypeHello, nil) // which it does not read
 	_, _, err := second.ReadMessage()
 	if !websocket.IsCloseError(err, websocket.CloseTryAgainLater) {
 		t.Errorf("a second page: %v, want it sent away", err)

@@ -178,6 +178,9 @@ async function change() {
   await load();
 }
 
+// computed are texts that say where it is computed: in the tab, or by t2 serve.
+const computed = [["play.lead", "play.lead.native"], ["teach.lead", "teach.lead.native"]];
+
 // natives are the models that t2 serve itself answers for.
 const natives = (manifest) => manifest.native?.models ?? [];
 
@@ -200,6 +203,11 @@ async function start() {
   if (bad.length) say(t("badLink", { names: bad.join(", ") }), "warn");
   listen((names) => say(t("badLink", { names: names.join(", ") }), "warn"));
   const native = natives(manifest).includes(state.m);
+  if (native) for (const [tab, here] of computed) {
+    const e = document.querySelector(`[data-t="${tab}"]`);
+    e.dataset.t = here;
+    e.textContent = t(here);
+  }
   wire(manifest);
   for (const v of parts) v.start?.();
   watch(async (names) => {
