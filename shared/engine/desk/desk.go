@@ -51,7 +51,9 @@ type Desk struct {
 
 	mu     sync.Mutex
 	open   map[int64]*job
+	ending int // jobs that are open no more, but not told of
 	queue  chan *job
+	told   *sync.Cond         // something of open ended, and the face was told
 	ahead  context.CancelFunc // ends what is done ahead; nil while nothing is
 	closed bool
 	done   chan struct{}
@@ -59,6 +61,7 @@ type Desk struct {
 	// What follows belongs to the goroutine that works.
 	working  *job // what is answered now
 	s        *engine.Session
+	held     compute.DType               // how s was asked to hold its weights
 	adaptive map[string]*engine.Adaptive // by way of the first pass
 }
 
@@ -69,6 +72,7 @@ const maxOpen = 64
 func New(cfg Config) *Desk {
 	d := &Desk{cfg: cfg, open: map[int64]*job{}, queue: make(chan *job, maxOpen),
 		done: make(chan struct{}), adaptive: map[string]*engine.Adaptive{}}
+	d.told = sync.NewCond(&d.mu)
 	go d.work()
 	return d
 }
@@ -239,23 +243,46 @@ func (d *Desk) work() {
 		}
 		d.working = j
 		body, err := d.answer(j)
-		d.mu.Lock()
-		delete(d.open, j.id)
-		d.mu.Unlock()
-		cancelled := j.ctx.Err() != nil
+		d.close(j, body, err)
+	}
+}
+
+// close ends a job. Its id is free before the face hears of the end, so that it may be used again then.
+func (d *Desk) close(j *job, body any, err error) {
+	d.mu.Lock()
+	delete(d.open, j.id)
+	d.ending++
+	d.mu.Unlock()
+	cancelled := j.ctx.Err() != nil
+	j.cancel()
+	switch {
+	case err == nil:
+		d.send(j.id, protocol.EventResult, body)
+	case cancelled && errors.Is(err, context.Canceled):
+		d.fail(j.id, protocol.CodeCancelled, errors.New("cancelled"))
+	case errors.Is(err, errNoModel):
+		d.fail(j.id, protocol.CodeNoModel, err)
+	case errors.As(err, new(fault)):
+		d.fail(j.id, protocol.CodeInternal, err)
+	default:
+		d.fail(j.id, protocol.CodeBadRequest, err)
+	}
+	d.mu.Lock()
+	d.ending--
+	d.told.Broadcast()
+	d.mu.Unlock()
+}
+
+// CancelAll cancels all that is open, and waits until it has ended and nothing more will be said of
+// it: the face that asked is gone, and another may come.
+func (d *Desk) CancelAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, j := range d.open {
 		j.cancel()
-		switch {
-		case err == nil:
-			d.send(j.id, protocol.EventResult, body)
-		case cancelled && errors.Is(err, context.Canceled):
-			d.fail(j.id, protocol.CodeCancelled, errors.New("cancelled"))
-		case errors.Is(err, errNoModel):
-			d.fail(j.id, protocol.CodeNoModel, err)
-		case errors.As(err, new(fault)):
-			d.fail(j.id, protocol.CodeInternal, err)
-		default:
-			d.fail(j.id, protocol.CodeBadRequest, err)
-		}
+	}
+	for len(d.open)+d.ending > 0 {
+		d.told.Wait()
 	}
 }
 
