@@ -59,11 +59,28 @@ func (v *Voices) As(ctx context.Context, e *svf.Expert) (*llama.Model, error) {
 	if v.form(names) == FormProjected {
 		return v.side(ctx, []*svf.Expert{e}, names)
 	}
+	return v.fold(ctx, e)
+}
+
+// Folded is As in folded form whatever the options say: the model's weights are the expert's own, for
+// whoever reads them.
+func (v *Voices) Folded(ctx context.Context, e *svf.Expert) (*llama.Model, error) {
+	if e == nil {
+		return v.Base, v.restore(ctx)
+	}
+	if _, err := v.ready(ctx, e); err != nil {
+		return nil, err
+	}
+	return v.fold(ctx, e)
+}
+
+func (v *Voices) fold(ctx context.Context, e *svf.Expert) (*llama.Model, error) {
 	if v.folded == nil {
 		if v.projected != nil && !v.small() {
 			v.projected.Close()
 			v.projected = nil
 		}
+		var err error
 		if v.folded, err = NewFolded(v.Base, v.Decomposition, v.o.FoldedOptions); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"os"
 	"reflect"
 	"slices"
@@ -160,6 +161,35 @@ func TestWeightsVanish(t *testing.T) {
 	}
 	if again := ids(generate(t, s, math, r)); !slices.Equal(again, first) {
 		t.Error("math is another one")
+	}
+}
+
+// What is written for other programs has the expert in its weights, however it answers here.
+func TestWrittenWeightsAreTheExperts(t *testing.T) {
+	var want []byte
+	for _, form := range []adapt.Form{adapt.FormFolded, adapt.FormProjected, adapt.FormAuto} {
+		s, _ := sized(t, compute.F32, large(form))
+		r := engine.Request{Prompt: "What is it?", MaxTokens: 8}
+		before := ids(generate(t, s, voice(t, s, "math"), r))
+		var file, base bytes.Buffer
+		for to, v := range map[*bytes.Buffer]engine.Voice{&file: voice(t, s, "math"),
+			&base: engine.Base()} {
+			if err := s.WriteGGUF(t.Context(), to, v, checkpoint.GGUFF32); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want == nil {
+			want = file.Bytes()
+		}
+		const layer = 30 << 10 // bytes at the end of a file are matrices of the last layer
+		plain := base.Bytes()
+		if !bytes.Equal(file.Bytes(), want) ||
+			bytes.Equal(plain[len(plain)-layer:], want[len(want)-layer:]) {
+			t.Errorf("form %q: what is written is not the expert's", form)
+		}
+		if after := ids(generate(t, s, voice(t, s, "math"), r)); !slices.Equal(after, before) {
+			t.Errorf("form %q: the expert is another one after it was written", form)
+		}
 	}
 }
 

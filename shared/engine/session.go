@@ -140,6 +140,15 @@ func (s *Session) As(ctx context.Context, v Voice) (*llama.Model, error) {
 	return voices.As(ctx, v.Expert)
 }
 
+// weightsOf is As with weights that are the voice's own, for whoever reads them.
+func (s *Session) weightsOf(ctx context.Context, v Voice) (*llama.Model, error) {
+	voices, err := s.ofModel()
+	if err != nil {
+		return nil, err
+	}
+	return voices.Folded(ctx, v.Expert)
+}
+
 // conversation is the generator that answers one prompt at a time.
 func (s *Session) conversation() (g *llama.Generator, err error) {
 	if s.one == nil {
