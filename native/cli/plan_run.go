@@ -37,7 +37,8 @@ func (a *app) measurePlan(ctx context.Context, ref string, m plan.Model, work, c
 		return taken{}, err
 	}
 	cmd := exec.CommandContext(ctx, self, "plan", "--run", work, "--model", ref, "--form",
-		cmp.Or(string(m.Form), string(adapt.FormFolded)), "--weights", m.Held.String(), "--context", strconv.Itoa(a.context), "--threads", strconv.Itoa(a.threads),
+		cmp.Or(string(m.Form), string(adapt.FormFolded)), "--weights", m.Held.String(),
+		"--context", strconv.Itoa(a.context), "--threads", strconv.Itoa(a.threads),
 		"--device", a.devices, "--cache", cache)
 	var said strings.Builder
 	cmd.Stderr = &said

@@ -130,7 +130,7 @@ func (a *app) pageEngine(refs []string) (*server.Engine, func(), error) {
 	e := server.NewEngine(desk.Config{Engine: "native", Dev: dev, Kernel: dev.Kernel(),
 		Reason: dev.Reason(), Threads: dev.Threads(), Store: a.cacheStore(), DType: held,
 		Adapting: adapting,
-		Models: func() []string { return slices.Sorted(maps.Keys(sources)) },
+		Models:   func() []string { return slices.Sorted(maps.Keys(sources)) },
 		Open: func(name string) (engine.Source, error) {
 			src := sources[name]
 			if !dev.Host() && a.memory == 0 { // a GPU does not tell how much memory it has

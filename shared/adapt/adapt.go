@@ -11,7 +11,8 @@
 //
 // A z acts in one of two forms. Folded (folded.go) computes W' once: answers cost what the base's
 // cost. Projected (projected.go) leaves W alone and turns the activations: each sequence of a batch
-// carries its own z, and to change it is to write a few numbers.
+// carries its own z, and to change it is to write a few numbers. Voices (voices.go) settles which,
+// and is where everything that answers gets its model from.
 package adapt
 
 import (

@@ -26,9 +26,9 @@ type VoicesOptions struct {
 }
 
 // Voices is a base model that answers as any of its experts: one at a time, or several side by side
-// in a batch. It settles the form, and what it takes memory for it keeps as long as there is only
-// one form at a time of a model that is not small. The models that it gives are good until its next
-// call, the base among them.
+// in a batch. It settles in which form, and keeps what that took, in both forms for a small model and
+// in one at a time for a larger one. The models that it gives are good until its next call, the base
+// among them.
 type Voices struct {
 	Base          *llama.Model
 	Decomposition *svf.Decomposition
@@ -43,8 +43,8 @@ func NewVoices(base *llama.Model, d *svf.Decomposition, o VoicesOptions) (*Voice
 	return &Voices{Base: base, Decomposition: d, o: o}, o.Form.check()
 }
 
-// As is the model as one expert has it, for all sequences; nil is the base. Where it fails there is
-// no model until a call succeeds.
+// As is the model as one expert has it, for sequence 0; nil is the base. Where it fails there is no
+// model until a call succeeds.
 func (v *Voices) As(ctx context.Context, e *svf.Expert) (*llama.Model, error) {
 	if e == nil {
 		return v.Base, v.restore(ctx)
@@ -57,7 +57,7 @@ func (v *Voices) As(ctx context.Context, e *svf.Expert) (*llama.Model, error) {
 		return v.Base, v.restore(ctx)
 	}
 	if v.form(names) == FormProjected {
-		return v.side(ctx, []*svf.Expert{e}, names)
+		return v.side(ctx, []*svf.Expert{e})
 	}
 	return v.fold(ctx, e)
 }
@@ -91,15 +91,13 @@ func (v *Voices) fold(ctx context.Context, e *svf.Expert) (*llama.Model, error) 
 // SideBySide is a model whose sequence i is es[i]'s, the Seq of a llama.Request or
 // answer.Question; nil is the base.
 func (v *Voices) SideBySide(ctx context.Context, es []*svf.Expert) (*llama.Model, error) {
-	names, err := v.ready(ctx, es...)
-	if err != nil {
+	if _, err := v.ready(ctx, es...); err != nil {
 		return nil, err
 	}
-	return v.side(ctx, es, names)
+	return v.side(ctx, es)
 }
 
-func (v *Voices) side(ctx context.Context, es []*svf.Expert, names map[string]bool) (*llama.Model,
-	error) {
+func (v *Voices) side(ctx context.Context, es []*svf.Expert) (*llama.Model, error) {
 	if err := v.restore(ctx); err != nil {
 		return nil, err
 	}
@@ -110,7 +108,7 @@ func (v *Voices) side(ctx context.Context, es []*svf.Expert, names map[string]bo
 	if v.projected == nil {
 		var err error
 		v.projected, err = NewProjected(v.Base, v.Decomposition, len(es),
-			ProjectedOptions{Type: BasisType(v.held(names)), Progress: v.progress()})
+			ProjectedOptions{Type: BasisType(v.held()), Progress: v.progress()})
 		if err != nil {
 			return nil, err
 		}
@@ -153,15 +151,8 @@ func (v *Voices) progress() func(Progress) {
 	return v.o.Progress
 }
 
-// held is the type of the base's matrices; experts of one that is none of names have no matrix.
-func (v *Voices) held(names map[string]bool) compute.DType {
-	for _, l := range v.Base.Linears() {
-		if names[l.Name] {
-			return l.W.Type()
-		}
-	}
-	return compute.F32
-}
+// held is the type of the base's matrices.
+func (v *Voices) held() compute.DType { return v.Base.Linears()[0].W.Type() }
 
 // BasisType is how bases are held beside matrices of a type: f16 rounds a basis less than bf16, or
 // anything shorter, has rounded W.
@@ -198,7 +189,7 @@ func (v *Voices) form(names map[string]bool) Form {
 		fold += RefoldOps(m.Out, m.In)
 		token += projectedOps(m.R)
 		if v.projected == nil || !v.projected.holds(m.Name) {
-			bytes += ProjectedBytes(v.held(names), m.R)
+			bytes += ProjectedBytes(v.held(), m.R)
 		}
 	}
 	if float64(v.o.Tokens)*token > fold || bytes > 0 && v.o.Fits != nil && !v.o.Fits(bytes) {
