@@ -155,6 +155,12 @@ func TestWeightsVanish(t *testing.T) {
 			t.Errorf("%s: %v, want an error that names the file", v.Name, err)
 		}
 	}
+	other := enginetest.Files(t, s.Dev, 2)
+	files[name] = other[name]
+	if _, err := s.Generate(t.Context(), engine.Base(), r); err == nil ||
+		!strings.Contains(err.Error(), "another one now") {
+		t.Errorf("%v, want an error for the file of another model", err)
+	}
 	files[name] = file
 	if again := ids(generate(t, s, engine.Base(), r)); !slices.Equal(again, base) {
 		t.Error("the base is another one")

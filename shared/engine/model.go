@@ -206,10 +206,23 @@ func (m *Model) Decompose(ctx context.Context, p compute.Dense64, store checkpoi
 }
 
 // reload loads matrices once more, from the files that they came from; done hears of each. Where it
-// fails, that matrix is undefined.
+// fails, that matrix is undefined. Files of other numbers, which make another model, are refused.
 func (m *Model) reload(ctx context.Context, names []string, done func(name string)) error {
-	err := m.format.Weights(func(weights checkpoint.Source) error {
+	known, err := m.print()
+	if err != nil {
+		return err
+	}
+	err = m.format.Weights(func(weights checkpoint.Source) error {
 		src := until(ctx, weights)
+		found, err := checkpoint.HashWeights(src, names)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if found[name] != known[name] {
+				return fmt.Errorf("%s is not the matrix that was loaded: the file is another one now", name)
+			}
+		}
 		for _, name := range names {
 			if err := m.LM.Reload(src, name); err != nil {
 				return err
