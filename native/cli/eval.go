@@ -37,9 +37,11 @@ anew for each task, on --shots COUNT of its validation items, or on a file of ex
 
 Tasks: math code reasoning (experts are trained on these), math-hard code-complete reasoning-hard
 (on these never), classify, and the styles shout brief french polite. Without --task: the first six.
+Or a file of questions of your own: t2 info --task FILE shows how it is read.
 
 With --json a line a task and voice: {"model","task","split","expert","n","seed","accuracy",
-"ci95":[lo,hi]}, and from the second voice on "gain", "gain_ci95":[lo,hi], "against"; the task of
+"ci95":[lo,hi]}, with the "sha256" of a file of questions, and from the second voice on "gain",
+"gain_ci95":[lo,hi], "against"; the task of
 all together is "all", a strategy's expert is "adapt:NAME"; few-shot's lines have "alpha" and
 "search", a style's "in_style": the share of answers that have its form. A strategy's first passes
 come last:
@@ -48,7 +50,8 @@ come last:
   t2 eval --task math --expert base --expert math
   t2 eval --task math --task code --task reasoning --adapt oracle --adapt prompt --adapt classifier
   t2 eval --task math-hard --expert base --adapt few-shot --shots 10 --seed 1
-  t2 eval --task math-hard --task code-complete --mix math=0.7,code=0.3 --split valid`,
+  t2 eval --task math-hard --task code-complete --mix math=0.7,code=0.3 --split valid
+  t2 eval --model llama-3-8b --task gsm8k/test.jsonl --expert base --expert runs/gsm8k/best.safetensors`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, strategy := range f.adapt {
@@ -63,13 +66,18 @@ come last:
 				return err
 			}
 			return a.withModel(f.model, func(s *session) error {
+				for _, q := range quizzes {
+					if err := a.fit(s, q.Task, false, q.Split); err != nil {
+						return err
+					}
+				}
 				return a.eval(cmd, s, f, quizzes)
 			})
 		},
 	}
 	fl := cmd.Flags()
 	modelFlag(cmd, &f.model)
-	fl.StringArrayVar(&f.tasks, "task", nil, "a task; may be given several times")
+	fl.StringArrayVar(&f.tasks, "task", nil, taskUsage+"; may be given several times")
 	fl.StringArrayVar(&f.experts, "expert", nil, expertUsage+"; base is the base; may be given "+
 		"several times")
 	fl.StringVar(&f.mix, "mix", "", mixUsage)
@@ -102,6 +110,9 @@ func (f evalFlags) quizzes() ([]engine.Quiz, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := filled(t, split); err != nil {
+			return nil, err
+		}
 		tasks = append(tasks, t)
 	}
 	var all []engine.Quiz
@@ -122,6 +133,7 @@ func (a *app) eval(cmd *cobra.Command, s *session, f evalFlags, quizzes []engine
 		defer c.close()
 	}
 	for _, q := range quizzes {
+		t.sum = sumOf(q.Task)
 		var reports []engine.Report
 		for _, c := range all {
 			show, end := a.counter(q.Task.Name() + " as " + c.name)
@@ -136,6 +148,7 @@ func (a *app) eval(cmd *cobra.Command, s *session, f evalFlags, quizzes []engine
 		}
 		t.pool(reports)
 	}
+	t.sum = ""
 	if len(quizzes) > 1 {
 		for i, r := range t.pooled {
 			t.add(all[i], r, t.pooled[0], i > 0)

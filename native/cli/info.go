@@ -56,24 +56,42 @@ type (
 )
 
 func (a *app) infoCmd() *cobra.Command {
-	var models []string
+	var models, tasks []string
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "info",
-		Short: "list models, experts, tasks, kernels and the cache",
+		Short: "list models, experts, tasks, kernels and the cache, or show a file of questions",
 		Long: `List the models that ship and their experts, the tasks with the size of each split
 and how many distinct prompts it holds, which kernels compute and why, and where decompositions are
-kept.
+kept. With --task only that task: how its questions are read, the splits, one example of each, how
+an answer is judged, and what is left out. It may be a file or directory of questions, as JSON, one
+object a line or in a list, perhaps packed with gzip (.gz). Formats, recognised by their fields, or
+named as in --task FORMAT:PATH:
+
+  gsm8k  {"question","answer": "... #### 42"}
+  math   {"problem","solution": "... \boxed{42}"}
+  arc    {"question","choices","answerKey"}, as published or as on Hugging Face's hub
+  own    {"prompt","answer"} and, if wanted, "system", "worked" (a whole answer to learn from),
+         "choices" (a list), "label" (math, code, reasoning or other) and "score", how an answer is
+         judged: number, math, choice, exact or contains
+
+The words train, valid and test in the names of files and folders say which split they are; without
+them a tenth of the questions, by hash, is test and a tenth valid.
 
 With --json a line a thing, told apart by "kind": model {"model","parameters","layers","width",
 "vocabulary","context","fingerprint","experts"}, task {"task","label","about","items","distinct",
 "looked"}, machine {"device","reason","gpus","forms","processors","go","cache",
-"cache_files","cache_bytes"}.`,
+"cache_files","cache_bytes"}; with --task data {"task","format","about","label","sha256","files",
+"items","max_tokens","left_out","examples"}.`,
 		Example: `  t2 info
   t2 info --model runs/mine --json
-  t2 info --look 0`,
+  t2 info --look 0
+  t2 info --task gsm8k/train.jsonl`,
 		Args: noWords,
 		RunE: func(*cobra.Command, []string) error {
+			if len(tasks) > 0 {
+				return a.infoTasks(tasks)
+			}
 			if len(models) == 0 {
 				for _, name := range zoo.Names() {
 					models = append(models, zooPrefix+name)
@@ -84,6 +102,8 @@ With --json a line a thing, told apart by "kind": model {"model","parameters","l
 	}
 	cmd.Flags().StringArrayVar(&models, "model", nil,
 		"a model to describe (default: all that ship); may be given several times")
+	cmd.Flags().StringArrayVar(&tasks, "task", nil, "only this task: "+taskUsage+"; may be given "+
+		"several times")
 	cmd.Flags().IntVar(&limit, "look", 4096, "items of each split whose prompts are compared; 0: "+
 		"all")
 	return cmd

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"transformer2/shared/svf"
+	"transformer2/shared/task"
 	"transformer2/shared/train"
 )
 
@@ -27,8 +28,9 @@ func (a *app) trainCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train --task TASK --out DIR",
 		Short: "train an expert: a z-vector for one task",
-		Long: `Train a z-vector for a task of the suite, by REINFORCE with a KL penalty (the paper's
-method) or on the next tokens of worked answers. The model itself does not change.
+		Long: `Train a z-vector for a task of the suite or on a file of questions (t2 info --task FILE
+shows how it is read), by REINFORCE with a KL penalty (the paper's method) or on the next tokens of
+worked answers. The model itself does not change.
 
 The directory holds the run: state.safetensors to resume from (run the same command again),
 log.jsonl with a line a step, and best.safetensors, the expert at its best on validation items.
@@ -36,13 +38,14 @@ log.jsonl with a line a step, and best.safetensors, the expert at its best on va
 With --json a line a step and an evaluation: {"kind","step","steps","seconds","metrics","best"}.`,
 		Example: `  t2 train --task math --steps 100 --out runs/math
   t2 train --model zoo:tako-b --task code --preset paper --out runs/code
-  t2 train --task reasoning --method next-token --scope mlp --out runs/ntp`,
+  t2 train --task reasoning --method next-token --scope mlp --out runs/ntp
+  t2 train --model llama-3-8b --task gsm8k/train.jsonl --out runs/gsm8k`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.train(cmd, f) },
 	}
 	fl := cmd.Flags()
 	modelFlag(cmd, &f.model)
-	fl.StringVar(&f.task, "task", "", "what to train for (see t2 info)")
+	fl.StringVar(&f.task, "task", "", "what to train for: "+taskUsage)
 	fl.StringVar(&f.out, "out", "", "directory of the run")
 	fl.StringVar(&f.method, "method", "reinforce", "reinforce or next-token")
 	fl.StringVar(&f.preset, "preset", "default", "default, paper or released-code (reinforce)")
@@ -68,12 +71,19 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 
 func (a *app) train(cmd *cobra.Command, f trainFlags) error {
 	ctx := cmd.Context()
+	goal, err := findTask(f.task)
+	if err != nil {
+		return err
+	}
 	s, err := a.open(f.model)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	t, err := a.trainer(ctx, s, f, cmd.Flags().Changed)
+	if err := a.fit(s, goal, f.method == "next-token", task.Train, task.Valid); err != nil {
+		return err
+	}
+	t, err := a.trainer(ctx, s, f, goal, cmd.Flags().Changed)
 	if err != nil {
 		return err
 	}
@@ -91,13 +101,14 @@ func (a *app) train(cmd *cobra.Command, f trainFlags) error {
 }
 
 // trainer makes what --method says, with the preset's numbers where no flag changes them.
-func (a *app) trainer(ctx context.Context, s *session, f trainFlags, changed func(string) bool) (
-	train.Trainer, error) {
+func (a *app) trainer(ctx context.Context, s *session, f trainFlags, goal task.Task,
+	changed func(string) bool) (train.Trainer, error) {
 	cfg, err := train.Preset(f.preset)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Task, cfg.Seed = f.task, f.seed
+	cfg.Task, cfg.Seed = goal.Name(), f.seed
+	cfg.Data, _ = goal.(*task.Data)
 	set(changed("scope"), &cfg.Policy.Scope, f.scope)
 	set(changed("parametrisation"), &cfg.Policy.Parametrisation,
 		svf.Parametrisation(f.parametrisation))
@@ -124,6 +135,7 @@ func (a *app) trainer(ctx context.Context, s *session, f trainFlags, changed fun
 	case "next-token":
 		n := train.DefaultNextToken()
 		n.Policy, n.Task, n.Seed, n.ValidItems = cfg.Policy, cfg.Task, cfg.Seed, cfg.ValidItems
+		n.Data = cfg.Data
 		n.Schedule, n.AdamW = cfg.Schedule, cfg.AdamW
 		set(changed("prompts"), &n.Batch, f.prompts)
 		return train.NewNextToken(n, base)

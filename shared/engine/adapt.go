@@ -181,7 +181,8 @@ func (s *Session) noExperts() error {
 		strings.Join(adapt.Labels()[:3], ", "))
 }
 
-// byTask finds the model's experts by the tasks that they were trained for. An expert that is
+// byTask finds the model's experts by the tasks that they were trained for, or by what the user's own
+// data that they were trained on are about. An expert that is
 // called like its task goes before others of the same task.
 func (s *Session) byTask() (map[string]adapt.Named, error) {
 	found := map[string]adapt.Named{}
@@ -190,7 +191,7 @@ func (s *Session) byTask() (map[string]adapt.Named, error) {
 		if err != nil {
 			return nil, err
 		}
-		about := v.Expert.Meta.Task
+		about := task.Purpose(v.Expert.Meta.Task)
 		if _, has := found[about]; !has || name == about {
 			found[about] = adapt.Named{Name: name, Expert: v.Expert}
 		}

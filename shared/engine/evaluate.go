@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -20,6 +22,21 @@ type Quiz struct {
 
 // Items are the quiz's questions.
 func (q Quiz) Items() []task.Item { return answer.Items(q.Task, q.Split, q.N, q.Seed) }
+
+// Fit leaves out the items of a user's data that leave the answer less than a quarter of the context,
+// and with worked those whose worked answer does not fit in.
+func (s *Session) Fit(d *task.Data, worked bool) (err error) {
+	context := s.Model.LM.Context
+	room := min(d.MaxTokens(), context/answerShare)
+	reason := fmt.Sprintf("too long for the %d tokens of the context", context)
+	d.Keep(reason, func(it task.Item) bool {
+		ids, e := s.template(Request{System: it.System, Prompt: it.Prompt}, nil)
+		err = errors.Join(err, e)
+		return len(ids)+room <= context &&
+			(!worked || len(ids)+len(s.Model.Tok.Encode(it.Worked)) < context)
+	})
+	return err
+}
 
 // Report is a measured accuracy.
 type Report = answer.Report

@@ -64,6 +64,9 @@ type Item struct {
 	Worked string // a full answer that scores 1
 	Cases  []Case // code only: hidden calls and wanted results
 	Label  string // domain: math, code, reasoning or other
+	// Of a user's own data: how the answer is judged, and how many options there are to choose from.
+	Check   Check
+	Options int
 }
 
 // Task is a generator of questions and the checker of their answers.

@@ -13,12 +13,13 @@ import (
 // paper compares REINFORCE with (its table 4, "next token prediction").
 type NextTokenConfig struct {
 	Policy
-	Task       string   `json:"task"`
-	Seed       uint64   `json:"seed"`
-	Batch      int      `json:"batch"` // examples a step
-	Schedule   Schedule `json:"schedule"`
-	AdamW      AdamW    `json:"adamw"`
-	ValidItems int      `json:"validItems"`
+	Task       string     `json:"task"`
+	Data       *task.Data `json:"data,omitempty"` // the user's own, called Task; nil: the suite's
+	Seed       uint64     `json:"seed"`
+	Batch      int        `json:"batch"` // examples a step
+	Schedule   Schedule   `json:"schedule"`
+	AdamW      AdamW      `json:"adamw"`
+	ValidItems int        `json:"validItems"`
 }
 
 // DefaultNextToken is the configuration that `t2 train --method next-token` starts from.
@@ -37,7 +38,7 @@ type NextToken struct {
 
 // NewNextToken makes a trainer of a z-vector for base, which stays as it is.
 func NewNextToken(cfg NextTokenConfig, b Base) (*NextToken, error) {
-	t, err := task.Lookup(cfg.Task)
+	t, err := goal(cfg.Task, cfg.Data)
 	if err != nil {
 		return nil, err
 	}
