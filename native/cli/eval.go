@@ -18,6 +18,7 @@ type evalFlags struct {
 	few   adaptFlags
 	split string
 	n     int
+	most  int // tokens of an answer
 	seed  uint64
 }
 
@@ -87,6 +88,7 @@ come last:
 		"validation split, or a file")
 	fl.StringVar(&f.few.search, "search", "default", searchUsage)
 	fl.StringVar(&f.split, "split", "test", "train, valid or test")
+	fl.IntVar(&f.most, "max-tokens", 0, limitUsage)
 	fl.IntVar(&f.n, "n", 1000, "questions of each task at most")
 	fl.Uint64Var(&f.seed, "seed", 1, "picks the questions where the split has more")
 	return cmd
@@ -111,6 +113,9 @@ func (f evalFlags) quizzes() ([]engine.Quiz, error) {
 			return nil, err
 		}
 		if err := filled(t, split); err != nil {
+			return nil, err
+		}
+		if err := limit(t, f.most, f.most != 0); err != nil {
 			return nil, err
 		}
 		tasks = append(tasks, t)

@@ -117,7 +117,7 @@ func (f *adaptFlags) examples(a *app, s *session) ([]adapt.Shot, error) {
 		return nil, fmt.Errorf("--shots: %w", err)
 	}
 	defer file.Close()
-	shots, err := adapt.ReadShots(file, adapt.MatchContains, shotTokens)
+	shots, err := adapt.ReadShots(file, shotTokens)
 	if err != nil {
 		return nil, fmt.Errorf("--shots %s: %w", f.shots, err)
 	}

@@ -14,6 +14,9 @@ import (
 var taskUsage = "a task of the suite (see t2 info), a file or directory of questions, or FORMAT:PATH " +
 	"with a format of " + strings.Join(task.FormatNames(), ", ")
 
+// limitUsage is --max-tokens where there are tasks.
+const limitUsage = "tokens of an answer to a question of a file at most (default 512; MATH 1024)"
+
 // findTask is what --task names: a task of the suite, or questions on the disk.
 func findTask(ref string) (task.Task, error) {
 	known := task.Names()
@@ -52,6 +55,22 @@ func (a *app) fit(s *session, t task.Task, worked bool, splits ...task.Split) er
 		a.warn("%s: %v", d.Name(), l)
 	}
 	return filled(d, splits...)
+}
+
+// limit bounds the answers to a user's questions, where --max-tokens is given.
+func limit(t task.Task, tokens int, given bool) error {
+	d, ok := t.(*task.Data)
+	switch {
+	case !given:
+	case !ok:
+		return fmt.Errorf("--max-tokens is for a file of questions; %s bounds its answers itself",
+			t.Name())
+	case tokens < 1:
+		return fmt.Errorf("--max-tokens is %d, want 1 or more", tokens)
+	default:
+		d.Limit(tokens)
+	}
+	return nil
 }
 
 // filled refuses empty splits of a user's data.

@@ -20,6 +20,7 @@ type trainFlags struct {
 	seed                             uint64
 	steps, evalEvery, saveEvery      int
 	prompts, samples, validItems     int
+	maxTokens                        int
 	lr, kl, temperature, clip        float64
 }
 
@@ -60,6 +61,7 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 	fl.IntVar(&f.prompts, "prompts", 0, "prompts a step (next-token: examples a step)")
 	fl.IntVar(&f.samples, "samples", 0, "samples of each prompt (reinforce)")
 	fl.IntVar(&f.validItems, "valid-items", 0, "items an evaluation asks")
+	fl.IntVar(&f.maxTokens, "max-tokens", 0, limitUsage)
 	fl.Float64Var(&f.lr, "lr", 0, "learning rate")
 	fl.Float64Var(&f.clip, "clip", 0, "norm that the gradient is clipped to")
 	fl.Float64Var(&f.kl, "kl", 0, "weight of the KL penalty (reinforce)")
@@ -72,6 +74,9 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 func (a *app) train(cmd *cobra.Command, f trainFlags) error {
 	ctx := cmd.Context()
 	goal, err := findTask(f.task)
+	if err == nil {
+		err = limit(goal, f.maxTokens, cmd.Flags().Changed("max-tokens"))
+	}
 	if err != nil {
 		return err
 	}

@@ -24,10 +24,14 @@ type Quiz struct {
 func (q Quiz) Items() []task.Item { return answer.Items(q.Task, q.Split, q.N, q.Seed) }
 
 // Fit leaves out the items of a user's data that leave the answer less than a quarter of the context,
-// and with worked those whose worked answer does not fit in.
+// and with worked those that have no worked answer, or one that does not fit in.
 func (s *Session) Fit(d *task.Data, worked bool) (err error) {
 	context := s.Model.LM.Context
 	room := min(d.MaxTokens(), context/answerShare)
+	if worked {
+		d.Keep("there is no worked answer to learn from",
+			func(it task.Item) bool { return it.Worked != "" })
+	}
 	reason := fmt.Sprintf("too long for the %d tokens of the context", context)
 	d.Keep(reason, func(it task.Item) bool {
 		ids, e := s.template(Request{System: it.System, Prompt: it.Prompt}, nil)

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,7 @@ type Data struct {
 	sum     string // SHA-256, in hex
 	files   []string
 	splits  [3][]Item
+	limit   int // of an answer's tokens; 0: the format's
 	leftOut []LeftOut
 }
 
@@ -59,8 +61,12 @@ func (d *Data) Size(s Split) int { return len(d.splits[s]) }
 // Item is an item of a split, in the order of the files.
 func (d *Data) Item(s Split, index int) Item { return d.splits[s][index] }
 
-// MaxTokens bounds an answer, as the paper's evaluations do: 1024 for MATH, 512 otherwise.
-func (d *Data) MaxTokens() int { return d.form.maxTokens }
+// MaxTokens bounds an answer, as the paper's evaluations do unless Limit says otherwise: 1024 for
+// MATH, 512 for other formats.
+func (d *Data) MaxTokens() int { return cmp.Or(d.limit, d.form.maxTokens) }
+
+// Limit bounds an answer to n tokens.
+func (d *Data) Limit(n int) { d.limit = n }
 
 // Score is 1 for a right answer and 0 for a wrong one.
 func (d *Data) Score(it Item, output string) float64 {
@@ -99,7 +105,8 @@ func (d *Data) MarshalJSON() ([]byte, error) {
 		SHA256 string `json:"sha256"`
 		Train  int    `json:"train"`
 		Valid  int    `json:"valid"`
-	}{d.sum, len(d.splits[Train]), len(d.splits[Valid])})
+		Tokens int    `json:"maxTokens"`
+	}{d.sum, len(d.splits[Train]), len(d.splits[Valid]), d.MaxTokens()})
 }
 
 // Keep leaves out all items but those that keep wants, such as those that a model has room for.
@@ -138,11 +145,34 @@ func OpenData(files fs.FS, name, formatName string) (*Data, error) {
 				strings.Join(FormatNames(), " "))
 		}
 	}
-	r := &dataReader{d: d, files: files, in: map[string]Split{}, same: map[string]bool{}}
+	r := newDataReader(d)
+	r.files = files
 	if err := r.read(name); err != nil {
 		return nil, fmt.Errorf("task: %w", err)
 	}
 	return d, nil
+}
+
+// ReadData reads the items of a file's bytes, all into one split. Own items that do not say how they
+// are judged are judged by check.
+func ReadData(name string, data []byte, s Split, check Check) (*Data, error) {
+	r := newDataReader(&Data{name: name})
+	r.check = check
+	all, err := r.items(name, data)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("task: %w", err)
+	case len(all) == 0:
+		return nil, fmt.Errorf("task: %s: there is no item in it", name)
+	}
+	for i := range all {
+		r.keep(&all[i], s)
+	}
+	return r.d, nil
+}
+
+func newDataReader(d *Data) *dataReader {
+	return &dataReader{d: d, in: map[string]Split{}, same: map[string]bool{}}
 }
 
 // splitWords are the words of a name that say which split a file is.

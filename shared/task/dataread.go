@@ -29,6 +29,7 @@ type dataReader struct {
 	d     *Data
 	files fs.FS
 	bytes int
+	check Check            // of own items that name none
 	sums  strings.Builder  // what sha256sum prints for the files
 	in    map[string]Split // where the question of a key is
 	same  map[string]bool  // what is there, with its system text; in Train with its answer, too
@@ -129,6 +130,11 @@ func (r *dataReader) file(name string) ([]found, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.items(name, data)
+}
+
+// items reads the items of a file's bytes.
+func (r *dataReader) items(name string, data []byte) ([]found, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	where := func(at int) string {
 		return fmt.Sprintf("%s: line %d", name, 1+bytes.Count(data[:at], []byte("\n")))
@@ -138,7 +144,7 @@ func (r *dataReader) file(name string) ([]found, error) {
 	}
 	var all []found
 	line, counted := 1, 0 // lines up to an item, without counting from the start for each
-	err = eachObject(data, func(at int, rec record) error {
+	err := eachObject(data, func(at int, rec record) error {
 		line, counted = line+bytes.Count(data[counted:at], []byte("\n")), at
 		f := found{where: fmt.Sprintf("%s: line %d", name, line)}
 		if err := r.item(rec, &f); err != nil {
@@ -203,7 +209,7 @@ func (r *dataReader) item(rec record, f *found) error {
 		r.d.form = form
 	}
 	form := r.d.form
-	f.item = Item{Label: form.label}
+	f.item = Item{Label: form.label, Check: r.check}
 	if err := form.parse(rec, &f.item); err != nil {
 		return fmt.Errorf("format %s: %w", form.name, err)
 	}
@@ -287,7 +293,8 @@ func eachObject(data []byte, yield func(at int, r record) error) error {
 		}
 		var rec record
 		if err := json.Unmarshal(raw, &rec); err != nil || rec == nil {
-			return &itemError{at, fmt.Errorf("want an object with an item's fields, got %.40s", raw)}
+			return &itemError{at, fmt.Errorf("want an object with an item's fields, got %.40s",
+				joined(string(raw)))}
 		}
 		if err := yield(at, rec); err != nil {
 			return &itemError{at, err}
@@ -299,7 +306,7 @@ func eachObject(data []byte, yield func(at int, r record) error) error {
 	}
 	at = int(dec.InputOffset())
 	if rest := bytes.TrimSpace(data[at:]); len(rest) > 0 {
-		return &itemError{at, fmt.Errorf("want nothing behind the list of items, got %.40s", rest)}
+		return &itemError{at, fmt.Errorf("want nothing behind the list of items, got %.40q", rest)}
 	}
 	return nil
 }

@@ -86,7 +86,8 @@ func (r record) read(name, what string, v any) error {
 		return nil
 	}
 	if err := json.Unmarshal(r[name], v); err != nil {
-		return fmt.Errorf("%q is %.60s, want %s", name, r[name], what)
+		return fmt.Errorf("%q is %.60s, want %s", name,
+			joined(string(r[name])), what)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ const (
 	CheckMath     Check = "math"     // the last \boxed{}, else what follows "answer is"; as a formula
 	CheckChoice   Check = "choice"   // the letter after "answer is" or "answer:", else the last one
 	CheckExact    Check = "exact"    // all of it, but for case, white space and outer punctuation
-	CheckContains Check = "contains" // the answer occurs in it, but for case and white space
+	CheckContains Check = "contains" // the answer occurs in it, but for white space
 )
 
 // judges say whether an output answers an item.
@@ -39,7 +39,7 @@ var judges = map[Check]func(it *Item, output string) bool{
 		return len(output) <= maxTail && plain(output) == plain(it.Answer)
 	},
 	CheckContains: func(it *Item, output string) bool {
-		return strings.Contains(spaced(tail(output)), spaced(it.Answer))
+		return strings.Contains(joined(tail(output)), joined(it.Answer))
 	},
 }
 
@@ -113,8 +113,11 @@ func chosen(output string, n int) (string, bool) {
 	return "", false
 }
 
-// spaced is a text in lower case with single spaces.
-func spaced(s string) string { return strings.Join(strings.Fields(strings.ToLower(s)), " ") }
+// joined is a text with single spaces.
+func joined(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// spaced is joined, in lower case.
+func spaced(s string) string { return joined(strings.ToLower(s)) }
 
 // plain is spaced without the punctuation around it.
 func plain(s string) string { return strings.Trim(spaced(s), " .,;:!?\"'`*“”‘’") }

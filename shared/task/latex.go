@@ -17,7 +17,7 @@ var (
 	leftSideRE  = regexp.MustCompile(`^[a-zA-Z]\s*(?:=|\\in\b)\s*`)
 	oneBracedRE = regexp.MustCompile(`([_^])\{(\w)\}`)
 	oneLetterRE = regexp.MustCompile(`^\(([A-Za-z])\)$`)
-	digitFracRE = regexp.MustCompile(`(\d) ?\\frac`)
+	mixedFracRE = regexp.MustCompile(`(\d)(?: ?(\\frac)| +(\d+ ?/))`)
 )
 
 // formulaOf writes a formula in one notation: no spaces but in mixed numbers, fractions as a/b.
@@ -26,7 +26,7 @@ func formulaOf(s string) string {
 	s = withoutText(s)
 	s = strings.TrimRight(strings.TrimSpace(s), ".")
 	s = leftSideRE.ReplaceAllString(s, "")
-	s = digitFracRE.ReplaceAllString(s, "$1\x00\\frac") // 1\frac45: a mixed number
+	s = mixedFracRE.ReplaceAllString(s, "$1\x00$2$3") // 1\frac45 and 1 4/5: a mixed number
 	s = strings.Join(strings.Fields(s), "")
 	s = fractions(s, 0)
 	s = oneBracedRE.ReplaceAllString(s, "$1$2")

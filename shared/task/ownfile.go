@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// OwnFormat is the name of the format of questions that somebody wrote down.
+const OwnFormat = "own"
+
 // ownFormat is questions that somebody wrote down:
 //
 //	{"prompt": "...", "answer": "..."}
@@ -17,7 +20,7 @@ import (
 // checks. Without "score" options are judged by the letter, numbers as numbers, the rest exactly.
 // Other fields are left alone.
 var ownFormat = format{
-	name: "own", label: LabelOther, maxTokens: 512,
+	name: OwnFormat, label: LabelOther, maxTokens: 512,
 	doc:    "by what each item asks for: number, math, choice, exact or contains",
 	fields: `{"prompt","answer"} with "system","worked","choices","score","label"`,
 	is:     func(r record) bool { return r.has("prompt", "answer") && !r.has("test_list") },
@@ -101,11 +104,12 @@ func (it *Item) judgedBy(name string) error {
 		return fmt.Errorf(`"score" is %s, want choice where there are "choices", and only there`,
 			it.Check)
 	}
-	if it.Worked == "" {
+	switch {
+	case it.Worked != "" || it.Check == CheckContains: // what is contained is no whole answer
+	case it.Check == CheckMath:
+		it.Worked = boxed + it.Answer + "}"
+	default:
 		it.Worked = it.Answer
-		if it.Check == CheckMath {
-			it.Worked = boxed + it.Answer + "}"
-		}
 	}
 	return nil
 }
