@@ -52,7 +52,7 @@ come last:
   t2 eval --task math --task code --task reasoning --adapt oracle --adapt prompt --adapt classifier
   t2 eval --task math-hard --expert base --adapt few-shot --shots 10 --seed 1
   t2 eval --task math-hard --task code-complete --mix math=0.7,code=0.3 --split valid
-  t2 eval --model llama-3-8b --task gsm8k/test.jsonl --expert base --expert runs/gsm8k/best.safetensors`,
+  t2 eval --model llama-3-8b --task gsm8k/test.jsonl --expert runs/gsm8k/best.safetensors`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, strategy := range f.adapt {

@@ -25,7 +25,8 @@ func sums(t *testing.T, name string, from, to int) string {
 	return filepath.Join(dir, name)
 }
 
-const dataFields = "kind task format? about label sha256? files? items max_tokens left_out? examples"
+const dataFields = "kind task format? about label sha256? files? items max_tokens left_out? " +
+	"examples"
 
 func TestInfoOfATask(t *testing.T) {
 	mine := sums(t, "mine.jsonl", 0, 100)

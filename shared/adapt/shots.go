@@ -68,7 +68,8 @@ func ReadShots(r io.Reader, maxTokens int) ([]Shot, error) {
 		return nil, fmt.Errorf("adapt: shots: %v", left[0])
 	}
 	if d.Size(task.Valid) > maxShots {
-		return nil, fmt.Errorf("adapt: shots: %d of them, want at most %d", d.Size(task.Valid), maxShots)
+		return nil, fmt.Errorf("adapt: shots: %d of them, want at most %d", d.Size(task.Valid),
+			maxShots)
 	}
 	if d.Format() == task.OwnFormat {
 		d.Limit(maxTokens)

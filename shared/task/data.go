@@ -81,9 +81,9 @@ func (d *Data) Filled(s Split) error {
 	if len(d.splits[s]) > 0 {
 		return nil
 	}
-	return fmt.Errorf("%s has no %v items (train %d, valid %d, test %d): a split is what the name of a "+
-		"file or folder says, and a tenth by hash where none says any", d.Name(), s,
-		len(d.splits[Train]), len(d.splits[Valid]), len(d.splits[Test]))
+	return fmt.Errorf("%s has no %v items (train %d, valid %d, test %d): a split is what the name of "+
+		"a file or folder says, or else a share by hash", d.Name(), s, len(d.splits[Train]),
+		len(d.splits[Valid]), len(d.splits[Test]))
 }
 
 // Format is the name of the files' format.

@@ -8,8 +8,9 @@ import (
 
 // What means nothing in a formula, and what is written in two ways.
 var (
-	latexNoise = strings.NewReplacer(`\\`, `\\`, `\left`, "", `\right`, "", `\!`, "", `\,`, "", `\;`, "", `\:`, "",
-		`\ `, " ", `~`, " ", `\$`, "", `$`, "", `\%`, "", `%`, "", `^\circ`, "", `^{\circ}`, "", `°`, "",
+	latexNoise = strings.NewReplacer(`\\`, `\\`, `\left`, "", `\right`, "",
+		`\!`, "", `\,`, "", `\;`, "", `\:`, "", `\ `, " ", `~`, " ", `\$`, "", `$`, "", `\%`, "", `%`, "",
+		`^\circ`, "", `^{\circ}`, "", `°`, "",
 		`\displaystyle`, "", `\dfrac`, `\frac`, `\tfrac`, `\frac`, `\cdot`, "*", `\times`, "*",
 		`\lbrace`, `\{`, `\rbrace`, `\}`, `\leq`, `\le`, `\geq`, `\ge`, "−", "-")
 	latexTextRE = regexp.MustCompile(
