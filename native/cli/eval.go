@@ -19,6 +19,7 @@ type evalFlags struct {
 	split string
 	n     int
 	most  int // tokens of an answer
+	judge string
 	seed  uint64
 }
 
@@ -62,18 +63,22 @@ come last:
 				}
 			}
 			f.few.seed = f.seed
-			quizzes, err := f.quizzes()
+			j, err := a.judgeBy(cmd, f.judge)
 			if err != nil {
 				return err
 			}
-			return a.withModel(f.model, func(s *session) error {
+			quizzes, err := f.quizzes(j)
+			if err != nil {
+				return err
+			}
+			return j.end(a.withModel(f.model, func(s *session) error {
 				for _, q := range quizzes {
 					if err := a.fit(s, q.Task, false, q.Split); err != nil {
 						return err
 					}
 				}
 				return a.eval(cmd, s, f, quizzes)
-			})
+			}))
 		},
 	}
 	fl := cmd.Flags()
@@ -89,13 +94,14 @@ come last:
 	fl.StringVar(&f.few.search, "search", "default", searchUsage)
 	fl.StringVar(&f.split, "split", "test", "train, valid or test")
 	fl.IntVar(&f.most, "max-tokens", 0, limitUsage)
+	fl.StringVar(&f.judge, "judge", "", judgeUsage)
 	fl.IntVar(&f.n, "n", 1000, "questions of each task at most")
 	fl.Uint64Var(&f.seed, "seed", 1, "picks the questions where the split has more")
 	return cmd
 }
 
 // quizzes are the questions that the flags ask for.
-func (f evalFlags) quizzes() ([]engine.Quiz, error) {
+func (f evalFlags) quizzes(j *judge) ([]engine.Quiz, error) {
 	split, err := task.ParseSplit(f.split)
 	if err != nil {
 		return nil, fmt.Errorf("--split: %w", err)
@@ -108,7 +114,7 @@ func (f evalFlags) quizzes() ([]engine.Quiz, error) {
 		tasks = nil
 	}
 	for _, name := range f.tasks {
-		t, err := findTask(name)
+		t, err := findTask(name, j)
 		if err != nil {
 			return nil, err
 		}

@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
+
+	"github.com/spf13/cobra"
 
 	"transformer2/shared/task"
 )
@@ -19,7 +23,10 @@ type (
 		Items     map[string]int `json:"items"` // of each split
 		MaxTokens int            `json:"max_tokens"`
 		LeftOut   []task.LeftOut `json:"left_out,omitempty"`
-		Examples  []exampleLine  `json:"examples"` // the first of each split
+		// With a judge: how many worked answers there are, and the sum of their scores.
+		Worked      int           `json:"worked,omitempty"`
+		WorkedRight *float64      `json:"worked_right,omitempty"`
+		Examples    []exampleLine `json:"examples"` // the first of each split
 	}
 	exampleLine struct {
 		Split  string `json:"split"`
@@ -32,13 +39,30 @@ type (
 )
 
 // infoTasks shows tasks, without a model.
-func (a *app) infoTasks(refs []string) error {
+func (a *app) infoTasks(cmd *cobra.Command, refs []string, command string) error {
+	j, err := a.judgeBy(cmd, command)
+	if err != nil {
+		return err
+	}
+	if len(refs) == 0 {
+		return errors.New("--judge wants a file of questions: --task FILE")
+	}
+	return j.end(a.showTasks(cmd.Context(), refs, j))
+}
+
+func (a *app) showTasks(ctx context.Context, refs []string, j *judge) error {
 	for i, ref := range refs {
-		t, err := findTask(ref)
+		t, err := findTask(ref, j)
 		if err != nil {
 			return err
 		}
 		l := dataLineOf(t)
+		if j != nil {
+			l.Worked, l.WorkedRight = judged(t)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if a.json {
 			a.print(l)
 			continue
@@ -68,6 +92,20 @@ func dataLineOf(t task.Task) dataLine {
 	return l
 }
 
+// judged scores all worked answers of a task.
+func judged(t task.Task) (worked int, right *float64) {
+	right = new(float64)
+	for _, s := range []task.Split{task.Train, task.Valid, task.Test} {
+		for i := range t.Size(s) {
+			if it := t.Item(s, i); it.Worked != "" {
+				worked++
+				*right += t.Score(it, it.Worked)
+			}
+		}
+	}
+	return worked, right
+}
+
 // mostFiles is how many files are listed.
 const mostFiles = 5
 
@@ -86,6 +124,9 @@ func (u *ui) data(l dataLine) {
 	}
 	if l.SHA256 != "" {
 		u.line("sha256   %s", l.SHA256)
+	}
+	if l.WorkedRight != nil {
+		u.line("worked   the judge gives %g points to %d worked answers", *l.WorkedRight, l.Worked)
 	}
 	for _, left := range l.LeftOut {
 		u.line("         %s", u.text(left.String()))

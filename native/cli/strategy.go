@@ -86,7 +86,7 @@ const shotTokens = 64
 
 // drawn are k validation items of the task that ref names.
 func (a *app) drawn(s *session, ref string, k int, seed uint64) ([]adapt.Shot, error) {
-	t, err := findTask(ref)
+	t, err := findTask(ref, nil)
 	if err == nil {
 		err = a.fit(s, t, false, task.Valid)
 	}

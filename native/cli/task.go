@@ -17,10 +17,14 @@ var taskUsage = "a task of the suite (see t2 info), a file or directory of quest
 // limitUsage is --max-tokens where there are tasks.
 const limitUsage = "tokens of an answer to a question of a file at most (default 512; MATH 1024)"
 
-// findTask is what --task names: a task of the suite, or questions on the disk.
-func findTask(ref string) (task.Task, error) {
+// findTask is what --task names: a task of the suite, or questions on the disk, whose answers j
+// judges if there is such a judge.
+func findTask(ref string, j *judge) (task.Task, error) {
 	known := task.Names()
 	if slices.Contains(known, ref) {
+		if j != nil {
+			return nil, fmt.Errorf("--judge is for a file of questions; %s judges its answers itself", ref)
+		}
 		return task.Lookup(ref)
 	}
 	format, file := "", ref
@@ -38,7 +42,7 @@ func findTask(ref string) (task.Task, error) {
 	if file, err = filepath.Abs(file); err != nil {
 		return nil, err
 	}
-	return task.OpenData(os.DirFS(filepath.Dir(file)), filepath.Base(file), format)
+	return task.OpenData(os.DirFS(filepath.Dir(file)), filepath.Base(file), j.options(format))
 }
 
 // fit leaves out what the model has no room for, and says what of a user's data is not used, and

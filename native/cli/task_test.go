@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -119,12 +123,87 @@ func TestRefusedTasks(t *testing.T) {
 			"math"}},
 		"no tokens": {[]string{"train", "--task", train, "--max-tokens", "0", "--out", "x"},
 			[]string{"--max-tokens is 0"}},
+		"judge": {[]string{"eval", "--task", train, "--judge", "no-such-judge"},
+			[]string{"--judge", "no-such-judge"}},
+		"no judge": {[]string{"eval", "--judge", os.Args[0], "--task", "math"},
+			[]string{"--judge", "math"}},
+		"judge alone": {[]string{"info", "--judge", os.Args[0]}, []string{"--judge", "--task"}},
+		"blank judge": {[]string{"eval", "--judge", " "}, []string{"--judge is empty"}},
 		"shots": {[]string{"adapt", "--adapt", "few-shot", "--shots", "maths:3", "x"},
 			[]string{`"maths"`, `did you mean "math"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused(t, t2("", append(c.args, withTiny(c.args)...)...), c.want...)
 		})
+	}
+}
+
+// runAsJudge tells the test binary that it was started as a judge, and of which kind.
+const runAsJudge = "T2_TEST_JUDGE"
+
+// beJudge finds answers right whose question has a 2 in it.
+func beJudge(mode string) int {
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		var q answerToJudge
+		var item struct{ Prompt string }
+		check(errors.Join(json.Unmarshal(in.Bytes(), &q), json.Unmarshal(q.Item, &item)))
+		switch {
+		case mode == "end":
+			return 0
+		case mode != "fair":
+			fmt.Print(mode)
+			return 0
+		case strings.Contains(item.Prompt, "2") && item.Prompt == q.Prompt && q.Answer != "":
+			fmt.Println(1)
+		default:
+			fmt.Println(0)
+		}
+	}
+	return 0
+}
+
+func TestJudge(t *testing.T) {
+	mine := sums(t, "mine_test.jsonl", 0, 20) // 2 and 12
+	t.Setenv(runAsJudge, "fair")
+	by := []string{"--judge", os.Args[0], "--task", mine}
+	l := lines(t, ok(t, append(by, "info", "--json")...), dataFields+" worked worked_right")[0]
+	if l["worked"] != 21.0 || l["worked_right"] != 2.0 || l["about"] != "by "+filepath.Base(os.Args[0]) {
+		t.Errorf("%v", l)
+	}
+	eval := append(by, "eval", "--model", tiny, "--json", "--max-tokens", "2")
+	if l := lines(t, ok(t, eval...), evalFields)[0]; l["accuracy"] != 0.1 || l["n"] != 20.0 {
+		t.Errorf("%v", l)
+	}
+	for mode, want := range map[string]string{"yes\n": `"yes"`, "2\n": "from 0 to 1", "null\n": "null",
+		"end": "ended before"} {
+		t.Setenv(runAsJudge, mode)
+		if r := t2("", eval...); r.code != exitError || !strings.Contains(r.err, "--judge") ||
+			!strings.Contains(r.err, want) || r.out != "" {
+			t.Errorf("%q: exit %d, %q, %q", mode, r.code, r.out, r.err)
+		}
+	}
+}
+
+// A judge that fails ends the training, and no score that it did not give is learnt from.
+func TestTrainWithAJudge(t *testing.T) {
+	mine, dir := sums(t, "mine.jsonl", 0, 100), t.TempDir()
+	training := append(trainingOn(mine, dir, "reinforce"), "--judge", os.Args[0])
+	t.Setenv(runAsJudge, "no\n")
+	r := t2("", training...)
+	if r.code != exitError || !strings.Contains(r.err, `it said "no", want a number`) {
+		t.Errorf("exit %d: %s", r.code, r.err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, train.BestFile)); err == nil || strings.Contains(r.out, "step\"") {
+		t.Errorf("it went on: %s", r.out)
+	}
+	t.Setenv(runAsJudge, "fair")
+	ok(t, training...)
+	if !bytes.Contains(get(t, dir, train.BestFile), []byte(`"judge`)) {
+		t.Error("the expert does not say who judged")
+	}
+	r = t2("", trainingOn(mine, dir, "reinforce")...)
+	if r.code != exitError || !strings.Contains(r.err, "another directory") {
+		t.Errorf("without the judge: exit %d: %s", r.code, r.err)
 	}
 }
 

@@ -21,6 +21,7 @@ type trainFlags struct {
 	steps, evalEvery, saveEvery      int
 	prompts, samples, validItems     int
 	maxTokens                        int
+	judge                            string
 	lr, kl, temperature, clip        float64
 }
 
@@ -61,6 +62,7 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 	fl.IntVar(&f.prompts, "prompts", 0, "prompts a step (next-token: examples a step)")
 	fl.IntVar(&f.samples, "samples", 0, "samples of each prompt (reinforce)")
 	fl.IntVar(&f.validItems, "valid-items", 0, "items an evaluation asks")
+	fl.StringVar(&f.judge, "judge", "", judgeUsage)
 	fl.IntVar(&f.maxTokens, "max-tokens", 0, limitUsage)
 	fl.Float64Var(&f.lr, "lr", 0, "learning rate")
 	fl.Float64Var(&f.clip, "clip", 0, "norm that the gradient is clipped to")
@@ -72,8 +74,16 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 }
 
 func (a *app) train(cmd *cobra.Command, f trainFlags) error {
+	j, err := a.judgeBy(cmd, f.judge)
+	if err != nil {
+		return err
+	}
+	return j.end(a.trainBy(cmd, f, j))
+}
+
+func (a *app) trainBy(cmd *cobra.Command, f trainFlags, j *judge) error {
 	ctx := cmd.Context()
-	goal, err := findTask(f.task)
+	goal, err := findTask(f.task, j)
 	if err == nil {
 		err = limit(goal, f.maxTokens, cmd.Flags().Changed("max-tokens"))
 	}

@@ -302,7 +302,7 @@ func (a *Adaptive) Evaluate(ctx context.Context, q Quiz, confusion *adapt.Confus
 			confusion.Add(it.Label, results[i].Label)
 		}
 	}
-	return answer.NewReport(q.Task.Name(), q.Split, q.Seed, scores), nil
+	return answer.NewReport(q.Task.Name(), q.Split, q.Seed, scores), ctx.Err()
 }
 
 // Close gives back the memory of the experts' weights.

@@ -93,7 +93,7 @@ func (s *Session) answers(ctx context.Context, v Voice, q Quiz, progress func(do
 	for i, it := range items {
 		all[i] = Scored{Item: it, Text: answers[i].Text, Score: q.Task.Score(it, answers[i].Text)}
 	}
-	return all, nil
+	return all, ctx.Err() // a judge that failed ends ctx
 }
 
 // questions asks items greedily; progress hears of every answer that ends.

@@ -16,7 +16,7 @@ const choiceInstruct = "This is a multiple-choice question. Think step by step, 
 // on, whatever the file calls them. The paper's released code cannot be right where a key is a
 // number, and takes a guess for an answer where none is found; here neither is so.
 var arcFormat = format{
-	name: "arc", label: LabelReasoning, maxTokens: 512,
+	name: "arc", label: LabelReasoning, maxTokens: 512, check: CheckChoice,
 	doc:    `the letter after "answer is" or "answer:", else the last capital that is an option`,
 	fields: `{"question","choices","answerKey"}`,
 	is: func(r record) bool {

@@ -27,6 +27,7 @@ type Data struct {
 	files   []string
 	splits  [3][]Item
 	limit   int // of an answer's tokens; 0: the format's
+	options DataOptions
 	leftOut []LeftOut
 }
 
@@ -50,7 +51,12 @@ func (l LeftOut) String() string {
 func (d *Data) Name() string { return d.form.name + ":" + d.name }
 
 // Doc says how an answer is judged.
-func (d *Data) Doc() string { return d.form.doc }
+func (d *Data) Doc() string {
+	if d.options.Judge != nil {
+		return "by " + d.options.JudgeName
+	}
+	return d.form.doc
+}
 
 // Label is what the first pass should find.
 func (d *Data) Label() string { return d.form.label }
@@ -68,8 +74,11 @@ func (d *Data) MaxTokens() int { return cmp.Or(d.limit, d.form.maxTokens) }
 // Limit bounds an answer to n tokens.
 func (d *Data) Limit(n int) { d.limit = n }
 
-// Score is 1 for a right answer and 0 for a wrong one.
+// Score is 1 for a right answer and 0 for a wrong one; a judge of the user's may give a share.
 func (d *Data) Score(it Item, output string) float64 {
+	if d.options.Judge != nil {
+		return d.options.Judge(it, output)
+	}
 	if judges[it.Check](&it, output) {
 		return 1
 	}
@@ -106,7 +115,8 @@ func (d *Data) MarshalJSON() ([]byte, error) {
 		Train  int    `json:"train"`
 		Valid  int    `json:"valid"`
 		Tokens int    `json:"maxTokens"`
-	}{d.sum, len(d.splits[Train]), len(d.splits[Valid]), d.MaxTokens()})
+		Judge  string `json:"judge,omitempty"`
+	}{d.sum, len(d.splits[Train]), len(d.splits[Valid]), d.MaxTokens(), d.options.JudgeName})
 }
 
 // Keep leaves out all items but those that keep wants, such as those that a model has room for.
@@ -135,13 +145,20 @@ func (d *Data) leave(reason, where string) {
 	d.leftOut = append(d.leftOut, LeftOut{Reason: reason, Count: 1, First: where})
 }
 
-// OpenData reads the file or directory called name, whose items have the format of that name, or
-// the one that their fields tell where it is "".
-func OpenData(files fs.FS, name, formatName string) (*Data, error) {
-	d := &Data{name: path.Base(name)}
-	if formatName != "" {
-		if d.form = formatOf(formatName); d.form == nil {
-			return nil, fmt.Errorf("task: format %q: want one of %s", formatName,
+// DataOptions say how files are read.
+type DataOptions struct {
+	Format string // one of FormatNames; "": the one that the fields of the first item tell
+	// Judge, if set, scores answers instead of the format's check: 1 is right, 0 wrong.
+	Judge     func(it Item, output string) float64
+	JudgeName string // how a training's configuration calls it
+}
+
+// OpenData reads the file or directory called name.
+func OpenData(files fs.FS, name string, o DataOptions) (*Data, error) {
+	d := &Data{name: path.Base(name), options: o}
+	if o.Format != "" {
+		if d.form = formatOf(o.Format); d.form == nil {
+			return nil, fmt.Errorf("task: format %q: want one of %s", o.Format,
 				strings.Join(FormatNames(), " "))
 		}
 	}

@@ -24,7 +24,7 @@ func onDisk(files map[string]string) fstest.MapFS {
 // read reads one file of a name that says test, so that all its items are in one split.
 func read(t *testing.T, text string) []Item {
 	t.Helper()
-	d, err := OpenData(onDisk(map[string]string{"test.jsonl": text}), "test.jsonl", "")
+	d, err := OpenData(onDisk(map[string]string{"test.jsonl": text}), "test.jsonl", DataOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +69,20 @@ var samples = map[string]struct {
 			`answer is answer1","answer":"answer1"}`, format: "arc",
 		prompt: "Which?\n\nA. fur\nB. scales", answer: "A", worked: "The answer is (A).",
 		check: CheckChoice, right: "A", wrong: "B"},
+	"mbpp": {
+		text:   `{"task_id":2,"text":"Add.","code":"def f(a):\r\n  return a","test_list":["assert f(1)"]}`,
+		format: "mbpp", prompt: "Add.\n```python\nassert f(1)\n```", check: CheckProgram,
+		answer: "def f(a):\r\n  return a", worked: "```python\ndef f(a):\r\n  return a\n```"},
+	"mbpp of EvalPlus": {
+		text: `{"prompt":"\"\"\"\nAdd.\nassert f(1)\n\"\"\"\n","entry_point":"f",` +
+			`"canonical_solution":"\nx = 1\n","plus_input":[[-Infinity]]}`,
+		format: "mbpp", prompt: "Add.\n```python\nassert f(1)\n```", check: CheckProgram,
+		answer: "\nx = 1\n", worked: "```python\nx = 1\n```"},
+	"humaneval": {
+		text: `{"prompt":"def f(a):\n","entry_point":"f","canonical_solution":"  return a\n",` +
+			`"test":"check(f)"}`, format: "humaneval", check: CheckProgram,
+		prompt: "Write this function, its head included.\n```python\ndef f(a):\n```",
+		answer: "  return a\n", worked: "```python\ndef f(a):\n  return a\n```"},
 	"own number": {text: `{"prompt":"1+1?","answer":2}`, format: "own", prompt: "1+1?", answer: "2",
 		worked: "2", check: CheckNumber, right: "It is $2.00", wrong: "12"},
 	"own text": {text: `{"prompt":"Capital?","answer":"Paris","worked":"paris."}`, format: "own",
@@ -87,7 +101,17 @@ var samples = map[string]struct {
 
 func TestFormats(t *testing.T) {
 	for name, s := range samples {
-		d, err := OpenData(onDisk(map[string]string{"a_test.json": s.text}), "a_test.json", "")
+		var o DataOptions
+		if s.check == CheckProgram {
+			s.right, s.wrong = s.worked, s.prompt
+			o.Judge = func(it Item, output string) float64 {
+				if output == it.Worked && bytes.HasPrefix(it.Source, []byte("{")) {
+					return 1
+				}
+				return 0
+			}
+		}
+		d, err := OpenData(onDisk(map[string]string{"a_test.json": s.text}), "a_test.json", o)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -117,7 +141,7 @@ func TestLayouts(t *testing.T) {
 	for name, text := range map[string]string{"test.jsonl": one + "\n\n" + two + "\r\n",
 		"test.json": " [" + one + ",\n" + two + "]\n", "test2.json": one + two,
 		"test.jsonl.gz": packed.String(), "bom_test.jsonl": "\xef\xbb\xbf" + one + "\n" + two} {
-		d, err := OpenData(onDisk(map[string]string{name: text}), name, "own")
+		d, err := OpenData(onDisk(map[string]string{name: text}), name, DataOptions{Format: "own"})
 		if err != nil || d.Size(Test) != 2 || d.Item(Test, 1).Answer != "b" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -163,7 +187,7 @@ func TestSplitsByName(t *testing.T) {
 		"test above": {map[string]string{"test/trained.jsonl": sums(0, 100)}, "test/trained.jsonl",
 			[3]int{76, 16, 8}},
 	} {
-		d, err := OpenData(onDisk(c.files), c.open, "")
+		d, err := OpenData(onDisk(c.files), c.open, DataOptions{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -177,7 +201,7 @@ func TestSplitsByName(t *testing.T) {
 // Without names the hash splits, and a question stays where it is when the file grows or is renamed.
 func TestSplitsByHash(t *testing.T) {
 	where := func(name, text string) (map[string]Split, *Data) {
-		d, err := OpenData(onDisk(map[string]string{name: text}), name, "")
+		d, err := OpenData(onDisk(map[string]string{name: text}), name, DataOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -218,7 +242,7 @@ func TestNoQuestionIsInTwoSplits(t *testing.T) {
 			`{"prompt":"two","answer":"2"}{"prompt":"two","answer":"2","worked":"it is 2"}` +
 			`{"prompt":"three","answer":"3"}`,
 		"d/valid.jsonl": `{"prompt":"ONE ","answer":"1"}{"prompt":"four","answer":"4"}`,
-		"d/test.jsonl":  `{"prompt":"one","answer":"1"}{"prompt":"Three","answer":"3"}`}), "d", "")
+		"d/test.jsonl":  `{"prompt":"one","answer":"1"}{"prompt":"Three","answer":"3"}`}), "d", DataOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +262,7 @@ func TestNoQuestionIsInTwoSplits(t *testing.T) {
 // An answer of the file that its own judge finds wrong would teach or measure nonsense.
 func TestWorkedAnswersAreJudged(t *testing.T) {
 	d, err := OpenData(onDisk(map[string]string{"test.jsonl": `{"prompt":"p","answer":5,"worked":"5"}
-{"prompt":"q","answer":5,"worked":"it is 6"}`}), "test.jsonl", "")
+{"prompt":"q","answer":5,"worked":"it is 6"}`}), "test.jsonl", DataOptions{})
 	if err != nil || d.Size(Test) != 1 || len(d.LeftOut()) != 1 ||
 		d.LeftOut()[0].First != "test.jsonl: line 2" {
 		t.Errorf("%v, %v", d.LeftOut(), err)
@@ -246,7 +270,7 @@ func TestWorkedAnswersAreJudged(t *testing.T) {
 }
 
 func TestKeepAndLimit(t *testing.T) {
-	d, err := OpenData(onDisk(map[string]string{"a.jsonl": sums(0, 200)}), "a.jsonl", "")
+	d, err := OpenData(onDisk(map[string]string{"a.jsonl": sums(0, 200)}), "a.jsonl", DataOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +298,7 @@ func TestSums(t *testing.T) {
 	for name, want := range map[string]string{ // of sha256sum d/a_train.jsonl, sha256sum d/* | sha256sum
 		"d/a_train.jsonl": "21a3979276f0cbe9765e7538fc0266e4e1387d75de53c38a7d59297da4aeb644",
 		"d":               "af2cdc1ea8c80f0d0b0ffcf647331f3bc5ca8adda144ff757bb0524de64f0d0f"} {
-		d, err := OpenData(onDisk(files), name, "")
+		d, err := OpenData(onDisk(files), name, DataOptions{})
 		if err != nil || d.Sum() != want {
 			t.Errorf("%s: %v, %v", name, d.Sum(), err)
 		}
@@ -282,7 +306,7 @@ func TestSums(t *testing.T) {
 }
 
 func TestEmptySplitsAreRefused(t *testing.T) {
-	d, err := OpenData(onDisk(map[string]string{"test.jsonl": sums(0, 3)}), "test.jsonl", "")
+	d, err := OpenData(onDisk(map[string]string{"test.jsonl": sums(0, 3)}), "test.jsonl", DataOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +343,7 @@ func TestPublishedSets(t *testing.T) {
 		{"arc/ARC-Easy", [3]int{2033, 216, 2376}, 2}, // two train questions are test questions, too
 		{"arc/ARC-Challenge", [3]int{989, 129, 1172}, 1},
 	} {
-		d, err := OpenData(os.DirFS(filepath.FromSlash(dataDir)), c.name, "")
+		d, err := OpenData(os.DirFS(filepath.FromSlash(dataDir)), c.name, DataOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,7 @@ func TestBadFiles(t *testing.T) {
 		`{"problem":"q","solution":"x"}`:                              `format math|\boxed{}`,
 		good + own(`"answer":"`+strings.Repeat("x", maxDataItem)+`"`): "line 2|1048576",
 	} {
-		_, err := OpenData(onDisk(map[string]string{"a.jsonl": text}), "a.jsonl", "")
+		_, err := OpenData(onDisk(map[string]string{"a.jsonl": text}), "a.jsonl", DataOptions{})
 		complains(t, text, err, want)
 	}
 	for name, want := range map[string]string{
@@ -51,7 +51,7 @@ func TestBadFiles(t *testing.T) {
 		"a.parquet":        "a.parquet|duckdb|a.jsonl",
 		"a.jsonl.gz":       "a.jsonl.gz|unpacking",
 	} {
-		_, err := OpenData(onDisk(map[string]string{name: good}), name, "")
+		_, err := OpenData(onDisk(map[string]string{name: good}), name, DataOptions{})
 		complains(t, name, err, want)
 	}
 	for _, c := range []struct{ one, two, want string }{
@@ -60,10 +60,10 @@ func TestBadFiles(t *testing.T) {
 		{"d/README", "d/LICENSE", "d|.jsonl"},
 		{"e/a.jsonl", "e/b.jsonl", "d|not exist"},
 	} {
-		_, err := OpenData(onDisk(map[string]string{c.one: good, c.two: good}), "d", "")
+		_, err := OpenData(onDisk(map[string]string{c.one: good, c.two: good}), "d", DataOptions{})
 		complains(t, c.one, err, c.want)
 	}
-	_, err := OpenData(onDisk(nil), "d", "csv")
+	_, err := OpenData(onDisk(nil), "d", DataOptions{Format: "csv"})
 	complains(t, "format", err, `"csv"|gsm8k math arc`)
 }
 
@@ -89,7 +89,7 @@ func FuzzOpenData(f *testing.F) {
 	f.Add([]byte("{"))
 	f.Add([]byte("[[[[\xff"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d, err := OpenData(fstest.MapFS{"a.jsonl": {Data: data}}, "a.jsonl", "")
+		d, err := OpenData(fstest.MapFS{"a.jsonl": {Data: data}}, "a.jsonl", DataOptions{})
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("%q", err)

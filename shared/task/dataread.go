@@ -2,6 +2,7 @@ package task
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -142,12 +143,13 @@ func (r *dataReader) items(name string, data []byte) ([]found, error) {
 	if at := invalidUTF8(data); at >= 0 {
 		return nil, fmt.Errorf("%s: not UTF-8 from byte 0x%02x on", where(at), data[at])
 	}
+	data = finite(data)
 	var all []found
 	line, counted := 1, 0 // lines up to an item, without counting from the start for each
-	err := eachObject(data, func(at int, rec record) error {
+	err := eachObject(data, func(at int, raw json.RawMessage, rec record) error {
 		line, counted = line+bytes.Count(data[counted:at], []byte("\n")), at
 		f := found{where: fmt.Sprintf("%s: line %d", name, line)}
-		if err := r.item(rec, &f); err != nil {
+		if err := r.item(raw, rec, &f); err != nil {
 			return err
 		}
 		all = append(all, f)
@@ -200,7 +202,7 @@ func atMost(r io.Reader, name string) ([]byte, error) {
 }
 
 // item makes an item of a record.
-func (r *dataReader) item(rec record, f *found) error {
+func (r *dataReader) item(raw json.RawMessage, rec record, f *found) error {
 	if r.d.form == nil {
 		form, err := recognise(rec)
 		if err != nil {
@@ -209,7 +211,11 @@ func (r *dataReader) item(rec record, f *found) error {
 		r.d.form = form
 	}
 	form := r.d.form
-	f.item = Item{Label: form.label, Check: r.check}
+	if form.check == CheckProgram && r.d.options.Judge == nil {
+		return fmt.Errorf("the answers of format %s are Python programs, and none is run here: want "+
+			"a judge (--judge COMMAND)", form.name)
+	}
+	f.item = Item{Label: form.label, Check: cmp.Or(form.check, r.check), Source: raw}
 	if err := form.parse(rec, &f.item); err != nil {
 		return fmt.Errorf("format %s: %w", form.name, err)
 	}
@@ -253,7 +259,7 @@ func (r *dataReader) keep(f *found, s Split) {
 		d.leave(fmt.Sprintf("in %v, but asked in %v too", s, in), f.where)
 	case r.same[same]:
 		d.leave(fmt.Sprintf("asked twice in %v", s), f.where)
-	case it.Worked != "" && d.Score(*it, it.Worked) != 1:
+	case it.Worked != "" && d.options.Judge == nil && d.Score(*it, it.Worked) != 1:
 		d.leave("the file's own worked answer is judged wrong", f.where)
 	default:
 		r.in[f.key], r.same[same] = s, true
@@ -270,7 +276,7 @@ type itemError struct {
 func (e *itemError) Error() string { return e.err.Error() }
 
 // eachObject yields the JSON objects of a file: one a line, one behind another, or in an array.
-func eachObject(data []byte, yield func(at int, r record) error) error {
+func eachObject(data []byte, yield func(at int, raw json.RawMessage, r record) error) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	from := len(data) - len(bytes.TrimLeft(data, " \t\r\n"))
 	array := from < len(data) && data[from] == '['
@@ -296,7 +302,7 @@ func eachObject(data []byte, yield func(at int, r record) error) error {
 			return &itemError{at, fmt.Errorf("want an object with an item's fields, got %.40s",
 				joined(string(raw)))}
 		}
-		if err := yield(at, rec); err != nil {
+		if err := yield(at, raw, rec); err != nil {
 			return &itemError{at, err}
 		}
 	}
@@ -309,6 +315,27 @@ func eachObject(data []byte, yield func(at int, r record) error) error {
 		return &itemError{at, fmt.Errorf("want nothing behind the list of items, got %.40q", rest)}
 	}
 	return nil
+}
+
+// finite writes Python's Infinity, which is no JSON, as 1e999, which is, and which Python reads as
+// Infinity again. Nothing moves, so that places stay right.
+func finite(data []byte) []byte {
+	const infinity, number = "Infinity", "1e999   "
+	if !bytes.Contains(data, []byte(infinity)) {
+		return data
+	}
+	data = bytes.Clone(data)
+	for i, inText := 0, false; i < len(data); i++ {
+		switch {
+		case inText && data[i] == '\\':
+			i++
+		case data[i] == '"':
+			inText = !inText
+		case !inText && bytes.HasPrefix(data[i:], []byte(infinity)):
+			copy(data[i:], number)
+		}
+	}
+	return data
 }
 
 // invalidUTF8 is where a text stops being UTF-8, -1 where all of it is.

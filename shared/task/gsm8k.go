@@ -14,7 +14,7 @@ const instruct = "Below is an instruction that describes a task. Write a respons
 // a number. The paper's released code takes the last number of an output, parts numbers at their
 // commas and drops signs; here 1,000 is one number and -3 is not 3.
 var gsm8kFormat = format{
-	name: "gsm8k", label: LabelMath, maxTokens: 512,
+	name: "gsm8k", label: LabelMath, maxTokens: 512, check: CheckNumber,
 	doc:    "the number after the last ####, else the last number",
 	fields: `{"question","answer": "... #### 42"}`,
 	is: func(r record) bool {
@@ -29,7 +29,7 @@ var gsm8kFormat = format{
 		if !ok {
 			return fmt.Errorf(`"answer" ends in %.40q, want #### and a number`, last(f[1], 40))
 		}
-		it.System, it.Prompt, it.Answer, it.Check = instruct, f[0], gold, CheckNumber
+		it.System, it.Prompt, it.Answer = instruct, f[0], gold
 		it.Worked = calculatorRE.ReplaceAllString(f[1], "")
 		return nil
 	},

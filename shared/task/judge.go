@@ -19,6 +19,7 @@ const (
 	CheckChoice   Check = "choice"   // the letter after "answer is" or "answer:", else the last one
 	CheckExact    Check = "exact"    // all of it, but for case, white space and outer punctuation
 	CheckContains Check = "contains" // the answer occurs in it, but for white space
+	CheckProgram  Check = "program"  // by running it, which is up to a judge of the user's
 )
 
 // judges say whether an output answers an item.

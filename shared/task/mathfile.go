@@ -10,7 +10,7 @@ const boxedInstruct = `Reason step by step, and put your final answer within \bo
 // mathFormat is the files of MATH: {"problem","solution"}, the solution with its answer in \boxed{};
 // MATH-500 says the answer apart, and others have {"question","answer": "... The answer is: 5"}.
 var mathFormat = format{
-	name: "math", label: LabelMath, maxTokens: 1024,
+	name: "math", label: LabelMath, maxTokens: 1024, check: CheckMath,
 	doc:    `the last \boxed{}, else what follows "answer is"; equal as a formula or a number`,
 	fields: `{"problem","solution": "... \boxed{42}"}`,
 	is: func(r record) bool {
@@ -37,7 +37,7 @@ var mathFormat = format{
 			return errors.New(names[1] + ` has no \boxed{} with an answer in it`)
 		}
 		it.System, it.Prompt, it.Worked = boxedInstruct, f[0], f[1]
-		it.Answer, it.Check = strings.TrimSpace(gold), CheckMath
+		it.Answer = strings.TrimSpace(gold)
 		return nil
 	},
 }

@@ -23,7 +23,7 @@ var ownFormat = format{
 	name: OwnFormat, label: LabelOther, maxTokens: 512,
 	doc:    "by what each item asks for: number, math, choice, exact or contains",
 	fields: `{"prompt","answer"} with "system","worked","choices","score","label"`,
-	is:     func(r record) bool { return r.has("prompt", "answer") && !r.has("test_list") },
+	is:     func(r record) bool { return r.has("prompt", "answer") },
 	parse: func(r record, it *Item) (err error) {
 		if it.Prompt, err = r.text("prompt"); err != nil {
 			return err
