@@ -81,7 +81,8 @@ func readInstructed(r record) (q options, err error) {
 	}
 	m := instructedRE.FindStringSubmatch(f[0])
 	if m == nil {
-		return q, fmt.Errorf(`"instruction" is %.60q, want a question with Answer1: to Answer4:`, f[0])
+		return q, fmt.Errorf(`"instruction" is %.60q, want a question and "Answer1: ..." behind it`,
+			f[0])
 	}
 	q.question, q.key = m[1], f[1]
 	q.texts = answerNRE.Split(m[2], -1)
