@@ -38,9 +38,9 @@ computes in the browser, and nothing it does comes back here.
 
 With --model, once or more, the page has these models besides its own, and it is this program that
 answers for them, on --device: the same views for a model that no browser could hold. One is loaded
-when the page first asks for it and stays until the page takes another. One page at a time has the
-engine; a second is told so. Experts are those in the model's folder experts/, what the page is given,
-and what is trained on the page.
+when a page first asks for it and stays until a page takes another. Pages share it, and what was
+trained or opened on one is there for all; another model is refused while they do. Experts are also
+those in the model's folder experts/.
 
 --public lets other machines come, without a password: whoever reaches the address may use the engine.`,
 		Example: "  t2 serve site --open\n" +

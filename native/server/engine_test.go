@@ -147,19 +147,54 @@ func TestPagesTakeTurns(t *testing.T) {
 	}
 }
 
-// One page at a time has the engine, and the next is told so.
-func TestOnePage(t *testing.T) {
-	e, s := testServer(t)
-	e.wait = 50 * time.Millisecond
+// Pages share the model that is open, each with numbers of its own; another one is refused while they do.
+func TestPagesShare(t *testing.T) {
+	_, s := testServer(t)
 	first, second := dial(t, s), dial(t, s)
-	ask(t, first, protocol.TypeHello, nil)
-	if e := hear(t, first); e.Type != protocol.EventResult {
-		t.Fatalf("%+v", e)
+	for _, conn := range []*websocket.Conn{first, second} {
+		ask(t, conn, protocol.TypeLoad, protocol.Load{Model: enginetest.Model})
 	}
-	ask(t, second, protocol.TypeHello, nil) // which it does not read
-	_, _, err := second.ReadMessage()
-	if !websocket.IsCloseError(err, websocket.CloseTryAgainLater) {
-		t.Errorf("a second page: %v, want it sent away", err)
+	for _, conn := range []*websocket.Conn{first, second} {
+		if e := hear(t, conn); e.Type != protocol.EventResult || e.ID != 1 {
+			t.Fatalf("%+v", e)
+		}
+	}
+	ask(t, first, protocol.TypeTokenize, protocol.Tokenize{Text: "a"})
+	ask(t, second, protocol.TypeTokenize, protocol.Tokenize{Text: "a b c"})
+	for conn, want := range map[*websocket.Conn]int{first: 1, second: 3} {
+		pieces := hear(t, conn).Body.(map[string]any)["pieces"].([]any)
+		if len(pieces) != want {
+			t.Errorf("%v, want %d pieces", pieces, want)
+		}
+	}
+	other := protocol.Load{Model: enginetest.Model, Weights: "bf16"}
+	ask(t, second, protocol.TypeLoad, other)
+	if e := fmt.Sprint(hear(t, second).Body); !strings.Contains(e, protocol.CodeBusy) {
+		t.Errorf("%s, want it refused as busy", e)
+	}
+	first.Close()
+	for range 100 { // until the engine has seen that it left
+		time.Sleep(10 * time.Millisecond)
+		ask(t, second, protocol.TypeLoad, other)
+		if hear(t, second).Type == protocol.EventResult {
+			return
+		}
+	}
+	t.Error("the page that is left cannot load another model")
+}
+
+// A face that does not listen is sent away, and holds nobody up.
+func TestDeafGuest(t *testing.T) {
+	e, _ := testServer(t)
+	g := e.join()
+	defer e.leave(g)
+	for range behind + 1 {
+		e.handle(g, []byte(`{"v":1,"id":1,"type":"hello"}`))
+	}
+	select {
+	case <-g.gone:
+	default:
+		t.Error("it is still there")
 	}
 }
 
