@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"transformer2/shared/engine"
 	"transformer2/shared/engine/desk"
 	"transformer2/shared/engine/protocol"
 )
@@ -15,6 +16,7 @@ import (
 type Engine struct {
 	desk  *desk.Desk
 	names []string // of models
+	open  func(name string) (engine.Source, error)
 
 	mu     sync.Mutex
 	last   int64
@@ -46,7 +48,7 @@ func (g *guest) dismiss() { g.end.Do(func() { close(g.gone) }) }
 
 // NewEngine makes an engine of a desk's configuration, whose Emit is the engine's own.
 func NewEngine(cfg desk.Config) *Engine {
-	e := &Engine{names: cfg.Models(), routes: map[int64]route{}}
+	e := &Engine{names: cfg.Models(), open: cfg.Open, routes: map[int64]route{}}
 	cfg.Emit = e.emit
 	e.desk = desk.New(cfg)
 	return e
@@ -86,11 +88,17 @@ func (e *Engine) handle(g *guest, data []byte) {
 		e.refuse(g, r.ID, desk.ErrorCode(err), err)
 		return
 	}
+	e.take(g, r)
+}
+
+// take takes a guest's request.
+func (e *Engine) take(g *guest, r protocol.Request) {
+	var err error
 	code := protocol.CodeBadRequest
 	to := route{g: g, id: r.ID}
 	switch r.Type {
 	case protocol.TypeControl:
-		r.Body, err = e.target(g, r.Body)
+		r.Body, err = e.aim(g, r.Body)
 	case protocol.TypeLoad:
 		if to.load, err = e.mayLoad(r.Body); err != nil {
 			code = protocol.CodeBusy
@@ -106,8 +114,8 @@ func (e *Engine) handle(g *guest, data []byte) {
 	e.desk.Take(r)
 }
 
-// target gives a control the desk's number of the request that it speaks of.
-func (e *Engine) target(g *guest, body json.RawMessage) (json.RawMessage, error) {
+// aim gives a control the desk's number of the request that it speaks of.
+func (e *Engine) aim(g *guest, body json.RawMessage) (json.RawMessage, error) {
 	var c protocol.Control
 	if json.Unmarshal(body, &c) != nil {
 		return body, nil // the desk says what is wrong with it

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -77,35 +78,44 @@ func say(conn *websocket.Conn, g *guest) {
 	}
 }
 
-// With is a site whose page finds the engine: its manifest names it, and its models. Unless public,
-// only names that lead to this machine reach it: a page of another site may have a name of its own
-// lead here.
-func (e *Engine) With(site http.Handler, root *os.Root, public bool) http.Handler {
+// With is a site whose page finds the engine, as its manifest names it and its models; and the API
+// beside it. There may be no site: a nil root. Unless public, only names that lead to this machine reach
+// the engine: a page of another site may have a name of its own lead here.
+func (e *Engine) With(root *os.Root, public bool) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", site)
+	mux.Handle("GET /"+enginePath, guarded(e, public))
+	mux.Handle("/v1/", guarded(e.API(), public))
+	if root == nil {
+		return mux
+	}
+	mux.Handle("/", Static(root))
 	mux.HandleFunc("GET /manifest.json", func(w http.ResponseWriter, r *http.Request) {
-		data, err := e.manifest(root)
+		m, err := e.manifest(root)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-cache")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Write(data)
+		writeJSON(w, http.StatusOK, m)
 	})
-	mux.HandleFunc("GET /"+enginePath, func(w http.ResponseWriter, r *http.Request) {
+	return mux
+}
+
+// guarded is h for this machine's own names, or for all.
+func guarded(h http.Handler, public bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
 			host = r.Host
 		}
 		if !public && !loopback(host) {
-			http.Error(w, "this engine serves pages of this machine only", http.StatusForbidden)
+			status, body := failure(apiError{http.StatusForbidden, fmt.Sprintf("this engine answers "+
+				"under names of this machine only, and %q is none", host)})
+			writeJSON(w, status, body)
 			return
 		}
-		e.ServeHTTP(w, r)
+		h.ServeHTTP(w, r)
 	})
-	return mux
 }
 
 // native is what a manifest says of the engine.
@@ -115,7 +125,7 @@ type native struct {
 }
 
 // manifest is the site's with the engine in it.
-func (e *Engine) manifest(root *os.Root) ([]byte, error) {
+func (e *Engine) manifest(root *os.Root) (map[string]any, error) {
 	data, err := root.ReadFile("manifest.json")
 	if err != nil {
 		return nil, errors.New("the site has no manifest.json")
@@ -125,5 +135,5 @@ func (e *Engine) manifest(root *os.Root) ([]byte, error) {
 		return nil, errors.New("the site's manifest.json is not what t2 site wrote")
 	}
 	m["native"] = native{enginePath, e.names}
-	return json.Marshal(m)
+	return m, nil
 }
