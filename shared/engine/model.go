@@ -156,8 +156,11 @@ type blob struct {
 func (b blob) Size() int64 { return b.size }
 
 // ExpertNames lists the experts that came with the model, sorted.
-func (m *Model) ExpertNames() []string {
-	entries, err := fs.ReadDir(m.files, expertsDir)
+func (m *Model) ExpertNames() []string { return ExpertNames(m.files) }
+
+// ExpertNames lists the experts in a model's folder, sorted.
+func ExpertNames(files fs.FS) []string {
+	entries, err := fs.ReadDir(files, expertsDir)
 	if err != nil {
 		return nil // a model without experts has no such folder
 	}
