@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -42,11 +43,10 @@ Tasks: math code reasoning (experts are trained on these), math-hard code-comple
 Or a file of questions of your own: t2 info --task FILE shows how it is read.
 
 With --json a line a task and voice: {"model","task","split","expert","n","seed","accuracy",
-"ci95":[lo,hi]}, with the "sha256" of a file of questions, and from the second voice on "gain",
-"gain_ci95":[lo,hi], "against"; the task of
-all together is "all", a strategy's expert is "adapt:NAME"; few-shot's lines have "alpha" and
-"search", a style's "in_style": the share of answers that have its form. A strategy's first passes
-come last:
+"ci95":[lo,hi]}, for a file of questions its "sha256", and from the second voice on "gain",
+"gain_ci95":[lo,hi], "against"; the task of all together is "all", a strategy's expert is
+"adapt:NAME"; few-shot's lines have "alpha" and "search", a style's "in_style": the share of answers
+that have its form. A strategy's first passes come last:
 {"model","expert","n","right","confusion":{TRUE:{FOUND:count}}}.`,
 		Example: `  t2 eval --task math --expert math --n 1000 --seed 7 --json
   t2 eval --task math --expert base --expert math
@@ -112,6 +112,8 @@ func (f evalFlags) quizzes(j *judge) ([]engine.Quiz, error) {
 	tasks := append(task.Training(), task.Unseen()...)
 	if len(f.tasks) > 0 {
 		tasks = nil
+	} else if j != nil {
+		return nil, errors.New("--judge wants a file of questions: --task FILE")
 	}
 	for _, name := range f.tasks {
 		t, err := findTask(name, j)
@@ -121,7 +123,7 @@ func (f evalFlags) quizzes(j *judge) ([]engine.Quiz, error) {
 		if err := filled(t, split); err != nil {
 			return nil, err
 		}
-		if err := limit(t, f.most, f.most != 0); err != nil {
+		if err := limit(t, f.most); err != nil {
 			return nil, err
 		}
 		tasks = append(tasks, t)

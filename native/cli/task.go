@@ -15,7 +15,7 @@ var taskUsage = "a task of the suite (see t2 info), a file or directory of quest
 	"with a format of " + strings.Join(task.FormatNames(), ", ")
 
 // limitUsage is --max-tokens where there are tasks.
-const limitUsage = "tokens of an answer to a question of a file at most (default 512; MATH 1024)"
+const limitUsage = "tokens of an answer to a question of a file at most (0: 512; MATH 1024)"
 
 // findTask is what --task names: a task of the suite, or questions on the disk, whose answers j
 // judges if there is such a judge.
@@ -61,16 +61,16 @@ func (a *app) fit(s *session, t task.Task, worked bool, splits ...task.Split) er
 	return filled(d, splits...)
 }
 
-// limit bounds the answers to a user's questions, where --max-tokens is given.
-func limit(t task.Task, tokens int, given bool) error {
+// limit bounds the answers to a user's questions; 0 tokens leave them as they are.
+func limit(t task.Task, tokens int) error {
 	d, ok := t.(*task.Data)
 	switch {
-	case !given:
+	case tokens == 0:
 	case !ok:
 		return fmt.Errorf("--max-tokens is for a file of questions; %s bounds its answers itself",
 			t.Name())
 	case tokens < 1:
-		return fmt.Errorf("--max-tokens is %d, want 1 or more", tokens)
+		return fmt.Errorf("--max-tokens is %d, want 1 or more, or 0", tokens)
 	default:
 		d.Limit(tokens)
 	}

@@ -85,7 +85,7 @@ func (a *app) trainBy(cmd *cobra.Command, f trainFlags, j *judge) error {
 	ctx := cmd.Context()
 	goal, err := findTask(f.task, j)
 	if err == nil {
-		err = limit(goal, f.maxTokens, cmd.Flags().Changed("max-tokens"))
+		err = limit(goal, f.maxTokens)
 	}
 	if err != nil {
 		return err

@@ -181,9 +181,9 @@ func (s *Session) noExperts() error {
 		strings.Join(adapt.Labels()[:3], ", "))
 }
 
-// byTask finds the model's experts by the tasks that they were trained for, or by what the user's own
-// data that they were trained on are about. An expert that is
-// called like its task goes before others of the same task.
+// byTask finds the model's experts by the tasks that they were trained for; the purpose of those that
+// were trained on a user's own data is their task. An expert that is called like its task goes before
+// others of the same task.
 func (s *Session) byTask() (map[string]adapt.Named, error) {
 	found := map[string]adapt.Named{}
 	for _, name := range s.Model.ExpertNames() {

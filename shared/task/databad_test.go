@@ -89,7 +89,12 @@ func FuzzOpenData(f *testing.F) {
 	f.Add([]byte("{"))
 	f.Add([]byte("[[[[\xff"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d, err := OpenData(fstest.MapFS{"a.jsonl": {Data: data}}, "a.jsonl", DataOptions{})
+		files := fstest.MapFS{"a.jsonl": {Data: data}}
+		judge := func(Item, string) float64 { return 1 }
+		if d, err := OpenData(files, "a.jsonl", DataOptions{Judge: judge}); (d == nil) == (err == nil) {
+			t.Errorf("with a judge: %v, %v", d, err)
+		}
+		d, err := OpenData(files, "a.jsonl", DataOptions{})
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("%q", err)
