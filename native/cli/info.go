@@ -75,7 +75,6 @@ named as in --task FORMAT:PATH:
   own    {"prompt","answer"} and, if wanted, "system", "worked" (a whole answer to learn from),
          "choices" (a list), "label" (math, code, reasoning or other) and "score", how an answer is
          judged: number, math, choice, exact or contains
-
   mbpp, humaneval
          as published or as by EvalPlus; their answers are Python programs, which t2 does not run:
          they need a judge

@@ -34,7 +34,7 @@ type (
 		Prompt string `json:"prompt"`
 		Answer string `json:"answer"`
 		Worked string `json:"worked"`
-		Check  string `json:"check,omitempty"` // how an answer to a user's question is judged
+		Check  string `json:"check,omitempty"` // of a user's question that no judge judges
 	}
 )
 
@@ -59,6 +59,9 @@ func (a *app) showTasks(ctx context.Context, refs []string, j *judge) error {
 		l := dataLineOf(t)
 		if j != nil {
 			l.Worked, l.WorkedRight = judged(t)
+			for i := range l.Examples {
+				l.Examples[i].Check = ""
+			}
 		}
 		if err := ctx.Err(); err != nil {
 			return err

@@ -29,6 +29,7 @@ const judgeLimit = time.Minute
 type judge struct {
 	words  []string
 	err    io.Writer
+	limit  time.Duration
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
@@ -54,7 +55,7 @@ func (a *app) judgeBy(cmd *cobra.Command, command string) (*judge, error) {
 	if !cmd.Flags().Changed("judge") {
 		return nil, nil
 	}
-	j := &judge{words: strings.Fields(command), err: a.err}
+	j := &judge{words: strings.Fields(command), err: a.err, limit: judgeLimit}
 	if len(j.words) == 0 {
 		return nil, errors.New("--judge is empty, want a command")
 	}
@@ -109,14 +110,21 @@ func (j *judge) score(it task.Item, output string) float64 {
 	}
 	score, err := j.ask(answerToJudge{Prompt: it.Prompt, Answer: it.Answer, Output: output,
 		Program: task.Program(output), Item: it.Source})
-	if err != nil && j.ctx.Err() == nil {
+	switch {
+	case errors.Is(context.Cause(j.ctx), errSlow):
+		j.failure = fmt.Errorf("%w than %v", errSlow, j.limit)
+	case err != nil && j.ctx.Err() == nil:
 		j.failure = err
 		j.cancel(err)
 	}
 	return score
 }
 
+var errSlow = errors.New("an answer took it longer")
+
+// ask gives the judge an answer, and ends it where it is slow, even in reading.
 func (j *judge) ask(q answerToJudge) (float64, error) {
+	defer time.AfterFunc(j.limit, func() { j.cancel(errSlow) }).Stop()
 	if j.cmd == nil {
 		if err := j.start(); err != nil {
 			return 0, err
@@ -135,8 +143,6 @@ func (j *judge) ask(q answerToJudge) (float64, error) {
 			return 0, fmt.Errorf("it said %.60q, want a number from 0 to 1", line)
 		}
 		return *score, nil
-	case <-time.After(judgeLimit):
-		return 0, fmt.Errorf("it took more than %v for an answer", judgeLimit)
 	case <-j.ctx.Done():
 		return 0, j.ctx.Err()
 	}

@@ -3,15 +3,19 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"transformer2/shared/checkpoint"
+	"transformer2/shared/task"
 	"transformer2/shared/train"
 )
 
@@ -144,6 +148,9 @@ const runAsJudge = "T2_TEST_JUDGE"
 
 // beJudge finds answers right whose question has a 2 in it.
 func beJudge(mode string) int {
+	if mode == "sleep" {
+		time.Sleep(time.Hour)
+	}
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		var q answerToJudge
 		var item struct{ Prompt string }
@@ -181,6 +188,23 @@ func TestJudge(t *testing.T) {
 		if r := t2("", eval...); r.code != exitError || !strings.Contains(r.err, "--judge") ||
 			!strings.Contains(r.err, want) || r.out != "" {
 			t.Errorf("%q: exit %d, %q, %q", mode, r.code, r.out, r.err)
+		}
+	}
+}
+
+// A judge that takes too long is ended, whether it is to read or to write.
+func TestSlowJudge(t *testing.T) {
+	t.Setenv(runAsJudge, "sleep")
+	for _, size := range []int{1, 1 << 20} {
+		j := &judge{words: os.Args[:1], err: io.Discard, limit: 200 * time.Millisecond}
+		j.ctx, j.cancel = context.WithCancelCause(t.Context())
+		for range 2 {
+			if s := j.score(task.Item{}, strings.Repeat("x", size)); s != 0 {
+				t.Errorf("score %v", s)
+			}
+		}
+		if err := j.end(nil); err == nil || !strings.Contains(err.Error(), "longer than 200ms") {
+			t.Errorf("%v", err)
 		}
 	}
 }
