@@ -24,12 +24,7 @@ type evalFlags struct {
 	seed  uint64
 }
 
-func (a *app) evalCmd() *cobra.Command {
-	var f evalFlags
-	cmd := &cobra.Command{
-		Use:   "eval",
-		Short: "measure accuracy on tasks, as the base and as experts",
-		Long: `Ask the questions of a task's split, greedily, and check the answers. All voices (the
+const evalLong = `Ask the questions of a task's split, greedily, and check the answers. All voices (the
 base, experts, a mixture, strategies) meet the same questions; the interval is Wilson's, 95%. Where
 several are named, each is also compared with the first, question by question; where there are
 several tasks, all their questions together come last.
@@ -47,7 +42,14 @@ With --json a line a task and voice: {"model","task","split","expert","n","seed"
 "gain_ci95":[lo,hi], "against"; the task of all together is "all", a strategy's expert is
 "adapt:NAME"; few-shot's lines have "alpha" and "search", a style's "in_style": the share of answers
 that have its form. A strategy's first passes come last:
-{"model","expert","n","right","confusion":{TRUE:{FOUND:count}}}.`,
+{"model","expert","n","right","confusion":{TRUE:{FOUND:count}}}.`
+
+func (a *app) evalCmd() *cobra.Command {
+	var f evalFlags
+	cmd := &cobra.Command{
+		Use:   "eval",
+		Short: "measure accuracy on tasks, as the base and as experts",
+		Long:  evalLong,
 		Example: `  t2 eval --task math --expert math --n 1000 --seed 7 --json
   t2 eval --task math --expert base --expert math
   t2 eval --task math --task code --task reasoning --adapt oracle --adapt prompt --adapt classifier

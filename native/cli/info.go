@@ -55,14 +55,7 @@ type (
 	}
 )
 
-func (a *app) infoCmd() *cobra.Command {
-	var models, tasks []string
-	var limit int
-	var judge string
-	cmd := &cobra.Command{
-		Use:   "info",
-		Short: "list models, experts, tasks, kernels and the cache, or show a file of questions",
-		Long: `List the models that ship and their experts, the tasks with the size of each split
+const infoLong = `List the models that ship and their experts, the tasks with the size of each split
 and how many distinct prompts it holds, which kernels compute and why, and where decompositions are
 kept. With --task only that task: how its questions are read, the splits, one example of each, how
 an answer is judged, and what is left out. It may be a file or directory of questions, as JSON, one
@@ -92,7 +85,16 @@ With --json a line a thing, told apart by "kind": model {"model","parameters","l
 "vocabulary","context","fingerprint","experts"}, task {"task","label","about","items","distinct",
 "looked"}, machine {"device","reason","gpus","forms","processors","go","cache",
 "cache_files","cache_bytes"}; with --task data {"task","format","about","label","sha256","files",
-"items","max_tokens","left_out","worked","worked_right","examples"}.`,
+"items","max_tokens","left_out","worked","worked_right","examples"}.`
+
+func (a *app) infoCmd() *cobra.Command {
+	var models, tasks []string
+	var limit int
+	var judge string
+	cmd := &cobra.Command{
+		Use:   "info",
+		Short: "list models, experts, tasks, kernels and the cache, or show a file of questions",
+		Long:  infoLong,
 		Example: `  t2 info
   t2 info --model runs/mine --json
   t2 info --look 0
