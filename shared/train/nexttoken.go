@@ -13,13 +13,15 @@ import (
 // paper compares REINFORCE with (its table 4, "next token prediction").
 type NextTokenConfig struct {
 	Policy
-	Task       string     `json:"task"`
-	Data       *task.Data `json:"data,omitempty"` // the user's own, called Task; nil: the suite's
-	Seed       uint64     `json:"seed"`
-	Batch      int        `json:"batch"` // examples a step
-	Schedule   Schedule   `json:"schedule"`
-	AdamW      AdamW      `json:"adamw"`
-	ValidItems int        `json:"validItems"`
+	Task       string   `json:"task"`
+	Seed       uint64   `json:"seed"`
+	Batch      int      `json:"batch"` // examples a step
+	Schedule   Schedule `json:"schedule"`
+	AdamW      AdamW    `json:"adamw"`
+	ValidItems int      `json:"validItems"`
+
+	// Data, if set, are the user's own questions, whose name Task is.
+	Data *task.Data `json:"data,omitempty"`
 }
 
 // DefaultNextToken is the configuration that `t2 train --method next-token` starts from.

@@ -30,19 +30,21 @@ const (
 //	loss = 1/B Σ_j [ −A_j Σ_t log π_z(y_jt | x_j, y_j<t) + λ Σ_t KL_jt ]
 type ReinforceConfig struct {
 	Policy
-	Task        string     `json:"task"`
-	Data        *task.Data `json:"data,omitempty"` // the user's own, called Task; nil: the suite's
-	Seed        uint64     `json:"seed"`
-	Prompts     int        `json:"prompts"`     // a step
-	Samples     int        `json:"samples"`     // of each prompt
-	Temperature float64    `json:"temperature"` // of the rollouts; 0 is greedy
-	Baseline    string     `json:"baseline"`
-	KL          float64    `json:"kl"` // λ
-	KLDirection string     `json:"klDirection"`
-	Wrong       float64    `json:"wrong"` // the reward of a wrong answer; a right one's is 1
-	Schedule    Schedule   `json:"schedule"`
-	AdamW       AdamW      `json:"adamw"`
-	ValidItems  int        `json:"validItems"` // that an evaluation asks
+	Task        string   `json:"task"`
+	Seed        uint64   `json:"seed"`
+	Prompts     int      `json:"prompts"`     // a step
+	Samples     int      `json:"samples"`     // of each prompt
+	Temperature float64  `json:"temperature"` // of the rollouts; 0 is greedy
+	Baseline    string   `json:"baseline"`
+	KL          float64  `json:"kl"` // λ
+	KLDirection string   `json:"klDirection"`
+	Wrong       float64  `json:"wrong"` // the reward of a wrong answer; a right one's is 1
+	Schedule    Schedule `json:"schedule"`
+	AdamW       AdamW    `json:"adamw"`
+	ValidItems  int      `json:"validItems"` // that an evaluation asks
+
+	// Data, if set, are the user's own questions, whose name Task is.
+	Data *task.Data `json:"data,omitempty"`
 }
 
 // Preset is a named configuration.
