@@ -161,7 +161,7 @@ func checkCache(t *testing.T, c llama.Config) {
 	pos := 0
 	for _, n := range []int{1, 7, 1, 1, 10} {
 		var batch llama.Batch
-		kv.Append(&batch, 2, pos, b[pos:pos+n], 0)
+		kv.Append(&batch, 2*c.Context, pos, b[pos:pos+n], 0)
 		kv.Append(&batch, 0, pos, a[pos:pos+n], 0)
 		for i, row := range logitsOf(t, m, ws, &batch, kv) {
 			slot, p := 2, pos+i
