@@ -87,7 +87,7 @@ func (a *app) checkFit(src engine.Source, held compute.DType) error {
 	if err != nil {
 		return nil // opening the model says what is wrong with it
 	}
-	m.Held = held
+	m.Held, m.Training = held, a.training
 	takes, err := bytesOf(m, a.work)
 	if err != nil || takes <= room {
 		return err

@@ -55,7 +55,7 @@ const (
 // Sizes says how a training in form f goes about a model that is asked for so many answers at once.
 // rows is Base.Rows.
 func (f Form) Sizes(c llama.Config, rows, answers int) (Sizes, error) {
-	s := Sizes{Form: f, Slots: min(answers, MaxSlots)}
+	s := Sizes{Form: f, Slots: max(1, min(answers, MaxSlots))}
 	if f == "" || f == Auto {
 		if s.Form = Folded; c.NumParams() > mostFolded {
 			s.Form = Projected
@@ -66,8 +66,8 @@ func (f Form) Sizes(c llama.Config, rows, answers int) (Sizes, error) {
 		s.Rows = cmp.Or(rows, PolicyRows)
 	case Projected:
 		s.Rows = cmp.Or(rows, projectedRows)
-		slot := 2 * 4 * c.Layers * c.KVHeads * c.HeadDim * c.Context
-		s.Slots = max(1, min(s.Slots, projectedCache/slot))
+		slot := 8 * int64(c.Layers) * int64(c.KVHeads*c.HeadDim) * int64(c.Context)
+		s.Slots = max(1, int(min(int64(s.Slots), projectedCache/slot)))
 	default:
 		return s, fmt.Errorf("train: form %q: want %s, %s or %s", f, Auto, Folded, Projected)
 	}
