@@ -87,7 +87,8 @@ func TestTrainingThatDoesNotFit(t *testing.T) {
 		t.Fatalf("%g GB projected, %g folded", projected, folded)
 	}
 	refused(t, ask(projected, "--weights", "q4", "--form", "folded"), "--form projected takes")
-	refused(t, ask(projected, "--form", "projected", "--scope", "all", "--prompts", "40"), "to train it")
+	refused(t, ask(projected, "--form", "projected", "--scope", "all", "--prompts", "40"),
+		"to train it")
 	if r := ask(projected, "--form", "projected"); r.code != 0 {
 		t.Errorf("in the form that was proposed: %s", r.err)
 	}

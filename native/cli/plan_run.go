@@ -158,7 +158,8 @@ func runTrain(ctx context.Context, s *session, d *svf.Decomposition) (float64, e
 		return 0, err
 	}
 	const group = 32
-	cfg.Task, cfg.Prompts, cfg.Samples = "math", max(1, sizes.Slots/group), max(2, min(group, sizes.Slots))
+	cfg.Task = "math"
+	cfg.Prompts, cfg.Samples = max(1, sizes.Slots/group), max(2, min(group, sizes.Slots))
 	t, err := train.NewReinforcer(cfg, train.Base{Model: s.Model.LM, Tok: s.Model.Tok,
 		Decomposition: d})
 	if err != nil {

@@ -44,7 +44,7 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 		Example: `  t2 train --task math --steps 100 --out runs/math
   t2 train --model zoo:tako-b --task code --preset paper --out runs/code
   t2 train --task reasoning --method next-token --scope mlp --out runs/ntp
-  t2 train --model Llama-3.1-8B-Instruct --weights bf16 --context 1024 --scope mlp --task math --out runs/8b`,
+  t2 train --model Llama-3.1-8B --weights bf16 --context 1024 --scope mlp --task math --out 8b`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.train(cmd, f) },
 	}

@@ -12,20 +12,19 @@ func (m *Model) Forward(ws *Workspace, b *Batch, kv *Cache) {
 
 	dev.GatherRows(ws.layers[0].x.Slice(0, T), m.Embed, ws.tokens.Slice(0, T)) // [T C]
 	for i := range m.Blocks {
-		m.layer(ws, i, kv)
-		p, a := &m.Blocks[i], ws.layers[i].slice(T)
+		a := m.layer(ws, i, kv)
 		next := ws.last.Slice(0, T)
 		if i+1 < len(m.Blocks) {
 			next = ws.layers[i+1].x.Slice(0, T)
 		}
-		p.Down.forward(dev, next, a.s, seq)
+		m.Blocks[i].Down.forward(dev, next, a.s, seq)
 		dev.Add(next, a.x2) // [T C]
 	}
 	dev.RMSNorm(ws.Hidden(), ws.last.Slice(0, T), m.Norm.G, m.Eps)
 }
 
-// layer computes the activations of layer i from its x, up to what Down reads.
-func (m *Model) layer(ws *Workspace, i int, kv *Cache) {
+// layer computes and gives the activations of layer i from its x, up to what Down reads.
+func (m *Model) layer(ws *Workspace, i int, kv *Cache) acts {
 	dev, T := m.Dev, ws.rows
 	p, a := &m.Blocks[i], ws.layers[i].slice(T)
 	pos, seq, spans := ws.pos.Slice(0, T), ws.seq.Slice(0, T), ws.spans.Slice(0, 2*T)
@@ -48,6 +47,7 @@ func (m *Model) layer(ws *Workspace, i int, kv *Cache) {
 	p.Gate.forward(dev, a.gate, a.h2, seq) // [T F]
 	p.Up.forward(dev, a.up, a.h2, seq)     // [T F]
 	dev.SwiGLU(a.s, a.gate, a.up)
+	return a
 }
 
 // slice views the first T rows of every activation.

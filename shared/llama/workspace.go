@@ -81,9 +81,9 @@ func (m *Model) NewWorkspace(maxRows int, training bool) (*Workspace, error) {
 	return m.newWorkspace(maxRows, min(maxRows, HeadChunk), training)
 }
 
-// NewRecomputing is NewWorkspace for training in little memory: a layer keeps the stream that enters
-// it, [maxRows C], and Backward computes its other activations once more, for which all layers have
-// one set (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+// NewRecomputing is NewWorkspace for training in little memory: a layer keeps the stream that
+// enters it, [maxRows C], and Backward computes its other activations once more, for which all
+// layers have one set (Chen et al. 2016, "Training deep nets with sublinear memory cost").
 func (m *Model) NewRecomputing(maxRows int) (*Workspace, error) {
 	ws, err := m.NewWorkspace(maxRows, false)
 	if err != nil {

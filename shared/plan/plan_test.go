@@ -284,8 +284,8 @@ func TestRates(t *testing.T) {
 }
 
 // llama8B is the shape of Llama 3 8B.
-var llama8B = llama.Config{Vocab: 128256, Dim: 4096, Hidden: 14336, Layers: 32, Heads: 32, KVHeads: 8,
-	HeadDim: 128, Context: 1024, RopeTheta: 5e5, Eps: 1e-5}
+var llama8B = llama.Config{Vocab: 128256, Dim: 4096, Hidden: 14336, Layers: 32, Heads: 32,
+	KVHeads: 8, HeadDim: 128, Context: 1024, RopeTheta: 5e5, Eps: 1e-5}
 
 // Llama 3 8B in bf16: its 8.03 billion weights, the embedding in f32 beside it.
 func TestFullSize(t *testing.T) {

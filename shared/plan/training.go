@@ -44,15 +44,15 @@ func trains(m Model) (bytes int64, ops float64, err error) {
 	if bytes, err = sharedBytes(m, s); err != nil {
 		return 0, 0, err
 	}
-	takes, share := foldedTraining, foldedShare
+	takes, share := foldedCost, foldedShare
 	if s.Form == train.Projected {
-		takes, share = projectedTraining, projectedShare
+		takes, share = projectedCost, projectedShare
 		bytes += 4 * int64(s.Rows) * int64(turned(m.Config, scope))
 	}
 	token, step := 6*float64(m.Config.Vocab)*float64(m.Config.Dim), 0.0 // the head is frozen
 	for _, l := range m.Config.Linears() {
-		b, t, once := takes(m.Held, l, scope.Has(l.Name))
-		bytes, token, step = bytes+b, token+t, step+once
+		c := takes(m.Held, l, scope.Has(l.Name))
+		bytes, token, step = bytes+c.bytes, token+c.token, step+c.step
 	}
 	return bytes, TrainTokens*token/share + step, nil
 }
@@ -78,30 +78,35 @@ func sharedBytes(m Model, s train.Sizes) (int64, error) {
 	return n + int64(8*llama.HeadChunk+4*s.Slots)*int64(m.Config.Vocab), err
 }
 
-// foldedTraining is a matrix in the folded form: bytes, operations of a token and of a step. In scope
-// it takes the base weight, W', its gradient and W' packed, all in f32, the factors of W and a
-// square; products are those of policy, reference, input and weight, and a step multiplies
-// with a basis to fold and for the gradient.
-func foldedTraining(_ compute.DType, l llama.TensorSpec, inScope bool) (bytes int64, token, step float64) {
+// cost is what a matrix takes in a training: bytes, and operations of a token and of a step.
+type cost struct {
+	bytes       int64
+	token, step float64
+}
+
+// foldedCost: in scope the base weight, W', its gradient and W' packed, all in f32, the factors of W
+// and a square. Products are those of policy, reference, input and weight; a step multiplies with a
+// basis to fold, and for the gradient.
+func foldedCost(_ compute.DType, l llama.TensorSpec, inScope bool) cost {
 	out, in, r := int64(l.Rows), int64(l.Cols), int64(min(l.Rows, l.Cols))
 	pass := 2 * float64(out) * float64(in)
 	if !inScope {
-		return 0, 3 * pass, 0
+		return cost{token: 3 * pass}
 	}
-	return 12*out*in + weightBytes(compute.F32, l.Rows, l.Cols) + 4*(out+in)*r + 4*r*r,
-		4 * pass, 2 * pass * float64(r)
+	return cost{12*out*in + weightBytes(compute.F32, l.Rows, l.Cols) + 4*(out+in)*r + 4*r*r,
+		4 * pass, 2 * pass * float64(r)}
 }
 
-// projectedTraining is a matrix in the projected form: its basis twice, and its z with gradient and
-// moments; products are those of policy, twice, reference and input, and in scope six with a basis.
-func projectedTraining(held compute.DType, l llama.TensorSpec, inScope bool) (bytes int64, token,
-	step float64) {
+// projectedCost: in scope the basis twice, and z with its gradient and moments. Products are those
+// of policy, twice, reference and input, and in scope six with a basis.
+func projectedCost(held compute.DType, l llama.TensorSpec, inScope bool) cost {
 	r := min(l.Rows, l.Cols)
-	pass := 2 * float64(l.Rows) * float64(l.Cols)
-	if !inScope {
-		return 0, 4 * pass, 0
+	c := cost{token: 8 * float64(l.Rows) * float64(l.Cols)}
+	if inScope {
+		c.bytes = 2*weightBytes(train.BasisType(held), r, r) + 16*int64(r)
+		c.token += 12 * float64(r) * float64(r)
 	}
-	return 2*weightBytes(train.BasisType(held), r, r) + 16*int64(r), 4*pass + 12*float64(r)*float64(r), 0
+	return c
 }
 
 // turned are the numbers of a row that all layers share: what the largest matrix in scope makes of

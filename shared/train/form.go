@@ -26,9 +26,9 @@ const (
 	Projected Form = "projected"
 )
 
-// mostFolded is how many numbers Auto folds. To fold once costs as much as the forward passes of 600
-// tokens at 110 million numbers and of 3,700 at 8 billion, and takes five to six times the memory of
-// the weights in f32; to project makes a token's products 1.4 to 2.2 times as many.
+// mostFolded is how many numbers Auto folds. To fold once costs as much as the forward passes of
+// 600 tokens at 110 million numbers and of 3,700 at 8 billion, and takes five to six times the
+// memory of the weights in f32; to project makes a token's products 1.4 to 2.2 times as many.
 const mostFolded = 100e6
 
 // Sizes are what the memory of training a z-vector depends on besides model and scope.
@@ -43,8 +43,8 @@ const (
 	// PolicyRows is a Base's Rows unless it says otherwise; the activations of both models take about
 	// 50 KB a row in a model of a million parameters.
 	PolicyRows = 2048
-	// projectedRows is the same of the projected form. Products of 512 rows run as fast as of
-	// 2,048; of Llama 3 8B a row takes 1.4 MB, so that a batch is 1.5 GB beside 16 of weights.
+	// projectedRows is the same of the projected form. Products of 256 rows and more run as fast as
+	// of 2,048 (CPU, bf16); of Llama 3 8B a row takes 1.4 MB, a batch 1.4 GB beside 17 of the model.
 	projectedRows = 1024
 	// MaxSlots bounds how many answers are generated at once.
 	MaxSlots = 256
@@ -163,8 +163,8 @@ func (s *projection) newProjected(dev compute.Device, l *llama.Linear, m *svf.Ma
 	return projectedMatrix{dev, z}, nil
 }
 
-// BasisType is how the singular basis of a weight is held. Where the weight is rounded the basis may
-// be too: its numbers are at most 1, and of those f16 keeps three bits more than bf16.
+// BasisType is how the singular basis of a weight is held. Where the weight is rounded the basis
+// may be too: its numbers are at most 1, and of those f16 keeps three bits more than bf16.
 func BasisType(weight compute.DType) compute.DType {
 	if weight == compute.F32 {
 		return compute.F32

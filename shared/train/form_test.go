@@ -135,7 +135,8 @@ func TestSizes(t *testing.T) {
 			t.Errorf("%q for %d: %+v (%v), want %+v", c.form, c.n, got, err, c.want)
 		}
 	}
-	if _, err := train.Form("both").Sizes(tiny, 0, 1); err == nil || !strings.Contains(err.Error(), "projected") {
+	_, err := train.Form("both").Sizes(tiny, 0, 1)
+	if err == nil || !strings.Contains(err.Error(), "projected") {
 		t.Errorf("form both: %v", err)
 	}
 }
@@ -186,8 +187,8 @@ func (c *counting) bytes() (sum int64) {
 	return sum
 }
 
-// A projected policy takes the bases, what enters each layer, one layer's activations and nothing of
-// the size of a weight.
+// A projected policy takes the bases, what enters each layer, one layer's activations and nothing
+// of the size of a weight.
 func TestProjectedMemory(t *testing.T) {
 	const C, F, L, V, rows, answers = 192, 1536, 3, 300, 16, 2
 	dev := &counting{Device: device(t), live: map[compute.Buffer]int64{}}

@@ -134,7 +134,8 @@ func TestPolicyGradientCentralDifferences(t *testing.T) {
 	}
 }
 
-func checkPolicyGradient(t *testing.T, b Base, kind svf.Parametrisation, form Form, forwardKL bool) {
+func checkPolicyGradient(t *testing.T, b Base, kind svf.Parametrisation, form Form,
+	forwardKL bool) {
 	p, g := newProbe(t, b, kind, form)
 	rng := rand.New(rand.NewPCG(9, 0))
 	batch := randomMicro(rng, b.Model.Vocab)
