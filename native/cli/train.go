@@ -33,7 +33,7 @@ func (a *app) trainCmd() *cobra.Command {
 method) or on the next tokens of worked answers. The model itself does not change.
 
 --form says how it is held meanwhile. folded: each new z is folded into weights in f32, which costs
-five to six times the matrices' memory in f32 and answers at full speed. projected: z acts on the
+five to seven times the matrices' memory in f32 and answers at full speed. projected: z acts on the
 activations; weights stay as --weights has them, beside their singular bases (in f16, if the weights
 are not f32). auto folds models of up to 100 million numbers. A run may go on in another form.
 

@@ -27,7 +27,7 @@ const (
 )
 
 // mostFolded is how many numbers Auto folds. To fold once costs as much as the forward passes of
-// 600 tokens at 110 million numbers and of 3,700 at 8 billion, and takes five to six times the
+// 600 tokens at 110 million numbers and of 3,700 at 8 billion, and takes five to seven times the
 // memory of the weights in f32; to project makes a token's products 1.4 to 2.2 times as many.
 const mostFolded = 100e6
 
