@@ -146,13 +146,20 @@ func runAdapt(ctx context.Context, s *session, d *svf.Decomposition) (float64, e
 	return seconds, err
 }
 
-// runTrain takes a step of REINFORCE and times what follows its answers.
+// runTrain takes a step of REINFORCE, of as many answers as are generated at once, and times what
+// follows them.
 func runTrain(ctx context.Context, s *session, d *svf.Decomposition) (float64, error) {
 	cfg, err := train.Preset("default")
 	if err != nil {
 		return 0, err
 	}
-	cfg.Task, cfg.Prompts, cfg.Samples = "math", 8, train.MaxSlots/8
+	sizes, err := train.Auto.Sizes(s.Model.LM.Config, 0, train.MaxSlots)
+	if err != nil {
+		return 0, err
+	}
+	const group = 32
+	cfg.Task = "math"
+	cfg.Prompts, cfg.Samples = max(1, sizes.Slots/group), max(2, min(group, sizes.Slots))
 	t, err := train.NewReinforcer(cfg, train.Base{Model: s.Model.LM, Tok: s.Model.Tok,
 		Decomposition: d})
 	if err != nil {
