@@ -48,8 +48,6 @@ const (
 	projectedRows = 1024
 	// MaxSlots bounds how many answers are generated at once.
 	MaxSlots = 256
-	// projectedCache bounds the bytes of the keys and values of these answers, in the projected form.
-	projectedCache = 4 << 30
 )
 
 // Sizes says how a training in form f goes about a model that is asked for so many answers at once.
@@ -66,8 +64,6 @@ func (f Form) Sizes(c llama.Config, rows, answers int) (Sizes, error) {
 		s.Rows = cmp.Or(rows, PolicyRows)
 	case Projected:
 		s.Rows = cmp.Or(rows, projectedRows)
-		slot := 8 * int64(c.Layers) * int64(c.KVHeads*c.HeadDim) * int64(c.Context)
-		s.Slots = max(1, int(min(int64(s.Slots), projectedCache/slot)))
 	default:
 		return s, fmt.Errorf("train: form %q: want %s, %s or %s", f, Auto, Folded, Projected)
 	}

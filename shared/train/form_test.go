@@ -128,7 +128,7 @@ func TestSizes(t *testing.T) {
 		{"", tiny, 0, 6, train.Sizes{Form: train.Folded, Rows: 2048, Slots: 6}},
 		{train.Auto, long, 0, 1000, train.Sizes{Form: train.Folded, Rows: 3000, Slots: 256}},
 		{train.Projected, tiny, 200, 6, train.Sizes{Form: train.Projected, Rows: 200, Slots: 6}},
-		{train.Auto, large, 0, 256, train.Sizes{Form: train.Projected, Rows: 1024, Slots: 16}},
+		{train.Auto, large, 0, 256, train.Sizes{Form: train.Projected, Rows: 1024, Slots: 256}},
 		{train.Folded, large, 0, 256, train.Sizes{Form: train.Folded, Rows: 2048, Slots: 256}},
 	} {
 		if got, err := c.form.Sizes(c.config, c.rows, c.n); err != nil || got != c.want {
