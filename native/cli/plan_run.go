@@ -153,13 +153,8 @@ func runTrain(ctx context.Context, s *session, d *svf.Decomposition) (float64, e
 	if err != nil {
 		return 0, err
 	}
-	sizes, err := train.Auto.Sizes(s.Model.LM.Config, 0, train.MaxSlots)
-	if err != nil {
-		return 0, err
-	}
 	const group = 32
-	cfg.Task = "math"
-	cfg.Prompts, cfg.Samples = max(1, sizes.Slots/group), max(2, min(group, sizes.Slots))
+	cfg.Task, cfg.Prompts, cfg.Samples = "math", train.MaxSlots/group, group
 	t, err := train.NewReinforcer(cfg, train.Base{Model: s.Model.LM, Tok: s.Model.Tok,
 		Decomposition: d})
 	if err != nil {
