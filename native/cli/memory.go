@@ -14,6 +14,7 @@ import (
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/plan"
+	"transformer2/shared/train"
 )
 
 // room is the bytes of memory that this process may take: what --memory says, or else on Linux what
@@ -87,7 +88,7 @@ func (a *app) checkFit(src engine.Source, held compute.DType) error {
 	if err != nil {
 		return nil // opening the model says what is wrong with it
 	}
-	m.Held = held
+	m.Held, m.Training = held, a.training
 	takes, err := bytesOf(m, a.work)
 	if err != nil || takes <= room {
 		return err
@@ -111,7 +112,8 @@ func bytesOf(m plan.Model, work string) (int64, error) {
 // leastContext is the shortest context that is worth proposing.
 const leastContext = 256
 
-// smaller says what would fit: first with the weights in fewer bits, then with a shorter context.
+// smaller says what would fit: first with the weights in fewer bits, then in the projected form of
+// training, then with a shorter context.
 func (a *app) smaller(m plan.Model, room int64) string {
 	kinds := []compute.DType{m.Held}
 	for _, t := range []compute.DType{compute.BF16, compute.Q8, compute.Q4} {
@@ -119,23 +121,35 @@ func (a *app) smaller(m plan.Model, room int64) string {
 			kinds = append(kinds, t)
 		}
 	}
+	forms := []train.Form{m.Training.Form}
+	if a.work == "train" && m.Training.Form != train.Projected {
+		forms = append(forms, train.Projected)
+	}
 	for context := m.Config.Context; context >= leastContext; context /= 2 {
-		for _, t := range kinds {
-			lean := m
-			lean.Held, lean.Config.Context = t, context
-			takes, err := bytesOf(lean, a.work)
-			if err != nil || takes > room {
-				continue
+		for _, form := range forms {
+			for _, t := range kinds {
+				lean := m
+				lean.Held, lean.Config.Context, lean.Training.Form = t, context, form
+				takes, err := bytesOf(lean, a.work)
+				if err != nil || takes > room {
+					continue
+				}
+				how := ""
+				if t != m.Held {
+					how = fmt.Sprintf("--weights %v ", t)
+				}
+				if form != m.Training.Form {
+					how += fmt.Sprintf("--form %s ", form)
+				}
+				if context != m.Config.Context {
+					how += fmt.Sprintf("--context %d ", context)
+				}
+				return fmt.Sprintf("%stakes %s", how, size(takes))
 			}
-			how := ""
-			if t != m.Held {
-				how = fmt.Sprintf("--weights %v ", t)
-			}
-			if context != m.Config.Context {
-				how += fmt.Sprintf("--context %d ", context)
-			}
-			return fmt.Sprintf("%stakes %s", how, size(takes))
 		}
+	}
+	if a.work == "train" {
+		return "fewer --prompts and --samples or another --scope takes less"
 	}
 	return "no type of weights makes it fit"
 }
