@@ -67,5 +67,5 @@ func TestPlanOfConfig(t *testing.T) {
 		t.Errorf("in 12 GB and on a GPU of 16: %v", fits)
 	}
 	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--force"), "config.json")
-	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--memory", "12"), "--weights q4")
+	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--memory", "10"), "--weights q4")
 }
