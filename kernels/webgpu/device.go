@@ -46,7 +46,10 @@ type Device struct {
 	err      error
 }
 
-var _ compute.Device = (*Device)(nil)
+var (
+	_ compute.Device = (*Device)(nil)
+	_ compute.Packer = (*Device)(nil)
+)
 
 // New opens an adapter. The error says which adapters there are where the one asked for is not.
 func New(o Options) (*Device, error) {

@@ -41,6 +41,9 @@ type Memory interface {
 	// but 7 where that would be 8: the greatest number keeps its value.
 	Pack(w Weight, src Tensor)
 	Unpack(dst Tensor, w Weight)
+	// UnpackRows: y[t] = row ids[t] of what Unpack gives, y [T in]. An id outside the weight gives a
+	// row of zeros: how tokens become vectors.
+	UnpackRows(y Tensor, w Weight, ids Ints)
 
 	// Copy: dst[i] = src[i].
 	Copy(dst, src Tensor)
