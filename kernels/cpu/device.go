@@ -46,7 +46,6 @@ type Device struct {
 var (
 	_ compute.Device  = (*Device)(nil)
 	_ compute.Dense64 = (*Device)(nil)
-	_ compute.Packer  = (*Device)(nil)
 )
 
 // New starts a device. It fails on a form that this machine or this build does not have.

@@ -156,7 +156,7 @@ func (d *Device) rounding(w *weight, x []float32, unpack bool) {
 	t.w, t.x = nil, nil
 }
 
-// PackFrom: see compute.Packer. A worker has the rows of one panel.
+// PackFrom: see compute.Memory. A worker has the rows of one panel.
 func (d *Device) PackFrom(w compute.Weight, read func(lo int, rows []float32) error) error {
 	p := d.weight("PackFrom", w)
 	t := &weightTask{w: p, read: read}
@@ -164,7 +164,7 @@ func (d *Device) PackFrom(w compute.Weight, read func(lo int, rows []float32) er
 	return t.err
 }
 
-// PackBytes: see compute.Packer.
+// PackBytes: see compute.Memory.
 func (d *Device) PackBytes(w compute.Weight, read func(lo int, rows []byte) error) error {
 	p := d.weight("PackBytes", w)
 	if p.t != compute.BF16 || p.in%2 != 0 {

@@ -46,10 +46,7 @@ type Device struct {
 	err      error
 }
 
-var (
-	_ compute.Device = (*Device)(nil)
-	_ compute.Packer = (*Device)(nil)
-)
+var _ compute.Device = (*Device)(nil)
 
 // New opens an adapter. The error says which adapters there are where the one asked for is not.
 func New(o Options) (*Device, error) {

@@ -122,7 +122,7 @@ func (d *Device) packRows(m *weight, p part, lo int, src compute.Tensor) {
 		bufs{p.b, xb}, uint32(src.Rows*words), uint32(words), uint32(m.in), xo, uint32(lo*words))
 }
 
-// PackFrom: see compute.Packer.
+// PackFrom: see compute.Memory.
 func (d *Device) PackFrom(w compute.Weight, read func(lo int, rows []float32) error) error {
 	m := d.weight("PackFrom", w)
 	seen := min(chunk, int(d.limits.MaxStorageBufferBindingSize))
@@ -145,7 +145,7 @@ func (d *Device) PackFrom(w compute.Weight, read func(lo int, rows []float32) er
 	})
 }
 
-// PackBytes: see compute.Packer.
+// PackBytes: see compute.Memory.
 func (d *Device) PackBytes(w compute.Weight, read func(lo int, rows []byte) error) error {
 	m := d.weight("PackBytes", w)
 	if m.t != compute.BF16 || m.in%2 != 0 {

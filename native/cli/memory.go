@@ -13,6 +13,7 @@ import (
 	"transformer2/native/proc"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
+	"transformer2/shared/llama"
 	"transformer2/shared/plan"
 )
 
@@ -78,7 +79,7 @@ func workOf(cmd *cobra.Command) string {
 }
 
 // checkFit refuses work that takes more memory than there is, before anything of it is taken.
-func (a *app) checkFit(src engine.Source, held compute.DType) error {
+func (a *app) checkFit(src engine.Source, hold func(llama.Stored) llama.Held) error {
 	room, ok := a.room()
 	if a.force || !ok {
 		return nil
@@ -87,13 +88,13 @@ func (a *app) checkFit(src engine.Source, held compute.DType) error {
 	if err != nil {
 		return nil // opening the model says what is wrong with it
 	}
-	m.Held = held
+	m.Held = hold(m.Stored)
 	takes, err := bytesOf(m, a.work)
 	if err != nil || takes <= room {
 		return err
 	}
 	return fmt.Errorf("model %s: to %s it with weights as %v and a context of %d takes %s, and there "+
-		"are %s: %s; --force starts anyhow", src.Name, a.work, held, m.Config.Context, size(takes),
+		"are %s: %s; --force starts anyhow", src.Name, a.work, m.Held.Matrices, m.Config.Context, size(takes),
 		size(room), a.smaller(m, room))
 }
 
@@ -113,22 +114,24 @@ const leastContext = 256
 
 // smaller says what would fit: first with the weights in fewer bits, then with a shorter context.
 func (a *app) smaller(m plan.Model, room int64) string {
-	kinds := []compute.DType{m.Held}
+	kinds := []compute.DType{m.Held.Matrices}
 	for _, t := range []compute.DType{compute.BF16, compute.Q8, compute.Q4} {
-		if plan.Bits(t) < plan.Bits(m.Held) && plan.Holds(m.Config, t) {
+		if plan.Bits(t) < plan.Bits(m.Held.Matrices) && m.Config.Holds(t) {
 			kinds = append(kinds, t)
 		}
 	}
 	for context := m.Config.Context; context >= leastContext; context /= 2 {
 		for _, t := range kinds {
 			lean := m
-			lean.Held, lean.Config.Context = t, context
+			if lean.Config.Context = context; t != m.Held.Matrices {
+				lean.Held = m.Stored.As(t)
+			}
 			takes, err := bytesOf(lean, a.work)
 			if err != nil || takes > room {
 				continue
 			}
 			how := ""
-			if t != m.Held {
+			if t != m.Held.Matrices {
 				how = fmt.Sprintf("--weights %v ", t)
 			}
 			if context != m.Config.Context {

@@ -65,11 +65,17 @@ func (s Source) format() Format {
 	return House{s.Files, cmp.Or(s.Weights, weightsFile)}
 }
 
-// Open loads a model onto a device. Weights are held as dtype. Where ctx ends, so does the loading.
+// Open loads a model onto a device. Matrices are held as dtype. Where ctx ends, so does the loading.
 func Open(ctx context.Context, dev compute.Device, src Source, dtype compute.DType) (*Model,
 	error) {
+	return OpenHeld(ctx, dev, src, func(s llama.Stored) llama.Held { return s.As(dtype) })
+}
+
+// OpenHeld is Open with what is held chosen by how the files hold it: llama.Stored.Like, or else.
+func OpenHeld(ctx context.Context, dev compute.Device, src Source,
+	hold func(llama.Stored) llama.Held) (*Model, error) {
 	m := &Model{Name: src.Name, files: src.Files, format: src.format()}
-	if err := m.load(ctx, dev, dtype); err != nil {
+	if err := m.load(ctx, dev, hold); err != nil {
 		if m.LM != nil {
 			m.LM.Free()
 		}
@@ -100,7 +106,21 @@ func (m *Model) hash() (all map[string]checkpoint.Fingerprint, err error) {
 	return all, err
 }
 
-func (m *Model) load(ctx context.Context, dev compute.Device, dtype compute.DType) error {
+// Stored tells how a model's files hold it, by what stands before their numbers.
+func (s Source) Stored() (c llama.Config, stored llama.Stored, err error) {
+	format := s.format()
+	if c, err = format.Config(); err != nil {
+		return c, stored, err
+	}
+	err = format.Weights(func(weights checkpoint.Source) error {
+		stored = c.StoredIn(weights)
+		return c.CheckTensors(weights)
+	})
+	return c, stored, err
+}
+
+func (m *Model) load(ctx context.Context, dev compute.Device,
+	hold func(llama.Stored) llama.Held) error {
 	config, err := m.format.Config()
 	if err != nil {
 		return err
@@ -118,7 +138,7 @@ func (m *Model) load(ctx context.Context, dev compute.Device, dtype compute.DTyp
 		if err := config.CheckTensors(weights); err != nil {
 			return err
 		}
-		if m.LM, err = llama.New(dev, config, dtype); err != nil {
+		if m.LM, err = llama.NewHeld(dev, config, hold(config.StoredIn(weights))); err != nil {
 			return err
 		}
 		return m.LM.LoadWeights(until(ctx, weights))

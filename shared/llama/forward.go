@@ -11,7 +11,7 @@ func (m *Model) Forward(ws *Workspace, b *Batch, kv *Cache) {
 	tokens, pos, seq := ws.tokens.Slice(0, T), ws.pos.Slice(0, T), ws.seq.Slice(0, T)
 	spans := ws.spans.Slice(0, 2*T)
 
-	dev.GatherRows(ws.layers[0].x.Slice(0, T), m.Embed, tokens) // [T C]
+	dev.UnpackRows(ws.layers[0].x.Slice(0, T), m.Embed, tokens) // [T C]
 	for i := range m.Blocks {
 		p, a := &m.Blocks[i], ws.layers[i].slice(T)
 		next := ws.last.Slice(0, T)

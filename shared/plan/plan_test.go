@@ -108,13 +108,13 @@ func TestBytesOfServing(t *testing.T) {
 	for _, kind := range []compute.DType{compute.F32, compute.BF16, compute.F16, compute.Q8,
 		compute.Q4} {
 		dev := device(t)
-		planned := heapOf(t, Model{Config: sample, Held: kind})
+		planned := heapOf(t, Model{Config: sample, Held: llama.All(kind)})
 		before := held()
 		m, err := llama.New(dev, sample, kind)
 		if err != nil {
 			t.Fatal(err)
 		}
-		model, err := modelBytes(Model{Config: sample, Held: kind})
+		model, err := modelBytes(Model{Config: sample, Held: llama.All(kind)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,7 @@ func TestBytesOfTraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	planned := heapOf(t, Model{Config: sample, Held: compute.F32})
+	planned := heapOf(t, Model{Config: sample, Held: llama.All(compute.F32)})
 	before := held()
 	m, err := llama.New(dev, sample, compute.F32)
 	if err != nil {
@@ -232,7 +232,7 @@ func peakOf(t *testing.T, f func() error) int64 {
 // Every rate is measured, and twice the speed is half the time.
 func TestRates(t *testing.T) {
 	dev := device(t)
-	r, err := Measure(dev, Model{Config: sample, Held: compute.BF16})
+	r, err := Measure(dev, Model{Config: sample, Held: llama.All(compute.BF16)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestRates(t *testing.T) {
 			t.Errorf("rates %+v, want what a machine does", r)
 		}
 	}
-	m := Model{Config: sample, Held: compute.BF16, File: 1 << 20}
+	m := Model{Config: sample, Held: llama.All(compute.BF16), File: 1 << 20}
 	slow, err := Of(m, r)
 	if err != nil {
 		t.Fatal(err)
@@ -262,12 +262,12 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// Llama 3 8B in bf16: its 8.03 billion weights, the embedding in f32 beside it.
+// Llama 3 8B in bf16: its 8.03 billion weights and nothing beside them.
 func TestFullSize(t *testing.T) {
 	c := llama.Config{Vocab: 128256, Dim: 4096, Hidden: 14336, Layers: 32, Heads: 32, KVHeads: 8,
 		HeadDim: 128, Context: 1024, RopeTheta: 5e5, Eps: 1e-5}
-	n, err := modelBytes(Model{Config: c, Held: compute.BF16})
-	want := 2*int64(c.NumParams()) + 2*int64(c.Vocab)*int64(c.Dim)
+	n, err := modelBytes(Model{Config: c, Held: llama.All(compute.BF16)})
+	want := 2 * int64(c.NumParams())
 	if err != nil || math.Abs(float64(n-want)) > 0.001*float64(want) {
 		t.Errorf("%d bytes (%v), want about %d", n, err, want)
 	}

@@ -121,13 +121,9 @@ func checkPackBlocks(e *env, t compute.DType) {
 	}
 }
 
-// checkPackFrom: for a device that is a compute.Packer. Rows that are read as they are packed give the
-// weight that Pack gives of all of them, and an error of theirs comes back.
+// checkPackFrom: rows that are read as they are packed give the weight that Pack gives of all of them,
+// and an error of theirs comes back.
 func checkPackFrom(e *env) {
-	packer, ok := compute.As[compute.Packer](e.dev)
-	if !ok {
-		return
-	}
 	for _, t := range dtypes {
 		for _, s := range keep(e, [][2]int{{1, 32}, {77, 96}, {32, 6}, {13, 160}, {301, 38}, {40, 5}}) {
 			if t.Blocked() && s[1]%compute.BlockQ8 != 0 {
@@ -138,13 +134,13 @@ func checkPackFrom(e *env) {
 			whole, want := c.weight(t, s[0], s[1], src)
 			w, err := e.dev.NewWeight(t, s[0], s[1])
 			e.must(err)
-			e.must(packer.PackFrom(w, func(lo int, rows []float32) error {
+			e.must(e.dev.PackFrom(w, func(lo int, rows []float32) error {
 				copy(rows, src[lo*s[1]:])
 				return nil
 			}))
 			from, d := w, c.out(s[0], s[1])
 			if t == compute.BF16 && s[1]%2 == 0 {
-				from = packBytes(e, packer, want)
+				from = packBytes(e, want)
 			}
 			bytes := c.out(s[0], s[1])
 			c.run(func() {
@@ -154,7 +150,7 @@ func checkPackFrom(e *env) {
 			e.same("rows", d.got(), narrow(want.v))
 			e.same("bytes", bytes.got(), narrow(want.v))
 			broken := errors.New("broken")
-			err = packer.PackFrom(w, func(int, []float32) error { return broken })
+			err = e.dev.PackFrom(w, func(int, []float32) error { return broken })
 			if !errors.Is(err, broken) {
 				e.errorf("rows that cannot be read: %v, want %v", err, broken)
 			}
@@ -169,14 +165,14 @@ func checkPackFrom(e *env) {
 }
 
 // packBytes is a weight of the same numbers from the bytes of a file.
-func packBytes(e *env, packer compute.Packer, m matrix) compute.Weight {
+func packBytes(e *env, m matrix) compute.Weight {
 	w, err := e.dev.NewWeight(compute.BF16, m.rows, m.cols)
 	e.must(err)
 	broken := errors.New("broken")
-	if err := packer.PackBytes(w, func(int, []byte) error { return broken }); !errors.Is(err, broken) {
+	if err := e.dev.PackBytes(w, func(int, []byte) error { return broken }); !errors.Is(err, broken) {
 		e.errorf("bytes that cannot be read: %v, want %v", err, broken)
 	}
-	e.must(packer.PackBytes(w, func(lo int, rows []byte) error {
+	e.must(e.dev.PackBytes(w, func(lo int, rows []byte) error {
 		for i := range len(rows) / 2 {
 			bits := math.Float32bits(float32(m.v[lo*m.cols+i]))
 			binary.LittleEndian.PutUint16(rows[2*i:], uint16(bits>>16))

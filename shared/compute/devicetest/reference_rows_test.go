@@ -6,8 +6,6 @@ import (
 	"transformer2/shared/compute"
 )
 
-var _ compute.Packer = (*reference)(nil)
-
 func (d *reference) UnpackRows(y compute.Tensor, w compute.Weight, ids compute.Ints) {
 	r := held("UnpackRows", w)
 	fit("UnpackRows", y.Cols == r.in && y.Rows == ids.N, y, r.in, ids.N)
