@@ -113,7 +113,7 @@ func (m *Model) ReadLinear(dst []float32, l *Linear) error { return m.read(dst, 
 
 // readPart is the numbers of a weight that are read back at once: a device need not have room for
 // all of them in f32.
-const readPart = 1 << 24
+var readPart = 1 << 24
 
 // read copies a weight, or its master where there is one, to dst.
 func (m *Model) read(dst []float32, w compute.Weight, master compute.Tensor) error {
