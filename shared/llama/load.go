@@ -29,18 +29,23 @@ func (c Config) CheckTensors(src checkpoint.Source) error {
 // LoadWeights fills a frozen model from a checkpoint. The host holds some rows of a matrix at a time,
 // or one tensor where the source is no checkpoint.Ranger.
 func (m *Model) LoadWeights(src checkpoint.Source) error {
+	return m.loadTensors(src, m.Tensors())
+}
+
+// loadTensors is LoadWeights of some tensors.
+func (m *Model) loadTensors(src checkpoint.Source, specs []TensorSpec) error {
 	if err := m.CheckTensors(src); err != nil {
 		return err
 	}
 	parts, ok := src.(checkpoint.Ranger)
 	if !ok {
-		return m.Load(func(name string) ([]float32, error) {
+		return m.fill(specs, wholly(func(name string) ([]float32, error) {
 			info, _ := src.Tensor(name)
 			data := make([]float32, info.Len())
 			return data, src.ReadInto(name, data)
-		})
+		}))
 	}
-	return m.fill(func(spec TensorSpec) (reader, error) {
+	return m.fill(specs, func(spec TensorSpec) (reader, error) {
 		info, _ := src.Tensor(spec.Name)
 		rows := func(lo int, rows []float32) error {
 			return parts.ReadRange(spec.Name, lo*spec.Cols, rows, checkpoint.Finite)
@@ -63,7 +68,12 @@ func (m *Model) LoadWeights(src checkpoint.Source) error {
 // Load fills a frozen model from read, which gives the numbers of a named tensor, row-major.
 // A length that does not fit or a number that is not finite is refused by name.
 func (m *Model) Load(read func(name string) ([]float32, error)) error {
-	return m.fill(func(spec TensorSpec) (reader, error) {
+	return m.fill(m.Tensors(), wholly(read))
+}
+
+// wholly reads the rows of a tensor from all of its numbers.
+func wholly(read func(name string) ([]float32, error)) func(spec TensorSpec) (reader, error) {
+	return func(spec TensorSpec) (reader, error) {
 		data, err := read(spec.Name)
 		if err == nil && len(data) != spec.Rows*spec.Cols {
 			err = fmt.Errorf("llama: tensor %q holds %d numbers, want %d×%d", spec.Name, len(data),
@@ -76,7 +86,7 @@ func (m *Model) Load(read func(name string) ([]float32, error)) error {
 			copy(rows, data[lo*spec.Cols:])
 			return nil
 		}}, err
-	})
+	}
 }
 
 // reader gives the rows of a tensor from row lo on, and as bytes of bf16 where it has those.
@@ -85,10 +95,10 @@ type reader struct {
 	bytes func(lo int, rows []byte) error
 }
 
-// fill packs all tensors of a frozen model.
-func (m *Model) fill(open func(spec TensorSpec) (reader, error)) error {
-	_, norms := m.byName()
-	for _, spec := range m.Tensors() {
+// fill packs tensors of a frozen model.
+func (m *Model) fill(specs []TensorSpec, open func(spec TensorSpec) (reader, error)) error {
+	linears, norms := m.byName()
+	for _, spec := range specs {
 		from, err := open(spec)
 		if err != nil {
 			return err
@@ -100,7 +110,14 @@ func (m *Model) fill(open func(spec TensorSpec) (reader, error)) error {
 			}
 			m.Dev.Write(n.G, gain)
 		}
-		for _, w := range m.packed(spec.Name) {
+		var to []compute.Weight // two, where the head is the table in another type
+		if spec.Name == EmbedName {
+			to = append(to, m.Embed)
+		}
+		if l := linears[spec.Name]; l != nil && l.W != m.Embed {
+			to = append(to, l.W)
+		}
+		for _, w := range to {
 			if from.bytes != nil && w.Type() == compute.BF16 {
 				err = m.Dev.PackBytes(w, from.bytes)
 			} else {
@@ -112,18 +129,4 @@ func (m *Model) fill(open func(spec TensorSpec) (reader, error)) error {
 		}
 	}
 	return nil
-}
-
-// packed are the weights that hold a tensor of the checkpoint: two where the table is the head in
-// another type.
-func (m *Model) packed(name string) []compute.Weight {
-	var all []compute.Weight
-	if name == EmbedName {
-		all = append(all, m.Embed)
-	}
-	linears, _ := m.byName()
-	if l := linears[name]; l != nil && l.W != m.Embed {
-		all = append(all, l.W)
-	}
-	return all
 }
