@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -162,19 +161,17 @@ const configFile = "config.json"
 
 // planned is the shape of a model, the size of its files and how they hold it.
 func planned(src engine.Source) (plan.Model, error) {
-	format := src.Format
-	if format == nil {
-		format = engine.House{Files: src.Files}
-	}
-	config, err := format.Config()
-	if err != nil {
-		return plan.Model{}, err
-	}
-	m := plan.Model{Config: config}
-	entries, err := fs.ReadDir(src.Files, ".")
-	if err != nil {
+	var m plan.Model
+	var err error
+	if src.Weights == configFile { // of a model that is elsewhere: as it is published, in bf16
+		m.Config, err = src.Format.Config()
+		m.Stored, m.File = m.Config.StoredAs(checkpoint.BF16), 2*int64(m.Config.NumParams())
 		return m, err
 	}
+	if m.Config, m.Stored, err = src.Stored(); err != nil {
+		return m, err
+	}
+	entries, err := fs.ReadDir(src.Files, ".")
 	for _, e := range entries {
 		// Mistral's directories hold the weights twice, once under names of its own.
 		if src.Weights != "" && e.Name() != src.Weights ||
@@ -187,18 +184,6 @@ func planned(src engine.Source) (plan.Model, error) {
 			return m, err
 		}
 		m.File += info.Size()
-	}
-	if src.Weights == configFile { // of a model that is elsewhere: as it is published, in bf16
-		m.File = 2 * int64(config.NumParams())
-	}
-	if m.File == 0 {
-		return m, errors.New("it has no weights' file")
-	}
-	if n := config.NumParams(); int64(n) > 2*m.File { // no format has numbers of less than 4 bits
-		return m, fmt.Errorf("its config is of %d numbers, and its files hold %d bytes", n, m.File)
-	}
-	if m.Stored = config.StoredAs(checkpoint.BF16); src.Weights != configFile {
-		_, m.Stored, err = src.Stored()
 	}
 	return m, err
 }
