@@ -93,13 +93,13 @@ fn number(row: u32, k: u32) -> u32 {
 {{- if eq .Type "f32"}}
   return w_[row * p.words + k];
 {{- else if eq .Type "q8"}}
-  let i = row * p.cols + k;
-  let q = unpack4xI8(w_[i / 4u])[i % 4u];
-  return bitcast<u32>(bitcast<f32>(w_[p.quants + i / 32u]) * f32(q));
+  let q = unpack4xI8(w_[row * p.words + k / 4u])[k % 4u];
+  let scale = w_[p.quants + row * (p.cols / 32u) + k / 32u];
+  return bitcast<u32>(bitcast<f32>(scale) * f32(q));
 {{- else if eq .Type "q4"}}
-  let i = row * p.cols + k;
-  let q = extractBits(bitcast<i32>(w_[i / 8u]), 4u * (i % 8u), 4u);
-  return bitcast<u32>(bitcast<f32>(w_[p.quants + i / 32u]) * f32(q));
+  let q = extractBits(bitcast<i32>(w_[row * p.words + k / 8u]), 4u * (k % 8u), 4u);
+  let scale = w_[p.quants + row * (p.cols / 32u) + k / 32u];
+  return bitcast<u32>(bitcast<f32>(scale) * f32(q));
 {{- else}}
   let bits = (w_[row * p.words + k / 2u] >> ((k & 1u) * 16u)) & 0xffffu;
 {{- if eq .Type "f16"}}

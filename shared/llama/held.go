@@ -71,8 +71,8 @@ func faithful(t checkpoint.DType) (own compute.DType, exact bool) {
 }
 
 // Like holds a model as the checkpoint does, or in the smallest type that loses much less than that
-// did (faithful): BF16 where that is one of blocks and the shapes are not. An untied table of F32 beside smaller
-// matrices is BF16.
+// did (faithful); in BF16 where that type has blocks and the shapes have not, and an untied table of
+// F32 beside smaller matrices too.
 func (s Stored) Like() Held {
 	like := func(t checkpoint.DType) compute.DType {
 		own, _ := faithful(t)
@@ -88,10 +88,14 @@ func (s Stored) Like() Held {
 	return h
 }
 
-// As holds the matrices and the head as t, and the table beside them so that its numbers are the
-// checkpoint's, where a type of no more bits than theirs, or than 16, has them. What of it would be
-// rounded anyhow is rounded as the matrices are, where they have 16 bits. So a tied head is the table
-// too, unless it rounds what a table of its own does not.
+// As holds the matrices and the head as t, and the table
+//
+//	as t where that is F32;
+//	in the checkpoint's type where that is one of ours, so that its numbers are the checkpoint's, but
+//	F32 in 16 bits: t's, or BF16's where t has blocks;
+//	else as t where that has 16 bits, and as Q8 where it has blocks.
+//
+// So a tied head, which is the table where both come to one type, is that unless it is the worse.
 func (s Stored) As(t compute.DType) Held {
 	own, exact := faithful(s.Table)
 	h := Held{t, t, own}
