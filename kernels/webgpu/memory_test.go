@@ -197,7 +197,7 @@ func TestNoRoom(t *testing.T) {
 	}
 }
 
-// tableInParts: a weight that no kernel sees whole is filled, and gives its rows, from all its parts.
+// tableInParts: a weight that no kernel sees whole is filled, and gives rows, in all its parts.
 func tableInParts(t *testing.T, d *Device, w compute.Weight) {
 	t.Helper()
 	out, in := w.Dims()

@@ -168,7 +168,7 @@ func (d *Device) PackBytes(w compute.Weight, read func(lo int, rows []byte) erro
 	})
 }
 
-// eachRows calls f for all rows of a weight, at most so many at once: n of a part, from its row lo on.
+// eachRows calls f for all rows of a weight, so many at once at most: n of a part, from row lo on.
 func (m *weight) eachRows(most int, f func(p part, lo, n int) error) error {
 	for _, p := range m.parts {
 		for lo := 0; lo < p.rows; lo += most {

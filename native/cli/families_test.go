@@ -85,7 +85,8 @@ func TestHeldAsTheFile(t *testing.T) {
 			t.Errorf("%s: %s, want weights %s", model, strings.SplitN(out, "\n", 2)[0], held)
 		}
 	}
-	for kind, held := range map[string]string{"f32": "f32", "f16": "f16", "bf16": "bf16", "q8_0": "q8"} {
+	for kind, held := range map[string]string{"f32": "f32", "f16": "f16", "bf16": "bf16",
+		"q8_0": "q8"} {
 		gguf := filepath.Join(t.TempDir(), kind+".gguf")
 		ok(t, "convert", "--model", dir, "--type", kind, "-o", gguf)
 		says(gguf, held)

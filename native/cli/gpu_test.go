@@ -137,8 +137,8 @@ func hollow(t *testing.T, vocab, layers, context int) string {
 
 // TestInterruptUpload: Ctrl-C while a model goes up to a GPU ends in a sentence.
 func TestInterruptUpload(t *testing.T) {
-	cmd, out, stderr := process(t, drivers(t)["llvmpipe"], "generate", "--model", hollow(t, 1024, 14, 64),
-		"--prompt", "x", "--device", "gpu")
+	cmd, out, stderr := process(t, drivers(t)["llvmpipe"], "generate", "--model",
+		hollow(t, 1024, 14, 64), "--prompt", "x", "--device", "gpu")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -188,8 +188,8 @@ func TestInterruptTraining(t *testing.T) {
 	}
 }
 
-// TestTooLarge: a table and a head that no kernel sees whole are cut; a tensor that no kernel could see
-// is refused by what it is for, its size and the most that there may be.
+// TestTooLarge: a table and a head that no kernel sees whole are cut; a tensor that no kernel could
+// see is refused by what it is for, its size and the most that there may be.
 func TestTooLarge(t *testing.T) {
 	driver := drivers(t)["llvmpipe"]
 	ask := func(dir string) result { // in f32 the table is 156 MiB

@@ -65,8 +65,8 @@ and how many distinct prompts it holds, which kernels compute and why, and where
 kept.
 
 With --json a line a thing, told apart by "kind": model {"model","parameters","layers","width",
-"vocabulary","context","fingerprint","weights","experts"}, task {"task","label","about","items","distinct",
-"looked"}, machine {"device","reason","gpus","forms","processors","go","cache",
+"vocabulary","context","fingerprint","weights","experts"}, task {"task","label","about","items",
+"distinct","looked"}, machine {"device","reason","gpus","forms","processors","go","cache",
 "cache_files","cache_bytes"}.`,
 		Example: `  t2 info
   t2 info --model runs/mine --json
@@ -139,7 +139,8 @@ func (a *app) aboutModel(dev *adapter.Device, ref string) (modelLine, error) {
 	return modelLine{Kind: "model", Model: ref, Parameters: c.NumParams(), Layers: c.Layers,
 		Width:      c.Dim,
 		Vocabulary: c.Vocab, Context: c.Context, Fingerprint: print.Short(),
-		Weights: m.LM.Blocks[0].Q.W.Type().String(), Experts: append([]string{}, m.ExpertNames()...)}, nil
+		Weights: m.LM.Blocks[0].Q.W.Type().String(),
+		Experts: append([]string{}, m.ExpertNames()...)}, nil
 }
 
 func aboutTasks(limit int) ([]taskLine, error) {

@@ -94,8 +94,8 @@ func (a *app) checkFit(src engine.Source, hold func(llama.Stored) llama.Held) er
 		return err
 	}
 	return fmt.Errorf("model %s: to %s it with weights as %v and a context of %d takes %s, and there "+
-		"are %s: %s; --force starts anyhow", src.Name, a.work, m.Held.Matrices, m.Config.Context, size(takes),
-		size(room), a.smaller(m, room))
+		"are %s: %s; --force starts anyhow", src.Name, a.work, m.Held.Matrices, m.Config.Context,
+		size(takes), size(room), a.smaller(m, room))
 }
 
 // bytesOf is what the plan says that a work takes.

@@ -42,7 +42,8 @@ func (a *app) measurePlan(ctx context.Context, ref, weights, work, cache string)
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		return taken{}, fmt.Errorf("%s as %s: %w: %s", work, weights, err, strings.TrimSpace(said.String()))
+		return taken{}, fmt.Errorf("%s as %s: %w: %s", work, weights, err,
+			strings.TrimSpace(said.String()))
 	}
 	var t taken
 	return t, json.Unmarshal(out, &t)

@@ -34,7 +34,8 @@ func TestPlan(t *testing.T) {
 		t.Errorf("of 26.5 MB: %v", fits)
 	}
 	text := ok(t, "plan", "--model", tiny, "--memory", "0.0265")
-	for _, want := range []string{"auto  serve", "as bf16", "f32   serve", "per token", "does not fit", "MB"} {
+	for _, want := range []string{"auto  serve", "as bf16", "f32   serve", "per token",
+		"does not fit", "MB"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q lacks %q", text, want)
 		}

@@ -65,7 +65,7 @@ func (s Source) format() Format {
 	return House{s.Files, cmp.Or(s.Weights, weightsFile)}
 }
 
-// Open loads a model onto a device. Matrices are held as dtype. Where ctx ends, so does the loading.
+// Open loads a model onto a device, its matrices held as dtype. Where ctx ends, so does the loading.
 func Open(ctx context.Context, dev compute.Device, src Source, dtype compute.DType) (*Model,
 	error) {
 	return OpenHeld(ctx, dev, src, func(s llama.Stored) llama.Held { return s.As(dtype) })

@@ -49,10 +49,10 @@ func (c Config) StoredIn(src checkpoint.Source) Stored {
 	return s
 }
 
-// faithful is the smallest type that loses much less of a file's numbers than the file's own did when
-// it was made, and whether it loses nothing at all. Of normal numbers Q8 loses 0.28 of what Q6_K has
-// lost, 0.14 of Q5_1 and Q5_K, 0.07 of Q4_1 and Q4_K, measured as root mean squares; Q4 would lose as
-// much as Q4_K again, and 0.37 of Q3_K, whose files hold some matrices in finer types.
+// faithful is the smallest type that loses much less of a file's numbers than the file's own did
+// when it was made, and whether it loses nothing at all. Of normal numbers Q8 loses 0.28 of what
+// Q6_K has lost, 0.14 of Q5_1 and Q5_K, 0.07 of Q4_1 and Q4_K, measured as root mean squares; Q4
+// would lose as much as Q4_K again, and 0.37 of Q3_K, whose files hold some matrices in finer types.
 func faithful(t checkpoint.DType) (own compute.DType, exact bool) {
 	switch t {
 	case checkpoint.F16:
@@ -71,8 +71,8 @@ func faithful(t checkpoint.DType) (own compute.DType, exact bool) {
 }
 
 // Like holds a model as the checkpoint does, or in the smallest type that loses much less than that
-// did (faithful); in BF16 where that type has blocks and the shapes have not, and an untied table of
-// F32 beside smaller matrices too.
+// did (faithful): in BF16 where that type has blocks and the shapes have not. An untied table of F32
+// beside smaller matrices is BF16.
 func (s Stored) Like() Held {
 	like := func(t checkpoint.DType) compute.DType {
 		own, _ := faithful(t)

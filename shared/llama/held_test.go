@@ -68,7 +68,8 @@ func TestTableOfFewBits(t *testing.T) {
 	for _, tied := range []bool{true, false} {
 		c := blocked(tied)
 		m := fresh(t, dev, c, 21)
-		for _, dtype := range []checkpoint.DType{checkpoint.F32, checkpoint.BF16, checkpoint.F16, "Q8_0"} {
+		for _, dtype := range []checkpoint.DType{checkpoint.F32, checkpoint.BF16, checkpoint.F16,
+			"Q8_0"} {
 			src := fileOf(t, m, dtype)
 			stored := c.StoredIn(src)
 			for _, held := range []llama.Held{stored.Like(), stored.As(compute.F32),

@@ -26,8 +26,8 @@ func (c Config) CheckTensors(src checkpoint.Source) error {
 	return nil
 }
 
-// LoadWeights fills a frozen model from a checkpoint. The host holds some rows of a matrix at a time,
-// or one tensor where the source is no checkpoint.Ranger.
+// LoadWeights fills a frozen model from a checkpoint. The host holds some rows of a matrix at a
+// time, or one tensor where the source is no checkpoint.Ranger.
 func (m *Model) LoadWeights(src checkpoint.Source) error {
 	return m.loadTensors(src, m.Tensors())
 }

@@ -121,8 +121,8 @@ func checkPackBlocks(e *env, t compute.DType) {
 	}
 }
 
-// checkPackFrom: rows that are read as they are packed give the weight that Pack gives of all of them,
-// and an error of theirs comes back.
+// checkPackFrom: rows that are read as they are packed give the weight that Pack gives of all of
+// them, and an error of theirs comes back.
 func checkPackFrom(e *env) {
 	for _, t := range dtypes {
 		for _, s := range keep(e, [][2]int{{1, 32}, {77, 96}, {32, 6}, {13, 160}, {301, 38}, {40, 5}}) {
