@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -185,6 +186,36 @@ func TestInterruptTraining(t *testing.T) {
 	check(json.Unmarshal([]byte(strings.SplitN(r.out, "\n", 2)[0]), &first))
 	if r.code != 0 || first.Kind != "resume" || first.Step < 1 {
 		t.Errorf("exit %d, %q: it begins with %+v", r.code, r.err, first)
+	}
+}
+
+// deviceTol bounds a loss of about 7 on a GPU against the processor's. Measured 6e-7.
+const deviceTol = 2e-5
+
+// TestTrainProjected: a projected training on a GPU has the losses of one on the processor.
+func TestTrainProjected(t *testing.T) {
+	var losses [2][]float64
+	for i, device := range []string{"cpu", "gpu"} {
+		r := ran(t, drivers(t)["llvmpipe"], append(tinyTraining("next-token", t.TempDir(), "4"), "--form",
+			"projected", "--weights", "bf16", "--device", device)...)
+		if r.code != 0 {
+			t.Fatalf("%s: exit %d, %s", device, r.code, r.err)
+		}
+		for line := range strings.Lines(r.out) {
+			var e train.Event
+			if check(json.Unmarshal([]byte(line), &e)); e.Kind == "step" {
+				losses[i] = append(losses[i], e.Metrics["loss"])
+			}
+		}
+	}
+	for n := range min(len(losses[0]), len(losses[1])) {
+		if d := math.Abs(losses[0][n] - losses[1][n]); !(d <= deviceTol) {
+			t.Errorf("step %d: the loss is %v on the processor, %v on a GPU", n+1, losses[0][n],
+				losses[1][n])
+		}
+	}
+	if len(losses[0]) != 4 || len(losses[1]) != 4 {
+		t.Errorf("losses %v, want 4 each", losses)
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 
 	"transformer2/shared/compute"
 	"transformer2/shared/llama"
+	"transformer2/shared/plan"
+	"transformer2/shared/train"
 )
 
 // small is a model of 8 M parameters: more than the process itself.
@@ -62,6 +64,35 @@ func TestNothingStartsThatDoesNotFit(t *testing.T) {
 			"--force")
 	}
 	refused(t, t2("", "generate", "--prompt", "x", "--memory", "NaN"), "NaN")
+}
+
+// A training is measured by its own flags, and told of those that take less.
+func TestTrainingThatDoesNotFit(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "small")
+	writeShape(dir, small, 0.05, 1)
+	a := &app{}
+	m := must(planned(must(a.modelSource(dir))))
+	takes := func(form train.Form) float64 {
+		m.Training = plan.Training{Scope: "q:0", Form: form, Answers: 2}
+		return float64(must(bytesOf(m, "train"))) / 1e9
+	}
+	ask := func(memory float64, more ...string) result {
+		return t2("", append([]string{"train", "--model", dir, "--task", "polite", "--scope", "q:0",
+			"--prompts", "1", "--samples", "2", "--valid-items", "1", "--steps", "1", "--out",
+			filepath.Join(dir, "run"), "--cache", dir, "--memory",
+			strconv.FormatFloat(memory, 'f', 6, 64)}, more...)...)
+	}
+	projected := 1.001 * takes(train.Projected)
+	if folded := takes(train.Folded); projected > 0.9*folded {
+		t.Fatalf("%g GB projected, %g folded", projected, folded)
+	}
+	refused(t, ask(projected, "--weights", "q4", "--form", "folded"), "--form projected takes")
+	refused(t, ask(projected, "--form", "projected", "--scope", "all", "--prompts", "40"),
+		"to train it")
+	if r := ask(projected, "--form", "projected"); r.code != 0 {
+		t.Errorf("in the form that was proposed: %s", r.err)
+	}
+	refused(t, ask(0.01), "another --scope takes less")
 }
 
 // medium takes 170 MB in f32.

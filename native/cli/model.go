@@ -45,8 +45,8 @@ const asStored = "auto"
 
 // holding is what --weights says of how a model is held.
 func (a *app) holding(src engine.Source) (func(llama.Stored) llama.Held, error) {
-	name := cmp.Or(a.weights, asStored)
-	if name == asStored && !strings.HasPrefix(src.Name, zooPrefix) {
+	name, ships := cmp.Or(a.weights, asStored), src.Format == nil
+	if name == asStored && !ships {
 		return llama.Stored.Like, nil
 	}
 	if name == asStored { // the models that ship are small, and were measured so
@@ -81,17 +81,14 @@ func (a *app) open(ref string) (*session, error) {
 }
 
 // load loads a model if it fits.
-func (a *app) load(dev *adapter.Device, src engine.Source) (*engine.Model, error) {
-	hold, err := a.holding(src)
+func (a *app) load(dev *adapter.Device, src engine.Source) (m *engine.Model, err error) {
+	if src.Hold, err = a.holding(src); err == nil {
+		err = a.checkFit(dev, src)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if dev.Host() || a.memory > 0 { // a GPU does not tell how much memory it has
-		if err := a.checkFit(src, hold); err != nil {
-			return nil, err
-		}
-	}
-	return engine.OpenHeld(a.ctx, dev, src, hold)
+	return engine.Open(a.ctx, dev, src, compute.F32)
 }
 
 func (s *session) Close() error { return s.dev.Close() }

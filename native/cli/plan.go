@@ -46,8 +46,8 @@ already.
 --model DIR/config.json plans a model of which nothing else is here, in bf16.
 
 serve is a token, with the context full; adapt is folding an expert in; train is the gradient of
-2048 tokens of a REINFORCE step. Bytes are the process's own: a model's files are mapped, and the
-system may drop what it holds of them.
+2048 tokens of a REINFORCE step, in the form that t2 train would choose. Bytes are the process's
+own: a model's files are mapped, and the system may drop what it holds of them.
 
 What does not fit into the memory that there is, or that --memory says, is marked. The GPU's share
 of a work is what the model takes; --gpu-memory marks what does not fit there.

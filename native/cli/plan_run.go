@@ -146,13 +146,15 @@ func runAdapt(ctx context.Context, s *session, d *svf.Decomposition) (float64, e
 	return seconds, err
 }
 
-// runTrain takes a step of REINFORCE and times what follows its answers.
+// runTrain takes a step of REINFORCE, of as many answers as are generated at once, and times what
+// follows them.
 func runTrain(ctx context.Context, s *session, d *svf.Decomposition) (float64, error) {
 	cfg, err := train.Preset("default")
 	if err != nil {
 		return 0, err
 	}
-	cfg.Task, cfg.Prompts, cfg.Samples = "math", 8, train.MaxSlots/8
+	const group = 32
+	cfg.Task, cfg.Prompts, cfg.Samples = "math", train.MaxSlots/group, group
 	t, err := train.NewReinforcer(cfg, train.Base{Model: s.Model.LM, Tok: s.Model.Tok,
 		Decomposition: d})
 	if err != nil {

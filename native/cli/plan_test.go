@@ -67,7 +67,7 @@ func TestPlanOfConfig(t *testing.T) {
 		"out in count seconds"); len(shapes) != 1 || shapes[0]["count"] != 32.0 {
 		t.Errorf("of k alone: %v", shapes)
 	}
-	all := lines(t, ok(t, "plan", "--model", path, "--weights", "q8", "--memory", "11",
+	all := lines(t, ok(t, "plan", "--model", path, "--weights", "q8", "--memory", "10",
 		"--gpu-memory", "16", "--json"), "weights work bytes seconds unit fits? fits_gpu?")
 	fits := map[any][2]any{}
 	for _, l := range all {
@@ -75,9 +75,9 @@ func TestPlanOfConfig(t *testing.T) {
 	}
 	if len(all) != 5 || fits["serve"] != [2]any{false, true} || fits["train"] != [2]any{false, false} ||
 		fits["decompose"] != [2]any{true, nil} {
-		t.Errorf("in 11 GB and on a GPU of 16: %v", fits)
+		t.Errorf("in 10 GB and on a GPU of 16: %v", fits)
 	}
 	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--force"), "config.json")
-	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--memory", "11"), "as bf16",
+	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--memory", "10"), "as bf16",
 		"--weights q4")
 }

@@ -21,6 +21,7 @@ import (
 
 	"transformer2/kernels/cpu"
 	"transformer2/native/adapter"
+	"transformer2/shared/plan"
 )
 
 // app is what every verb needs: where to write, and the flags that all of them have.
@@ -40,6 +41,8 @@ type app struct {
 	force    bool    // start also what does not fit
 	work     string  // what the verb does with its model: workOf
 	warned   bool    // that the build is slow
+
+	training plan.Training // what t2 train does
 }
 
 // Exit codes: what was asked for failed, or was interrupted (128 + SIGINT, as shells have it).

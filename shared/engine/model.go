@@ -47,6 +47,8 @@ type Source struct {
 	Files   fs.FS
 	Weights string // name of the weights' file; "" is model.safetensors
 	Format  Format // reads the files; nil: config.json, tokenizer.json and the weights' file
+	// Hold chooses how the model is held by how the files hold it; nil: as who opens it says.
+	Hold func(llama.Stored) llama.Held
 }
 
 // Format reads a model's files. The program's own layout is one, what others publish are others.
@@ -65,16 +67,15 @@ func (s Source) format() Format {
 	return House{s.Files, cmp.Or(s.Weights, weightsFile)}
 }
 
-// Open loads a model onto a device, its matrices held as dtype. Where ctx ends, so does the loading.
+// Open loads a model onto a device, its matrices held as dtype unless the source has a Hold. Where ctx
+// ends, so does the loading.
 func Open(ctx context.Context, dev compute.Device, src Source, dtype compute.DType) (*Model,
 	error) {
-	return OpenHeld(ctx, dev, src, func(s llama.Stored) llama.Held { return s.As(dtype) })
-}
-
-// OpenHeld is Open with what is held chosen by how the files hold it: llama.Stored.Like, or else.
-func OpenHeld(ctx context.Context, dev compute.Device, src Source,
-	hold func(llama.Stored) llama.Held) (*Model, error) {
 	m := &Model{Name: src.Name, files: src.Files, format: src.format()}
+	hold := src.Hold
+	if hold == nil {
+		hold = func(s llama.Stored) llama.Held { return s.As(dtype) }
+	}
 	if err := m.load(ctx, dev, hold); err != nil {
 		if m.LM != nil {
 			m.LM.Free()
@@ -176,8 +177,11 @@ type blob struct {
 func (b blob) Size() int64 { return b.size }
 
 // ExpertNames lists the experts that came with the model, sorted.
-func (m *Model) ExpertNames() []string {
-	entries, err := fs.ReadDir(m.files, expertsDir)
+func (m *Model) ExpertNames() []string { return ExpertNames(m.files) }
+
+// ExpertNames lists the experts in a model's folder, sorted.
+func ExpertNames(files fs.FS) []string {
+	entries, err := fs.ReadDir(files, expertsDir)
 	if err != nil {
 		return nil // a model without experts has no such folder
 	}

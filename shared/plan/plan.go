@@ -9,7 +9,6 @@ import (
 	"transformer2/shared/compute"
 	"transformer2/shared/linalg"
 	"transformer2/shared/llama"
-	"transformer2/shared/train"
 )
 
 // Rates are what a machine does in a second.
@@ -28,7 +27,8 @@ type Model struct {
 	Held   llama.Held   // how it is held
 	File   int64        // bytes of its weights' files
 	// Workers are how many of its matrices are decomposed at once; 0 is 1.
-	Workers int
+	Workers  int
+	Training Training
 }
 
 // Work is something that is done with the model.
@@ -39,11 +39,8 @@ type Work struct {
 	Unit    string
 }
 
-// TrainTokens is the size of a step whose time is told.
-const TrainTokens = 2048
-
 // Of plans loading a model, answering as it, answering as an expert (which folds the expert into
-// the weights), decomposing all of its matrices, and training an expert for all of them.
+// the weights), decomposing all of its matrices, and training an expert.
 func Of(m Model, r Rates) ([]Work, error) {
 	model, err := modelBytes(m)
 	if err != nil {
@@ -53,7 +50,7 @@ func Of(m Model, r Rates) ([]Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	training, err := trainBytes(m)
+	training, gradient, err := trains(m)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +63,7 @@ func Of(m Model, r Rates) ([]Work, error) {
 		{"adapt", load + serve + t.fold,
 			2*t.factor/r.Product + t.moved/(2*r.Load) + float64(t.fold)/r.Touch, "expert"},
 		{"decompose", decompose, t.basis / r.Basis, "model"},
-		{"train", load + training,
-			(TrainTokens*t.gradient/productShare + 2*t.factor) / r.Product, "2048 tokens"},
+		{"train", load + training, gradient / r.Product, "2048 tokens"},
 	}, nil
 }
 
@@ -77,7 +73,6 @@ type sums struct {
 	basis, factor   float64 // operations of decomposing, of one product of a matrix and its basis
 	moved           float64 // bytes of f32 that are read or unpacked where an expert is folded in
 	read            float64 // bytes that a token reads
-	gradient        float64 // operations of a token's gradient, and of the reference
 }
 
 func totals(m Model) (t sums) {
@@ -90,13 +85,11 @@ func totals(m Model) (t sums) {
 		t.factor += 2 * out * in * min(out, in)
 		t.moved += float64(basisBytes(s)) + 4*out*in
 		t.read += float64(weightBytes(m.Held.Matrices, s.Rows, s.Cols))
-		t.gradient += 8 * out * in // forward, input and weight; and the reference's forward
 	}
 	// Matrices take turns in two f32 of the largest; bases are read one at a time and scaled.
 	t.fold += 8*int64(largestLinear(c)) + 8*square(largestRank(c))
 	t.read += float64(weightBytes(m.Held.Head, c.Vocab, c.Dim)) +
 		8*float64(c.Context)*float64(c.Layers*c.KVHeads*c.HeadDim)
-	t.gradient += 6 * float64(c.Vocab) * float64(c.Dim) // the head is frozen
 	return t
 }
 
@@ -106,10 +99,6 @@ const (
 	program  = 8 << 20
 	perToken = 250
 )
-
-// productShare is the part of a gradient's time that is matrix products; the rest is attention,
-// losses over the vocabulary and what lies between. Measured 0.5 to 0.6 on a million parameters.
-const productShare = 0.6
 
 func largestLinear(c llama.Config) (n int) {
 	for _, s := range c.Linears() {
@@ -164,26 +153,4 @@ func within(m Model, f func(*llama.Model) error) (int64, error) {
 	model := c.bytes
 	err = f(lm)
 	return c.bytes - model, err
-}
-
-// trainBytes is what REINFORCE on all matrices takes beside the model and its bases: of a matrix
-// the base weight, W', its gradient and W' packed, all in f32, the factors of W and a square; the
-// activations of policy and reference; and what the rollouts take.
-func trainBytes(m Model) (int64, error) {
-	n, err := within(m, func(lm *llama.Model) error {
-		rows := max(train.PolicyRows, m.Config.Context)
-		for _, training := range []bool{true, false} {
-			if _, err := lm.NewWorkspace(rows, training); err != nil {
-				return err
-			}
-		}
-		_, err := lm.NewGenerator(train.MaxSlots, m.Config.Context)
-		return err
-	})
-	for _, s := range m.Config.Linears() {
-		r := min(s.Rows, s.Cols)
-		n += 12*int64(s.Rows)*int64(s.Cols) + weightBytes(compute.F32, s.Rows, s.Cols) +
-			4*int64(s.Rows+s.Cols)*int64(r) + 4*square(r)
-	}
-	return n + int64(8*llama.HeadChunk+4*train.MaxSlots)*int64(m.Config.Vocab), err
 }
