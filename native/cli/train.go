@@ -10,6 +10,7 @@ import (
 
 	"transformer2/shared/plan"
 	"transformer2/shared/svf"
+	"transformer2/shared/task"
 	"transformer2/shared/train"
 )
 
@@ -21,6 +22,8 @@ type trainFlags struct {
 	seed                             uint64
 	steps, evalEvery, saveEvery      int
 	prompts, samples, validItems     int
+	maxTokens                        int
+	judge                            string
 	lr, kl, temperature, clip        float64
 }
 
@@ -29,8 +32,9 @@ func (a *app) trainCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train --task TASK --out DIR",
 		Short: "train an expert: a z-vector for one task",
-		Long: `Train a z-vector for a task of the suite, by REINFORCE with a KL penalty (the paper's
-method) or on the next tokens of worked answers. The model itself does not change.
+		Long: `Train a z-vector for a task of the suite or on a file of questions (t2 info --task FILE
+shows how it is read), by REINFORCE with a KL penalty (the paper's method) or on the next tokens of
+worked answers. The model itself does not change.
 
 --form says how it is held meanwhile. folded: each new z is folded into weights in f32, which costs
 five to seven times the matrices' memory in f32 and answers at full speed. projected: z acts on the
@@ -44,13 +48,14 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 		Example: `  t2 train --task math --steps 100 --out runs/math
   t2 train --model zoo:tako-b --task code --preset paper --out runs/code
   t2 train --task reasoning --method next-token --scope mlp --out runs/ntp
-  t2 train --model Llama-3.1-8B --weights bf16 --context 1024 --scope mlp --task math --out 8b`,
+  t2 train --model Llama-3.1-8B --weights bf16 --context 1024 --scope mlp --task math --out 8b
+  t2 train --model Llama-3.1-8B --weights bf16 --task gsm8k/train.jsonl --out runs/gsm8k`,
 		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.train(cmd, f) },
 	}
 	fl := cmd.Flags()
 	modelFlag(cmd, &f.model)
-	fl.StringVar(&f.task, "task", "", "what to train for (see t2 info)")
+	fl.StringVar(&f.task, "task", "", "what to train for: "+taskUsage)
 	fl.StringVar(&f.out, "out", "", "directory of the run")
 	fl.StringVar(&f.method, "method", reinforce, "reinforce or next-token")
 	fl.StringVar(&f.preset, "preset", "default", "default, paper or released-code (reinforce)")
@@ -66,6 +71,8 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 	fl.IntVar(&f.prompts, "prompts", 0, "prompts a step (next-token: examples a step)")
 	fl.IntVar(&f.samples, "samples", 0, "samples of each prompt (reinforce)")
 	fl.IntVar(&f.validItems, "valid-items", 0, "items an evaluation asks")
+	fl.StringVar(&f.judge, "judge", "", judgeUsage)
+	fl.IntVar(&f.maxTokens, "max-tokens", 0, limitUsage)
 	fl.Float64Var(&f.lr, "lr", 0, "learning rate")
 	fl.Float64Var(&f.clip, "clip", 0, "norm that the gradient is clipped to")
 	fl.Float64Var(&f.kl, "kl", 0, "weight of the KL penalty (reinforce)")
@@ -76,16 +83,37 @@ With --json a line a step and an evaluation: {"kind","step","steps","seconds","m
 }
 
 func (a *app) train(cmd *cobra.Command, f trainFlags) error {
+	j, err := a.judgeBy(cmd, f.judge)
+	if err != nil {
+		return err
+	}
+	return j.end(a.trainFor(cmd, f, j))
+}
+
+// trainFor trains for what --task names, judged by j if there is such a judge.
+func (a *app) trainFor(cmd *cobra.Command, f trainFlags, j *judge) error {
+	goal, err := findTask(f.task, j)
+	if err != nil {
+		return err
+	}
+	if err := limit(goal, f.maxTokens); err != nil {
+		return err
+	}
 	cfg, err := f.config(cmd.Flags().Changed)
 	if err != nil {
 		return err
 	}
+	cfg.Task = goal.Name()
+	cfg.Data, _ = goal.(*task.Data)
 	a.training = plan.Training{Scope: cfg.Scope, Form: train.Form(f.form),
 		Answers: cfg.Prompts * cfg.Samples}
 	if f.method == nextToken {
 		a.training.Answers = train.MaxSlots
 	}
 	return a.withModel(f.model, func(s *session) error {
+		if err := a.fit(s, goal, f.method == nextToken, task.Train, task.Valid); err != nil {
+			return err
+		}
 		t, err := s.trainer(cmd.Context(), cfg, f, cmd.Flags().Changed)
 		if err != nil {
 			return err
@@ -119,7 +147,7 @@ func (f trainFlags) config(changed func(string) bool) (train.ReinforceConfig, er
 	if f.method != reinforce && f.method != nextToken {
 		return cfg, fmt.Errorf("method %q: want %s or %s", f.method, reinforce, nextToken)
 	}
-	cfg.Task, cfg.Seed = f.task, f.seed
+	cfg.Seed = f.seed
 	set(changed("scope"), &cfg.Policy.Scope, f.scope)
 	set(changed("parametrisation"), &cfg.Policy.Parametrisation,
 		svf.Parametrisation(f.parametrisation))
@@ -152,6 +180,7 @@ func (s *session) trainer(ctx context.Context, cfg train.ReinforceConfig, f trai
 	}
 	n := train.DefaultNextToken()
 	n.Policy, n.Task, n.Seed, n.ValidItems = cfg.Policy, cfg.Task, cfg.Seed, cfg.ValidItems
+	n.Data = cfg.Data
 	n.Schedule, n.AdamW = cfg.Schedule, cfg.AdamW
 	set(changed("prompts"), &n.Batch, f.prompts)
 	return train.NewNextToken(n, base)

@@ -125,7 +125,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-const evalFields = "model task split expert n seed accuracy ci95 gain? gain_ci95? against? in_style?"
+const evalFields = "model task split expert n seed accuracy ci95 gain? gain_ci95? against? in_style? " +
+	"sha256? alpha? search?"
 
 func TestEval(t *testing.T) {
 	args := []string{"eval", "--model", tiny, "--json", "--task", "math", "--task",

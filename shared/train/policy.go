@@ -252,7 +252,7 @@ func (t *zTrainer) eval(ctx context.Context, tk task.Task, n int,
 	for i, it := range items {
 		mean += score(it, answers[i].Text) / float64(len(items))
 	}
-	return mean, Metrics{"validAccuracy": mean}, nil
+	return mean, Metrics{"validAccuracy": mean}, ctx.Err() // a judge that failed ends ctx
 }
 
 func (t *zTrainer) loadState(f checkpoint.Blob, cfg any) (Progress, error) {
