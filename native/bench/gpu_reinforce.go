@@ -33,13 +33,13 @@ type gpuPolicy struct {
 	steps     int
 }
 
-// reinforceBytes is about what a step takes of the device's memory: weights, the embedding in f32
+// reinforceBytes is about what a step takes of the device's memory: weights, the embedding
 // and what it is made of, bases, what enters each layer, and the activations of one layer of policy
 // and reference with the policy's gradients and coefficients.
 func (s gpuShape) reinforceBytes() float64 {
 	q, kv, rows := s.heads*s.headDim, s.kvHeads*s.headDim, s.batch*s.answer
 	acts := 4 * rows * (4*s.dim + 2*q + 2*kv + 3*s.hidden)
-	return 2*float64(s.weights()) + 8*float64(s.vocab*s.dim) +
+	return 2*float64(s.weights()) + 6*float64(s.vocab*s.dim) +
 		float64(s.layers)*float64(3*2*2*s.dim*s.dim+4*rows*s.dim) +
 		float64(3*acts+4*rows*7*s.dim)
 }
@@ -133,7 +133,7 @@ func newGPUPolicy(dev *webgpu.Device, s gpuShape) (*gpuPolicy, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
-	dev.Copy(p.base.Embed, src.Reshape(s.vocab, s.dim))
+	dev.Pack(p.base.Embed, src.Reshape(s.vocab, s.dim))
 	for _, l := range append(p.base.Linears(), &p.base.Head) {
 		dev.Pack(l.W, src.Reshape(l.Out, l.In))
 	}

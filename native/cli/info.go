@@ -13,8 +13,6 @@ import (
 	"transformer2/kernels/cpu"
 	"transformer2/kernels/webgpu"
 	"transformer2/native/adapter"
-	"transformer2/shared/compute"
-	"transformer2/shared/engine"
 	"transformer2/shared/task"
 	"transformer2/shared/zoo"
 )
@@ -30,6 +28,7 @@ type (
 		Vocabulary  int      `json:"vocabulary"`
 		Context     int      `json:"context"`
 		Fingerprint string   `json:"fingerprint"`
+		Weights     string   `json:"weights"` // how its matrices are held
 		Experts     []string `json:"experts"`
 	}
 	taskLine struct {
@@ -82,8 +81,8 @@ The words train, valid and test in the names of files and folders say which spli
 them a tenth of the questions, by hash, is test and a tenth valid.
 
 With --json a line a thing, told apart by "kind": model {"model","parameters","layers","width",
-"vocabulary","context","fingerprint","experts"}, task {"task","label","about","items","distinct",
-"looked"}, machine {"device","reason","gpus","forms","processors","go","cache",
+"vocabulary","context","fingerprint","weights","experts"}, task {"task","label","about","items",
+"distinct","looked"}, machine {"device","reason","gpus","forms","processors","go","cache",
 "cache_files","cache_bytes"}; with --task data {"task","format","about","label","sha256","files",
 "items","max_tokens","left_out","worked","worked_right","examples"}.`
 
@@ -160,13 +159,11 @@ func (a *app) aboutModel(dev *adapter.Device, ref string) (modelLine, error) {
 	if err != nil {
 		return modelLine{}, err
 	}
-	if err := a.checkFit(src, compute.F32); err != nil {
-		return modelLine{}, err
-	}
-	m, err := engine.Open(a.ctx, dev, src, compute.F32)
+	m, err := a.load(dev, src)
 	if err != nil {
 		return modelLine{}, err
 	}
+	defer m.LM.Free()
 	c := m.LM.Config
 	print, err := m.Fingerprint()
 	if err != nil {
@@ -175,6 +172,7 @@ func (a *app) aboutModel(dev *adapter.Device, ref string) (modelLine, error) {
 	return modelLine{Kind: "model", Model: ref, Parameters: c.NumParams(), Layers: c.Layers,
 		Width:      c.Dim,
 		Vocabulary: c.Vocab, Context: c.Context, Fingerprint: print.Short(),
+		Weights: m.LM.Blocks[0].Q.W.Type().String(),
 		Experts: append([]string{}, m.ExpertNames()...)}, nil
 }
 
@@ -231,13 +229,13 @@ func (u *ui) about(models []modelLine, tasks []taskLine, m machineLine) {
 			fmt.Sprintf("%.2f M", float64(m.Parameters)/1e6),
 			fmt.Sprint(m.Layers), fmt.Sprint(m.Width), fmt.Sprint(m.Vocabulary),
 			fmt.Sprint(m.Context),
-			m.Fingerprint})
+			m.Fingerprint, m.Weights})
 	}
 	if len(rows) == 0 {
 		u.line("none ship with this build")
 	} else {
 		u.table([]string{"model", ">parameters", ">layers", ">width", ">vocabulary", ">context",
-			"fingerprint"}, rows)
+			"fingerprint", "weights"}, rows)
 	}
 	for _, m := range models {
 		u.line("%s", u.indent(fmt.Sprintf("experts of %s: %s", m.Model, orNone(m.Experts)), 2))

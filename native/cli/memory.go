@@ -10,6 +10,7 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 
+	"transformer2/native/adapter"
 	"transformer2/native/proc"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
@@ -78,24 +79,25 @@ func workOf(cmd *cobra.Command) string {
 	return "load"
 }
 
-// checkFit refuses work that takes more memory than there is, before anything of it is taken.
-func (a *app) checkFit(src engine.Source, held compute.DType) error {
+// checkFit refuses work that takes more memory than there is, before anything of it is taken. A GPU
+// does not tell how much it has.
+func (a *app) checkFit(dev *adapter.Device, src engine.Source) error {
 	room, ok := a.room()
-	if a.force || !ok {
+	if a.force || !ok || !dev.Host() && a.memory == 0 {
 		return nil
 	}
 	m, err := planned(src)
 	if err != nil {
 		return nil // opening the model says what is wrong with it
 	}
-	m.Held, m.Training = held, a.training
+	m.Held, m.Training = src.Hold(m.Stored), a.training
 	takes, err := bytesOf(m, a.work)
 	if err != nil || takes <= room {
 		return err
 	}
 	return fmt.Errorf("model %s: to %s it with weights as %v and a context of %d takes %s, and there "+
-		"are %s: %s; --force starts anyhow", src.Name, a.work, held, m.Config.Context, size(takes),
-		size(room), a.smaller(m, room))
+		"are %s: %s; --force starts anyhow", src.Name, a.work, m.Held.Matrices, m.Config.Context,
+		size(takes), size(room), a.smaller(m, room))
 }
 
 // bytesOf is what the plan says that a work takes.
@@ -115,9 +117,9 @@ const leastContext = 256
 // smaller says what would fit: first with the weights in fewer bits, then in the projected form of
 // training, then with a shorter context.
 func (a *app) smaller(m plan.Model, room int64) string {
-	kinds := []compute.DType{m.Held}
+	kinds := []compute.DType{m.Held.Matrices}
 	for _, t := range []compute.DType{compute.BF16, compute.Q8, compute.Q4} {
-		if plan.Bits(t) < plan.Bits(m.Held) && plan.Holds(m.Config, t) {
+		if plan.Bits(t) < plan.Bits(m.Held.Matrices) && m.Config.Holds(t) {
 			kinds = append(kinds, t)
 		}
 	}
@@ -129,13 +131,16 @@ func (a *app) smaller(m plan.Model, room int64) string {
 		for _, form := range forms {
 			for _, t := range kinds {
 				lean := m
-				lean.Held, lean.Config.Context, lean.Training.Form = t, context, form
+				lean.Config.Context, lean.Training.Form = context, form
+				if t != m.Held.Matrices {
+					lean.Held = m.Stored.As(t)
+				}
 				takes, err := bytesOf(lean, a.work)
 				if err != nil || takes > room {
 					continue
 				}
 				how := ""
-				if t != m.Held {
+				if t != m.Held.Matrices {
 					how = fmt.Sprintf("--weights %v ", t)
 				}
 				if form != m.Training.Form {

@@ -18,8 +18,8 @@ import (
 	"transformer2/shared/train"
 )
 
-// small is a model of 4 M parameters: more than the process itself.
-var small = llama.Config{Vocab: 8000, Dim: 256, Hidden: 512, Layers: 2, Heads: 4, KVHeads: 4,
+// small is a model of 8 M parameters: more than the process itself.
+var small = llama.Config{Vocab: 2000, Dim: 256, Hidden: 1024, Layers: 7, Heads: 4, KVHeads: 4,
 	HeadDim: 64, Context: 1024, RopeTheta: 10000, Eps: 1e-5, Tied: true}
 
 // takes is what the plan says of a work, in GB as --memory has it.
@@ -27,7 +27,7 @@ func takes(t *testing.T, dir, work string, held compute.DType, context int) floa
 	t.Helper()
 	a := &app{context: context}
 	m := must(planned(must(a.modelSource(dir))))
-	m.Held = held
+	m.Held = m.Stored.As(held)
 	return float64(must(bytesOf(m, work))) / 1e9
 }
 
@@ -38,12 +38,12 @@ func TestNothingStartsThatDoesNotFit(t *testing.T) {
 		return t2("", append([]string{"generate", "--model", dir, "--prompt", "x", "--max-tokens", "1",
 			"--memory", strconv.FormatFloat(memory, 'f', 6, 64)}, more...)...)
 	}
-	full := takes(t, dir, "serve", compute.F32, 0)
+	full := takes(t, dir, "serve", compute.BF16, 0) // as its file has it
 	if r := ask(1.01 * full); r.code != 0 {
 		t.Errorf("with enough memory: %s", r.err)
 	}
 	q8 := takes(t, dir, "serve", compute.Q8, 0)
-	refused(t, ask(1.001*q8), "to serve it", "f32", size(int64(1e9*full)), size(int64(1.001e9*q8)),
+	refused(t, ask(1.001*q8), "to serve it", "as bf16", size(int64(1e9*full)), size(int64(1.001e9*q8)),
 		"--weights q8", "--force starts anyhow")
 	if r := ask(1.01*q8, "--weights", "q8"); r.code != 0 {
 		t.Errorf("with the weights that were proposed: %s", r.err)
@@ -95,8 +95,8 @@ func TestTrainingThatDoesNotFit(t *testing.T) {
 	refused(t, ask(0.01), "another --scope takes less")
 }
 
-// medium takes 170 MB.
-var medium = llama.Config{Vocab: 16000, Dim: 768, Hidden: 2048, Layers: 2, Heads: 12, KVHeads: 12,
+// medium takes 170 MB in f32.
+var medium = llama.Config{Vocab: 16000, Dim: 768, Hidden: 2048, Layers: 4, Heads: 12, KVHeads: 12,
 	HeadDim: 64, Context: 256, RopeTheta: 10000, Eps: 1e-5, Tied: true}
 
 // A control group's limit is memory that there is not more of.
@@ -110,7 +110,8 @@ func TestControlGroup(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "small")
 	writeShape(dir, medium, 0.05, 1)
 	cmd := exec.Command("sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, group,
-		must(os.Executable()), "generate", "--model", dir, "--prompt", "x", "--max-tokens", "1")
+		must(os.Executable()), "generate", "--model", dir, "--prompt", "x", "--max-tokens", "1",
+		"--weights", "f32")
 	cmd.Env = append(os.Environ(), runAsT2+"=1")
 	out, err := cmd.CombinedOutput()
 	if want := size(megabytes << 20); err == nil || !strings.Contains(string(out), want) ||

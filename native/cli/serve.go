@@ -135,25 +135,20 @@ func (a *app) sharedEngine(refs []string) (*server.Engine, func(), error) {
 			return nil, nil, fmt.Errorf("two models are called %s: want one, or another name for a "+
 				"folder", src.Name)
 		}
+		if src.Hold, err = a.holding(src); err != nil {
+			return nil, nil, err
+		}
 		sources[src.Name] = src
-	}
-	held, err := a.held()
-	if err != nil {
-		return nil, nil, err
 	}
 	dev, err := a.device()
 	if err != nil {
 		return nil, nil, err
 	}
 	e := server.NewEngine(desk.Config{Engine: "native", Dev: dev, Kernel: dev.Kernel(),
-		Reason: dev.Reason(), Threads: dev.Threads(), Store: a.cacheStore(), DType: held,
+		Reason: dev.Reason(), Threads: dev.Threads(), Store: a.cacheStore(),
 		Models: func() []string { return slices.Sorted(maps.Keys(sources)) },
 		Open: func(name string) (engine.Source, error) {
-			src := sources[name]
-			if !dev.Host() && a.memory == 0 { // a GPU does not tell how much memory it has
-				return src, nil
-			}
-			return src, a.checkFit(src, held)
+			return sources[name], a.checkFit(dev, sources[name])
 		}})
 	return e, func() { e.Close(); dev.Close() }, nil
 }

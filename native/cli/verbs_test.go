@@ -311,7 +311,7 @@ func TestInfo(t *testing.T) {
 		check(json.Unmarshal([]byte(text), &l))
 		kinds[l.Kind]++
 		fields := map[string]string{
-			"model":   "kind model parameters layers width vocabulary context fingerprint experts",
+			"model":   "kind model parameters layers width vocabulary context fingerprint weights experts",
 			"task":    "kind task label about items distinct looked",
 			"machine": "kind device reason gpus forms processors go cache cache_files cache_bytes",
 		}[l.Kind]

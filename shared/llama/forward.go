@@ -10,7 +10,7 @@ func (m *Model) Forward(ws *Workspace, b *Batch, kv *Cache) {
 	ws.load(m, b)
 	seq := ws.seq.Slice(0, T)
 
-	dev.GatherRows(ws.layers[0].x.Slice(0, T), m.Embed, ws.tokens.Slice(0, T)) // [T C]
+	dev.UnpackRows(ws.layers[0].x.Slice(0, T), m.Embed, ws.tokens.Slice(0, T)) // [T C]
 	for i := range m.Blocks {
 		a := m.layer(ws, i, kv)
 		next := ws.last.Slice(0, T)

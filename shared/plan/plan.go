@@ -23,8 +23,9 @@ type Rates struct {
 // Model is what is planned for.
 type Model struct {
 	Config llama.Config
-	Held   compute.DType // how its matrices are held
-	File   int64         // bytes of its weights' files
+	Stored llama.Stored // how its files hold it
+	Held   llama.Held   // how it is held
+	File   int64        // bytes of its weights' files
 	// Workers are how many of its matrices are decomposed at once; 0 is 1.
 	Workers  int
 	Training Training
@@ -79,15 +80,15 @@ func totals(m Model) (t sums) {
 	for _, s := range c.Linears() {
 		out, in := float64(s.Rows), float64(s.Cols)
 		t.decompose = max(t.decompose, linalg.BasisBytes(s.Rows, s.Cols)+basisBytes(s))
-		t.fold += foldBytes(m.Held, s)
+		t.fold += foldBytes(m.Held.Matrices, s)
 		t.basis += linalg.BasisOps(s.Rows, s.Cols)
 		t.factor += 2 * out * in * min(out, in)
 		t.moved += float64(basisBytes(s)) + 4*out*in
-		t.read += float64(weightBytes(m.Held, s.Rows, s.Cols))
+		t.read += float64(weightBytes(m.Held.Matrices, s.Rows, s.Cols))
 	}
 	// Matrices take turns in two f32 of the largest; bases are read one at a time and scaled.
 	t.fold += 8*int64(largestLinear(c)) + 8*square(largestRank(c))
-	t.read += float64(weightBytes(m.Held, c.Vocab, c.Dim)) +
+	t.read += float64(weightBytes(m.Held.Head, c.Vocab, c.Dim)) +
 		8*float64(c.Context)*float64(c.Layers*c.KVHeads*c.HeadDim)
 	return t
 }
@@ -129,7 +130,7 @@ func foldBytes(held compute.DType, s llama.TensorSpec) int64 {
 // modelBytes is the model itself.
 func modelBytes(m Model) (int64, error) {
 	c := &counter{}
-	_, err := llama.New(c, m.Config, m.Held)
+	_, err := llama.NewHeld(c, m.Config, m.Held)
 	return c.bytes, err
 }
 
@@ -145,7 +146,7 @@ func conversationBytes(m Model) (int64, error) {
 // within counts what f takes beside the model.
 func within(m Model, f func(*llama.Model) error) (int64, error) {
 	c := &counter{}
-	lm, err := llama.New(c, m.Config, m.Held)
+	lm, err := llama.NewHeld(c, m.Config, m.Held)
 	if err != nil {
 		return 0, err
 	}

@@ -109,13 +109,13 @@ func TestBytesOfServing(t *testing.T) {
 	for _, kind := range []compute.DType{compute.F32, compute.BF16, compute.F16, compute.Q8,
 		compute.Q4} {
 		dev := device(t)
-		planned := heapOf(t, Model{Config: sample, Held: kind})
+		planned := heapOf(t, Model{Config: sample, Held: llama.All(kind)})
 		before := held()
 		m, err := llama.New(dev, sample, kind)
 		if err != nil {
 			t.Fatal(err)
 		}
-		model, err := modelBytes(Model{Config: sample, Held: kind})
+		model, err := modelBytes(Model{Config: sample, Held: llama.All(kind)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,12 +165,12 @@ func TestBytesOfTraining(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range []Model{
-		{Config: sample, Held: compute.F32}, // few numbers are folded
-		{Config: sample, Held: compute.F32, Training: Training{Form: train.Projected}},
-		{Config: sample, Held: compute.Q8, Training: Training{Form: train.Projected}},
-		{Config: sample, Held: compute.BF16,
+		{Config: sample, Held: llama.All(compute.F32)}, // few numbers are folded
+		{Config: sample, Held: llama.All(compute.F32), Training: Training{Form: train.Projected}},
+		{Config: sample, Held: llama.All(compute.Q8), Training: Training{Form: train.Projected}},
+		{Config: sample, Held: llama.All(compute.BF16),
 			Training: Training{Scope: "mlp:1-", Form: train.Projected, Answers: 4}},
-		{Config: sample, Held: compute.F32, Training: Training{Scope: "q", Answers: 4}},
+		{Config: sample, Held: llama.All(compute.F32), Training: Training{Scope: "q", Answers: 4}},
 	} {
 		bytesOfTraining(t, m, words)
 	}
@@ -181,7 +181,7 @@ func bytesOfTraining(t *testing.T, m Model, words *tokenizer.Tokenizer) {
 	dev := device(t)
 	planned := heapOf(t, m)
 	before := held()
-	lm, err := llama.New(dev, m.Config, m.Held)
+	lm, err := llama.NewHeld(dev, m.Config, m.Held)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func bytesOfTraining(t *testing.T, m Model, words *tokenizer.Tokenizer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	near(t, fmt.Sprintf("train %v %+v", m.Held, m.Training), planned["train"], held()-before)
+	near(t, fmt.Sprintf("train %v %+v", m.Held.Matrices, m.Training), planned["train"], held()-before)
 	runtime.KeepAlive(tr)
 	runtime.KeepAlive(d)
 }
@@ -253,7 +253,7 @@ func peakOf(t *testing.T, f func() error) int64 {
 // Every rate is measured, and twice the speed is half the time.
 func TestRates(t *testing.T) {
 	dev := device(t)
-	r, err := Measure(dev, Model{Config: sample, Held: compute.BF16})
+	r, err := Measure(dev, Model{Config: sample, Held: llama.All(compute.BF16)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func TestRates(t *testing.T) {
 			t.Errorf("rates %+v, want what a machine does", r)
 		}
 	}
-	m := Model{Config: sample, Held: compute.BF16, File: 1 << 20}
+	m := Model{Config: sample, Held: llama.All(compute.BF16), File: 1 << 20}
 	slow, err := Of(m, r)
 	if err != nil {
 		t.Fatal(err)
@@ -287,11 +287,11 @@ func TestRates(t *testing.T) {
 var llama8B = llama.Config{Vocab: 128256, Dim: 4096, Hidden: 14336, Layers: 32, Heads: 32,
 	KVHeads: 8, HeadDim: 128, Context: 1024, RopeTheta: 5e5, Eps: 1e-5}
 
-// Llama 3 8B in bf16: its 8.03 billion weights, the embedding in f32 beside it.
+// Llama 3 8B in bf16: its 8.03 billion weights and nothing beside them.
 func TestFullSize(t *testing.T) {
 	c := llama8B
-	n, err := modelBytes(Model{Config: c, Held: compute.BF16})
-	want := 2*int64(c.NumParams()) + 2*int64(c.Vocab)*int64(c.Dim)
+	n, err := modelBytes(Model{Config: c, Held: llama.All(compute.BF16)})
+	want := 2 * int64(c.NumParams())
 	if err != nil || math.Abs(float64(n-want)) > 0.001*float64(want) {
 		t.Errorf("%d bytes (%v), want about %d", n, err, want)
 	}
@@ -304,7 +304,7 @@ func TestFullSize(t *testing.T) {
 // activations: nothing of the size of its weights.
 func TestFullSizeTraining(t *testing.T) {
 	for scope, squares := range map[string]int64{"mlp": 96, "all": 160} { // of 4096; k and v are 1024
-		n, _, err := trains(Model{Config: llama8B, Held: compute.BF16,
+		n, _, err := trains(Model{Config: llama8B, Held: llama.All(compute.BF16),
 			Training: Training{Scope: scope, Answers: 16}})
 		keys := int64(8 * 16 * 32 * 1024 * 1024)
 		streams := int64(4 * 32 * 1024 * 4096)

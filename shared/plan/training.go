@@ -51,7 +51,7 @@ func trains(m Model) (bytes int64, ops float64, err error) {
 	}
 	token, step := 6*float64(m.Config.Vocab)*float64(m.Config.Dim), 0.0 // the head is frozen
 	for _, l := range m.Config.Linears() {
-		c := takes(m.Held, l, scope.Has(l.Name))
+		c := takes(m.Held.Matrices, l, scope.Has(l.Name))
 		bytes, token, step = bytes+c.bytes, token+c.token, step+c.step
 	}
 	return bytes, TrainTokens*token/share + step, nil

@@ -26,7 +26,7 @@ type Config struct {
 	Models func() []string
 	// Open finds a model's files.
 	Open func(name string) (engine.Source, error)
-	// DType is how weights are held.
+	// DType is how weights are held where neither a page nor the source says so.
 	DType compute.DType
 	// Store keeps decompositions.
 	Store checkpoint.Store
@@ -59,7 +59,7 @@ type Desk struct {
 	// What follows belongs to the goroutine that works.
 	working  *job // what is answered now
 	s        *engine.Session
-	held     compute.DType               // how s was asked to hold its weights
+	held     string                      // how s was asked to hold its weights
 	adaptive map[string]*engine.Adaptive // by way of the first pass
 }
 

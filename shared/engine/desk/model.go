@@ -36,8 +36,13 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 		if dtype, err = compute.ParseDType(l.Weights); err != nil {
 			return result, fmt.Errorf("weights %q: want f32, f16, bf16, q8 or q4", l.Weights)
 		}
+		src.Hold = nil
 	}
-	if d.s != nil && d.s.Model.Name == src.Name && d.held == dtype {
+	held := "as the source says"
+	if src.Hold == nil {
+		held = dtype.String()
+	}
+	if d.s != nil && d.s.Model.Name == src.Name && d.held == held {
 		return d.loaded()
 	}
 	m, err := engine.Open(j.ctx, d.cfg.Dev, src, dtype)
@@ -48,7 +53,7 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 	s.Own = map[string]*svf.Expert{}
 	s.Decomposing = d.decomposing
 	d.shut()
-	d.s, d.held = s, dtype
+	d.s, d.held = s, held
 	return d.loaded()
 }
 
