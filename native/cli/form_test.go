@@ -59,7 +59,7 @@ func TestExpertOfLargeModelFits(t *testing.T) {
 // What is planned follows room and device: projected where it is likely, which takes more.
 func TestLikelyForm(t *testing.T) {
 	m := must(planned(must((&app{}).modelSource(eight(t)))))
-	m.Held = compute.Q4
+	m.Held = m.Stored.As(compute.Q4)
 	takes := map[adapt.Form]int64{}
 	for _, c := range []struct {
 		memory float64

@@ -31,25 +31,35 @@ type serveFlags struct {
 func (a *app) serveCmd() *cobra.Command {
 	var f serveFlags
 	cmd := &cobra.Command{
-		Use:   "serve DIR",
-		Short: "serve the page, and models of this machine to it",
+		Use:   "serve [DIR]",
+		Short: "serve the page, and models of this machine to it and to other programs",
 		Long: `Serve a folder that t2 site wrote over HTTP to browsers on this machine, until Ctrl-C. The page
 computes in the browser, and nothing it does comes back here.
 
 With --model, once or more, the page has these models besides its own, and it is this program that
 answers for them, on --device: the same views for a model that no browser could hold. One is loaded
-when the page first asks for it and stays until the page takes another. One page at a time has the
-engine; a second is told so. Experts are those in the model's folder experts/, what the page is given,
-and what is trained on the page.
+when a page first asks for it and stays until a page takes another. Pages share it, and what was
+trained or opened on one is there for all; another model is refused while they do. Experts are also
+those in the model's folder experts/.
+
+Other programs reach the same models by OpenAI's API, at /v1/chat/completions and /v1/models: NAME is
+the base, NAME:EXPERT an expert, and NAME:auto the expert that the model itself picks for the prompt,
+by the classification prompt. No folder is needed for that.
 
 --public lets other machines come, without a password: whoever reaches the address may use the engine.`,
 		Example: "  t2 serve site --open\n" +
 			"  t2 serve site --model Llama-3.2-1B-Instruct --open\n" +
 			"  t2 serve site --model mistral.gguf --model zoo:tako --device gpu\n" +
-			"  t2 serve site --addr 127.0.0.1:9000",
-		Args: wants("one folder", 1, 1),
+			"  t2 serve site --addr 127.0.0.1:9000\n" +
+			"  t2 serve --model zoo:tako    # then: curl 127.0.0.1:8642/v1/chat/completions -H " +
+			"'Content-Type: application/json' -d '{\"model\":\"zoo:tako:auto\",\"messages\":" +
+			"[{\"role\":\"user\",\"content\":\"What does the kafin eat?\"}]}'",
+		Args: wants("one folder", 0, 1),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			return a.serve(cmd.Context(), words[0], f, !cmd.Flags().Changed("addr"))
+			if len(words)+len(f.models) == 0 {
+				return errors.New("nothing to serve: want a folder that t2 site wrote, --model, or both")
+			}
+			return a.serve(cmd.Context(), strings.Join(words, ""), f, !cmd.Flags().Changed("addr"))
 		},
 	}
 	fl := cmd.Flags()
@@ -63,33 +73,43 @@ and what is trained on the page.
 }
 
 func (a *app) serve(ctx context.Context, dir string, f serveFlags, anyPort bool) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
+	var root *os.Root
+	if dir != "" {
+		var err error
+		if root, err = os.OpenRoot(dir); err != nil {
+			return err
+		}
+		defer root.Close()
+		if _, err := root.Stat("index.html"); err != nil {
+			return fmt.Errorf("%s has no index.html: want a folder that t2 site wrote", dir)
+		}
 	}
-	defer root.Close()
-	if _, err := root.Stat("index.html"); err != nil {
-		return fmt.Errorf("%s has no index.html: want a folder that t2 site wrote", dir)
-	}
-	site := server.Static(root)
+	var all http.Handler
 	if len(f.models) > 0 {
-		e, close, err := a.pageEngine(f.models)
+		e, close, err := a.sharedEngine(f.models)
 		if err != nil {
 			return err
 		}
 		defer close()
-		site = e.With(site, root, f.public)
+		all = e.With(root, f.public)
+	} else {
+		all = server.Static(root)
 	}
 	l, err := server.Listen(f.addr, f.public, anyPort)
 	if err != nil {
 		return err
 	}
 	url := fmt.Sprintf("http://%s/", l.Addr())
-	look(a.out).line("%s  (Ctrl-C ends it)", url)
-	if f.open {
+	if root != nil {
+		look(a.out).line("%s  (Ctrl-C ends it)", url)
+	}
+	if len(f.models) > 0 {
+		look(a.out).line("%sv1  OpenAI's API: %s", url, strings.Join(f.models, ", "))
+	}
+	if f.open && root != nil {
 		browse(url)
 	}
-	s := server.New(site)
+	s := server.New(all)
 	go func() {
 		<-ctx.Done()
 		late, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -102,9 +122,9 @@ func (a *app) serve(ctx context.Context, dir string, f serveFlags, anyPort bool)
 	return nil
 }
 
-// pageEngine is an engine for the page that knows the models of refs, with what closes it and its
+// sharedEngine is an engine that knows the models of refs, with what closes it and its
 // device. A model that cannot be opened at all is refused now, not when a page asks for it.
-func (a *app) pageEngine(refs []string) (*server.Engine, func(), error) {
+func (a *app) sharedEngine(refs []string) (*server.Engine, func(), error) {
 	sources := map[string]engine.Source{}
 	for _, ref := range refs {
 		src, err := a.modelSource(ref)
@@ -115,11 +135,10 @@ func (a *app) pageEngine(refs []string) (*server.Engine, func(), error) {
 			return nil, nil, fmt.Errorf("two models are called %s: want one, or another name for a "+
 				"folder", src.Name)
 		}
+		if src.Hold, err = a.holding(src); err != nil {
+			return nil, nil, err
+		}
 		sources[src.Name] = src
-	}
-	held, err := a.held()
-	if err != nil {
-		return nil, nil, err
 	}
 	dev, err := a.device()
 	if err != nil {
@@ -128,15 +147,11 @@ func (a *app) pageEngine(refs []string) (*server.Engine, func(), error) {
 	adapting := a.voicesOn(dev)
 	adapting.Fast = false // the page's dials move z all the time
 	e := server.NewEngine(desk.Config{Engine: "native", Dev: dev, Kernel: dev.Kernel(),
-		Reason: dev.Reason(), Threads: dev.Threads(), Store: a.cacheStore(), DType: held,
+		Reason: dev.Reason(), Threads: dev.Threads(), Store: a.cacheStore(),
 		Adapting: adapting,
 		Models:   func() []string { return slices.Sorted(maps.Keys(sources)) },
 		Open: func(name string) (engine.Source, error) {
-			src := sources[name]
-			if !dev.Host() && a.memory == 0 { // a GPU does not tell how much memory it has
-				return src, nil
-			}
-			return src, a.checkFit(src, held)
+			return sources[name], a.checkFit(dev, sources[name])
 		}})
 	return e, func() { e.Close(); dev.Close() }, nil
 }

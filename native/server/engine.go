@@ -2,214 +2,189 @@ package server
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"os"
 	"sync"
-	"time"
 
-	"github.com/gorilla/websocket"
-
+	"transformer2/shared/engine"
 	"transformer2/shared/engine/desk"
 	"transformer2/shared/engine/protocol"
 )
 
-// enginePath is where the page finds the engine, relative to itself.
-const enginePath = "engine"
-
-// Engine is a desk on this machine that pages talk to by WebSocket, a message a request or an event
-// of package protocol. One page has it at a time; the model stays open from one to the next.
+// Engine is a desk on this machine that several faces share: each numbers its requests by itself, and
+// hears of its own only. They have one model at a time between them, and one request works at a time;
+// the model stays open when they leave.
 type Engine struct {
 	desk  *desk.Desk
-	names []string
-	seat  chan struct{} // holds one: whoever has the engine
-	wait  time.Duration // that a page waits for the seat
+	names []string // of models
+	open  func(name string) (engine.Source, error)
 
-	mu    sync.Mutex
-	guest *guest // nil: nobody hears
+	mu     sync.Mutex
+	last   int64
+	routes map[int64]route // by the desk's number of a request
+	guests int
+	loaded protocol.Load // what is open; the zero Load before anything is
 }
 
-// guest is the page that has the engine.
+// route leads from a request of the desk's to the face that made it.
+type route struct {
+	g    *guest
+	id   int64          // the face's number
+	load *protocol.Load // what it asks to open, if that is what it is
+}
+
+// guest is a face while it is there. Events must be heard: one that is far behind is sent away.
 type guest struct {
-	conn *websocket.Conn
-	gone chan struct{} // closed when nothing can be said to it any more
-	end  sync.Once
+	events chan protocol.Event
+	gone   chan struct{}
+	end    sync.Once
+	open   map[int64]int64 // its requests that are open, and the desk's numbers of them; Engine.mu guards it
 }
 
-func (g *guest) leave() { g.end.Do(func() { close(g.gone); g.conn.Close() }) }
+// behind is how many events a face may leave unheard.
+const behind = 1 << 14
 
-// How long a page may take: to be sent a message, and to answer a sign of life, of which one is asked
-// for often enough that routers between keep the connection.
-const (
-	sendTime  = 30 * time.Second
-	aliveTime = time.Minute
-)
-
-// seatTime is how long a page waits until the one before it has left: what that asked for is being
-// cancelled.
-const seatTime = 5 * time.Second
+// dismiss ends what the guest hears.
+func (g *guest) dismiss() { g.end.Do(func() { close(g.gone) }) }
 
 // NewEngine makes an engine of a desk's configuration, whose Emit is the engine's own.
 func NewEngine(cfg desk.Config) *Engine {
-	e := &Engine{names: cfg.Models(), seat: make(chan struct{}, 1), wait: seatTime}
+	e := &Engine{names: cfg.Models(), open: cfg.Open, routes: map[int64]route{}}
 	cfg.Emit = e.emit
 	e.desk = desk.New(cfg)
 	return e
 }
 
-// Close ends what is being answered, and the connection.
-func (e *Engine) Close() {
-	e.mu.Lock()
-	if e.guest != nil {
-		e.guest.leave()
-	}
-	e.mu.Unlock()
-	e.desk.Close()
-}
+// Close ends what is being answered.
+func (e *Engine) Close() { e.desk.Close() }
 
-// emit sends an event to the page that has the engine. One that does not take it in time is dropped.
-func (e *Engine) emit(event protocol.Event) {
-	e.mu.Lock()
-	g := e.guest
-	e.mu.Unlock()
-	if g == nil {
-		return
-	}
-	data, err := json.Marshal(event)
-	if err != nil {
-		panic(fmt.Sprintf("event %s: %v", event.Type, err)) // every event can be written
-	}
-	g.conn.SetWriteDeadline(time.Now().Add(sendTime))
-	if g.conn.WriteMessage(websocket.TextMessage, data) != nil {
-		g.leave()
-	}
-}
-
-// upgrader takes pages of this very server only: it compares their origin with the host.
-var upgrader = websocket.Upgrader{ReadBufferSize: 4 << 10, WriteBufferSize: 16 << 10}
-
-// ServeHTTP is one page's visit.
-func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	conn, err := upgrader.Upgrade(w, r, nil)
-	if err != nil {
-		return // it answered
-	}
-	g := &guest{conn: conn, gone: make(chan struct{})}
-	defer g.leave()
-	patience := time.NewTimer(e.wait)
-	defer patience.Stop()
-	select {
-	case e.seat <- struct{}{}:
-	case <-patience.C:
-		dismiss(conn)
-		return
-	}
-	defer func() { <-e.seat }()
-	e.take(g)
-	e.listen(g)
-	g.leave()
-	e.desk.CancelAll()
-	e.take(nil)
-}
-
-// dismiss sends a page away and hears it out: a connection that is closed with something unread in it
-// is reset, and the page would not hear why.
-func dismiss(conn *websocket.Conn) {
-	conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(
-		websocket.CloseTryAgainLater, "another page has the engine"), time.Now().Add(sendTime))
-	conn.SetReadDeadline(time.Now().Add(time.Second))
-	for {
-		if _, _, err := conn.NextReader(); err != nil {
-			return
-		}
-	}
-}
-
-func (e *Engine) take(g *guest) {
+func (e *Engine) join() *guest {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.guest = g
+	e.guests++
+	return &guest{events: make(chan protocol.Event, behind), gone: make(chan struct{}),
+		open: map[int64]int64{}}
 }
 
-// listen hands what the page says to the desk until it leaves.
-func (e *Engine) listen(g *guest) {
-	g.conn.SetReadLimit(protocol.MaxRequestBytes + 1) // the desk refuses what is longer, in words
-	alive := func(string) error { return g.conn.SetReadDeadline(time.Now().Add(2 * aliveTime)) }
-	alive("")
-	g.conn.SetPongHandler(alive)
-	go func() {
-		for tick := time.Tick(aliveTime); ; {
-			select {
-			case <-g.gone:
-				return
-			case <-tick:
-				if g.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(sendTime)) != nil {
-					g.leave()
-				}
-			}
-		}
-	}()
-	for {
-		kind, data, err := g.conn.ReadMessage()
-		if err != nil {
-			return
-		}
-		alive("")
-		if kind == websocket.TextMessage {
-			e.desk.Handle(data)
-		}
+// leave cancels what the guest asked for.
+func (e *Engine) leave(g *guest) {
+	g.dismiss()
+	e.mu.Lock()
+	e.guests--
+	var targets []int64
+	for _, n := range g.open {
+		targets = append(targets, n)
+	}
+	e.mu.Unlock()
+	for _, n := range targets {
+		body, _ := json.Marshal(protocol.Control{Target: n, Action: protocol.ActionCancel})
+		e.desk.Take(protocol.Request{V: protocol.Version, Type: protocol.TypeControl, Body: body})
 	}
 }
 
-// With is a site whose page finds the engine: its manifest names it, and its models. Names that lead
-// to this machine are the only ones it is asked by, unless public: a page of another site may have a
-// name of its own lead here.
-func (e *Engine) With(site http.Handler, root *os.Root, public bool) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", site)
-	mux.HandleFunc("GET /manifest.json", func(w http.ResponseWriter, r *http.Request) {
-		data, err := e.manifest(root)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-cache")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Write(data)
-	})
-	mux.HandleFunc("GET /"+enginePath, func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		if !public && !loopback(host) {
-			http.Error(w, "this engine serves pages of this machine only", http.StatusForbidden)
-			return
-		}
-		e.ServeHTTP(w, r)
-	})
-	return mux
-}
-
-// native is what a manifest says of the engine.
-type native struct {
-	Path   string   `json:"path"`
-	Models []string `json:"models"`
-}
-
-// manifest is the site's with the engine in it.
-func (e *Engine) manifest(root *os.Root) ([]byte, error) {
-	data, err := root.ReadFile("manifest.json")
+// handle takes a guest's request as it came.
+func (e *Engine) handle(g *guest, data []byte) {
+	r, err := desk.Parse(data)
 	if err != nil {
-		return nil, errors.New("the site has no manifest.json")
+		e.refuse(g, r.ID, desk.ErrorCode(err), err)
+		return
 	}
-	var m map[string]any
-	if err := json.Unmarshal(data, &m); err != nil || m == nil {
-		return nil, errors.New("the site's manifest.json is not what t2 site wrote")
+	e.take(g, r)
+}
+
+// take takes a guest's request.
+func (e *Engine) take(g *guest, r protocol.Request) {
+	var err error
+	code := protocol.CodeBadRequest
+	to := route{g: g, id: r.ID}
+	switch r.Type {
+	case protocol.TypeControl:
+		r.Body, err = e.aim(g, r.Body)
+	case protocol.TypeLoad:
+		if to.load, err = e.mayLoad(r.Body); err != nil {
+			code = protocol.CodeBusy
+		}
 	}
-	m["native"] = native{enginePath, e.names}
-	return json.Marshal(m)
+	if err == nil {
+		r.ID, err = e.number(to)
+	}
+	if err != nil {
+		e.refuse(g, to.id, code, err)
+		return
+	}
+	e.desk.Take(r)
+}
+
+// aim gives a control the desk's number of the request that it speaks of.
+func (e *Engine) aim(g *guest, body json.RawMessage) (json.RawMessage, error) {
+	var c protocol.Control
+	if json.Unmarshal(body, &c) != nil {
+		return body, nil // the desk says what is wrong with it
+	}
+	e.mu.Lock()
+	n, ok := g.open[c.Target]
+	e.mu.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("control speaks of request %d, which is not open", c.Target)
+	}
+	c.Target = n
+	return json.Marshal(c)
+}
+
+// mayLoad refuses another model than the one that others use.
+func (e *Engine) mayLoad(body json.RawMessage) (*protocol.Load, error) {
+	var l protocol.Load
+	if json.Unmarshal(body, &l) != nil {
+		return nil, nil // the desk says what is wrong with it
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if open := e.loaded; e.guests > 1 && open.Model != "" && open != l {
+		return nil, fmt.Errorf("somebody else uses %s here", open.Model)
+	}
+	return &l, nil
+}
+
+// number gives a request the desk's number.
+func (e *Engine) number(to route) (int64, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if to.g.open[to.id] != 0 {
+		return 0, fmt.Errorf("request %d is open already: want another id", to.id)
+	}
+	e.last++
+	e.routes[e.last], to.g.open[to.id] = to, e.last
+	return e.last, nil
+}
+
+// refuse tells a guest that a request of its came to nothing.
+func (e *Engine) refuse(g *guest, id int64, code string, err error) {
+	g.hear(protocol.Event{V: protocol.Version, ID: id, Type: protocol.EventError,
+		Body: protocol.Error{Code: code, Message: err.Error()}})
+}
+
+// emit brings an event of the desk's to whoever asked. What answers nobody's request is dropped.
+func (e *Engine) emit(event protocol.Event) {
+	e.mu.Lock()
+	to, ok := e.routes[event.ID]
+	if ok && (event.Type == protocol.EventResult || event.Type == protocol.EventError) {
+		delete(e.routes, event.ID)
+		delete(to.g.open, to.id)
+		if to.load != nil && event.Type == protocol.EventResult {
+			e.loaded = *to.load
+		}
+	}
+	e.mu.Unlock()
+	if ok {
+		event.ID = to.id
+		to.g.hear(event)
+	}
+}
+
+// hear takes an event, unless the guest is gone or too far behind.
+func (g *guest) hear(event protocol.Event) {
+	select {
+	case g.events <- event:
+	default:
+		g.dismiss()
+	}
 }

@@ -42,7 +42,7 @@ func testServer(t *testing.T) (*Engine, *httptest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(e.With(Static(root), root, false))
+	s := httptest.NewServer(e.With(root, false))
 	t.Cleanup(func() {
 		s.Close()
 		e.Close()
@@ -88,8 +88,8 @@ func TestProtocol(t *testing.T) {
 	})
 }
 
-// ask sends a request; its id is 1.
-func ask(t *testing.T, conn *websocket.Conn, kind string, body any) {
+// send makes a request; its id is 1.
+func send(t *testing.T, conn *websocket.Conn, kind string, body any) {
 	t.Helper()
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -116,30 +116,36 @@ func hear(t *testing.T, conn *websocket.Conn) protocol.Event {
 	}
 }
 
+// untilStep reads events up to a step of a training.
+func untilStep(t *testing.T, conn *websocket.Conn) {
+	t.Helper()
+	for e := (protocol.Event{}); e.Type != protocol.EventStep; {
+		if err := conn.ReadJSON(&e); err != nil || e.Type == protocol.EventError {
+			t.Fatalf("%+v %v", e, err)
+		}
+	}
+}
+
 // A page that leaves in the middle of its work is followed by another, which finds the model open and
 // hears nothing of what the first asked for.
 func TestPagesTakeTurns(t *testing.T) {
 	_, s := testServer(t)
 	first := dial(t, s)
-	ask(t, first, protocol.TypeLoad, protocol.Load{Model: enginetest.Model})
+	send(t, first, protocol.TypeLoad, protocol.Load{Model: enginetest.Model})
 	if e := hear(t, first); e.Type != protocol.EventResult {
 		t.Fatalf("%+v", e)
 	}
-	ask(t, first, protocol.TypeTrain, protocol.Train{Name: "mine", Task: "shout", Reward: "long",
+	send(t, first, protocol.TypeTrain, protocol.Train{Name: "mine", Task: "shout", Reward: "long",
 		Steps: 1000, Prompts: 2, Samples: 4, Rate: 0.05, Temperature: 1, Scope: "mlp", EvalEvery: 10,
 		EvalItems: 4})
-	for e := (protocol.Event{}); e.Type != protocol.EventStep; { // it is at work then
-		if err := first.ReadJSON(&e); err != nil || e.Type == protocol.EventError {
-			t.Fatalf("%+v %v", e, err)
-		}
-	}
+	untilStep(t, first)
 	first.Close()
 	second := dial(t, s)
-	ask(t, second, protocol.TypeTokenize, protocol.Tokenize{Text: "a"})
+	send(t, second, protocol.TypeTokenize, protocol.Tokenize{Text: "a"})
 	if e := hear(t, second); e.Type != protocol.EventResult || e.ID != 1 {
 		t.Errorf("%+v, want the model that is open to answer", e)
 	}
-	ask(t, second, protocol.TypeLoad, protocol.Load{Model: enginetest.Model})
+	send(t, second, protocol.TypeLoad, protocol.Load{Model: enginetest.Model})
 	loaded := hear(t, second).Body.(map[string]any)
 	names := fmt.Sprint(loaded["experts"])
 	if !strings.Contains(names, "name:math") || !strings.Contains(names, "name:mine") {
@@ -147,19 +153,54 @@ func TestPagesTakeTurns(t *testing.T) {
 	}
 }
 
-// One page at a time has the engine, and the next is told so.
-func TestOnePage(t *testing.T) {
-	e, s := testServer(t)
-	e.wait = 50 * time.Millisecond
+// Pages share the model that is open, each with numbers of its own; another one is refused while they do.
+func TestPagesShare(t *testing.T) {
+	_, s := testServer(t)
 	first, second := dial(t, s), dial(t, s)
-	ask(t, first, protocol.TypeHello, nil)
-	if e := hear(t, first); e.Type != protocol.EventResult {
-		t.Fatalf("%+v", e)
+	for _, conn := range []*websocket.Conn{first, second} {
+		send(t, conn, protocol.TypeLoad, protocol.Load{Model: enginetest.Model})
 	}
-	ask(t, second, protocol.TypeHello, nil) // which it does not read
-	_, _, err := second.ReadMessage()
-	if !websocket.IsCloseError(err, websocket.CloseTryAgainLater) {
-		t.Errorf("a second page: %v, want it sent away", err)
+	for _, conn := range []*websocket.Conn{first, second} {
+		if e := hear(t, conn); e.Type != protocol.EventResult || e.ID != 1 {
+			t.Fatalf("%+v", e)
+		}
+	}
+	send(t, first, protocol.TypeTokenize, protocol.Tokenize{Text: "a"})
+	send(t, second, protocol.TypeTokenize, protocol.Tokenize{Text: "a b c"})
+	for conn, want := range map[*websocket.Conn]int{first: 1, second: 3} {
+		pieces := hear(t, conn).Body.(map[string]any)["pieces"].([]any)
+		if len(pieces) != want {
+			t.Errorf("%v, want %d pieces", pieces, want)
+		}
+	}
+	other := protocol.Load{Model: enginetest.Model, Weights: "bf16"}
+	send(t, second, protocol.TypeLoad, other)
+	if e := fmt.Sprint(hear(t, second).Body); !strings.Contains(e, protocol.CodeBusy) {
+		t.Errorf("%s, want it refused as busy", e)
+	}
+	first.Close()
+	for range 100 { // until the engine has seen that it left
+		time.Sleep(10 * time.Millisecond)
+		send(t, second, protocol.TypeLoad, other)
+		if hear(t, second).Type == protocol.EventResult {
+			return
+		}
+	}
+	t.Error("the page that is left cannot load another model")
+}
+
+// A face that does not listen is sent away, and holds nobody up.
+func TestDeafGuest(t *testing.T) {
+	e, _ := testServer(t)
+	g := e.join()
+	defer e.leave(g)
+	for range behind + 1 {
+		e.handle(g, []byte(`{"v":1,"id":1,"type":"hello"}`))
+	}
+	select {
+	case <-g.gone:
+	default:
+		t.Error("it is still there")
 	}
 }
 

@@ -44,31 +44,35 @@ type Result struct {
 	Reason Reason
 }
 
-// Generator continues many sequences at once: a slot of the cache each, prompts and single tokens
-// mixed in one batch, a free slot taken by the next request at once. A sequence's tokens depend
-// on its own request alone, up to the rounding of differently batched sums.
+// Generator continues many sequences at once, prompts and single tokens mixed in one batch. Each
+// has a slot and as many consecutive rows of the cache as it may need, which the next request takes
+// as soon as it ends. A sequence's tokens depend on its own request alone, up to the rounding of
+// differently batched sums.
 type Generator struct {
 	m       *Model
+	context int
 	cache   *Cache
+	pool    pool // the cache's rows
 	ws      *Workspace
 	slots   []slot
 	batch   Batch
-	rows    compute.Ints   // last row of each sequence in the batch
+	rows    compute.Ints   // last row of each active sequence in the batch
 	hidden  compute.Tensor // [slots C]
 	logits  compute.Tensor // [slots V]
 	host    []float32      // logits read back, whole rows or the largest
 	top     compute.Ints   // [slots 2k] the largest, where the device ranks
 	topHost []int32
-	active  []int // slots in the batch
+	active  []int // slots whose next token the step picks
 	own     owned
 	lastRow []int32
 }
 
 // slot is the state of one running sequence.
 type slot struct {
-	req     int // index of its request, −1 when free
-	pos     int // tokens in the cache
-	next    []int32
+	req     int     // index of its request, −1 when free
+	rows    run     // of the cache
+	pos     int     // tokens in the cache
+	next    []int32 // those to come: of its prompt, or the one picked last
 	sampler *sample.Sampler
 	tokens  []int32
 	done    Reason
@@ -77,16 +81,22 @@ type slot struct {
 // prefillRows is how many prompt tokens a step takes besides one token of every slot.
 const prefillRows = 1024
 
-// NewGenerator makes room for slots sequences of up to context tokens at once.
+// NewGenerator makes a generator of up to slots sequences at once, each of up to context tokens. Of
+// a large model's many sequences fewer run at once where their prompts and answers are long: their
+// keys and values share 4 GiB, or what one full context takes.
 func (m *Model) NewGenerator(slots, context int) (*Generator, error) {
 	context = min(context, m.Context)
-	g := &Generator{m: m, slots: make([]slot, slots)}
+	return m.newGenerator(slots, context, m.cacheRows(slots, context), prefillRows)
+}
+
+// newGenerator is NewGenerator with so many rows in the cache, and of prompts in a step.
+func (m *Model) newGenerator(slots, context, rows, prefill int) (*Generator, error) {
+	g := &Generator{m: m, context: min(context, rows), slots: make([]slot, slots)}
 	var err error
-	if g.cache, err = m.NewCache(slots, context); err != nil {
+	if g.cache, err = m.NewCache(1, rows); err != nil {
 		return nil, err
 	}
-	rows := max(slots+min(prefillRows, slots*context), context)
-	if g.ws, err = m.newWorkspace(rows, 0, false); err != nil {
+	if g.ws, err = m.newWorkspace(slots+min(prefill, rows), 0, false); err != nil {
 		g.cache.Free()
 		return nil, err
 	}
@@ -123,6 +133,7 @@ func (g *Generator) Run(ctx context.Context, reqs []Request) ([]Result, error) {
 		}
 	}
 	results := make([]Result, len(reqs))
+	g.pool.reset(g.cache.Rows)
 	for i := range g.slots {
 		g.slots[i] = slot{req: -1, tokens: g.slots[i].tokens[:0], sampler: g.slots[i].sampler}
 	}
@@ -132,7 +143,7 @@ func (g *Generator) Run(ctx context.Context, reqs []Request) ([]Result, error) {
 			return results, err
 		}
 		next = g.fill(reqs, next)
-		if len(g.active) == 0 {
+		if len(g.batch.Tokens) == 0 {
 			return results, nil
 		}
 		if err := g.step(reqs); err != nil {
@@ -146,35 +157,50 @@ func (g *Generator) check(r Request) error {
 	switch {
 	case len(r.Prompt) == 0:
 		return fmt.Errorf("the prompt has no tokens")
-	case len(r.Prompt) >= g.cache.Context:
+	case len(r.Prompt) >= g.context:
 		return fmt.Errorf("the prompt has %d tokens, the context holds %d and needs room for one more",
-			len(r.Prompt), g.cache.Context)
+			len(r.Prompt), g.context)
 	case r.MaxTokens < 1:
 		return fmt.Errorf("%d tokens asked for, want 1 or more", r.MaxTokens)
 	}
 	return r.Sampling.Validate()
 }
 
-// fill builds the step's batch: the next token of every running sequence, then as many waiting
-// prompts as there are slots and rows for. It gives the index of the first request left waiting.
+// room is how many rows of the cache a request may need: the token picked last is never read.
+func (g *Generator) room(r *Request) int {
+	return min(len(r.Prompt)+min(r.MaxTokens, g.context)-1, g.context)
+}
+
+// fill builds the step's batch: the next token of every running sequence, the rest of a prompt that
+// was too long for the last step, then waiting prompts, for as long as there are slots, rows of
+// the cache and rows of the batch. It gives the index of the first request left waiting.
 func (g *Generator) fill(reqs []Request, next int) int {
 	g.batch.Reset()
 	g.active, g.lastRow = g.active[:0], g.lastRow[:0]
 	for i := range g.slots {
-		if s := &g.slots[i]; s.req >= 0 {
+		if s := &g.slots[i]; s.req >= 0 && len(s.next) == 1 {
+			g.add(i, reqs[s.req].Seq)
+		}
+	}
+	for i := range g.slots { // those above have nothing left
+		if s := &g.slots[i]; s.req >= 0 && len(s.next) > 1 {
 			g.add(i, reqs[s.req].Seq)
 		}
 	}
 	for i := range g.slots {
 		s := &g.slots[i]
-		if s.req >= 0 || next == len(reqs) {
+		if s.req >= 0 {
 			continue
 		}
-		r := &reqs[next]
-		if len(g.batch.Tokens)+len(r.Prompt) > g.ws.maxRows {
+		if next == len(reqs) || len(g.batch.Tokens) == g.ws.maxRows {
 			break
 		}
-		*s = slot{req: next, next: r.Prompt, tokens: s.tokens[:0], sampler: s.sampler}
+		r := &reqs[next]
+		rows, ok := g.pool.take(g.room(r))
+		if !ok {
+			break
+		}
+		*s = slot{req: next, rows: rows, next: r.Prompt, tokens: s.tokens[:0], sampler: s.sampler}
 		s.sampler = resetSampler(s.sampler, r)
 		g.add(i, r.Seq)
 		next++
@@ -191,18 +217,27 @@ func resetSampler(s *sample.Sampler, r *Request) *sample.Sampler {
 	return s
 }
 
+// add puts a sequence's next tokens into the batch, as many as it has rows for. The last of them
+// makes it active: its next token is picked from that one's scores.
 func (g *Generator) add(i, seq int) {
 	s := &g.slots[i]
-	g.cache.Append(&g.batch, i, s.pos, s.next, seq)
-	s.pos += len(s.next)
+	n := min(len(s.next), g.ws.maxRows-len(g.batch.Tokens))
+	g.cache.Append(&g.batch, s.rows.lo, s.pos, s.next[:n], seq)
+	s.pos += n
+	if s.next = s.next[n:]; len(s.next) > 0 {
+		return
+	}
 	g.active = append(g.active, i)
 	g.lastRow = append(g.lastRow, int32(len(g.batch.Tokens)-1))
 }
 
-// step runs the batch and picks every running sequence's next token.
+// step runs the batch and picks every active sequence's next token.
 func (g *Generator) step(reqs []Request) error {
 	m, n := g.m, len(g.active)
 	m.Forward(g.ws, &g.batch, g.cache)
+	if n == 0 {
+		return m.Dev.Submit()
+	}
 	m.Dev.WriteInts(g.rows.Slice(0, n), g.lastRow)
 	m.Dev.GatherRows(g.hidden.Slice(0, n), g.ws.Hidden(), g.rows.Slice(0, n))
 	m.Logits(g.logits.Slice(0, n), g.hidden.Slice(0, n))
@@ -292,11 +327,11 @@ func (g *Generator) pick(reqs []Request, k, first, stride int) {
 		s := &g.slots[g.active[i]]
 		if k > 0 {
 			places, logits := g.topHost[2*k*i:2*k*i+k], g.host[i*k:(i+1)*k]
-			s.take(&reqs[s.req], s.sampler.SampleFrom(places, logits), nil, g.cache.Context)
+			s.take(&reqs[s.req], s.sampler.SampleFrom(places, logits), nil, g.context)
 			continue
 		}
 		logits := g.host[i*V : (i+1)*V]
-		s.take(&reqs[s.req], s.sampler.Sample(logits), logits, g.cache.Context)
+		s.take(&reqs[s.req], s.sampler.Sample(logits), logits, g.context)
 	}
 }
 
@@ -333,6 +368,7 @@ func (g *Generator) retire(reqs []Request, results []Result, all Reason) {
 		}
 		if s.done != "" {
 			results[s.req] = Result{Tokens: append([]int32(nil), s.tokens...), Reason: s.done}
+			g.pool.give(s.rows)
 			s.req = -1
 		}
 	}

@@ -26,7 +26,7 @@ func adaptBytes(m Model) int64 {
 func factorBytes(m Model) int64 {
 	n := 8*int64(largestLinear(m.Config)) + 8*square(largestRank(m.Config))
 	for _, s := range m.Config.Linears() {
-		n += foldBytes(m.Held, s)
+		n += foldBytes(m.Held.Matrices, s)
 	}
 	return n
 }
@@ -51,7 +51,7 @@ func projectedBytes(m Model) int64 {
 	n := 4*projectedRows*4*int64(r) + 3*4*square(r)
 	for _, s := range m.Config.Linears() {
 		k := min(s.Rows, s.Cols)
-		n += 2 * weightBytes(adapt.BasisType(m.Held), k, k)
+		n += 2 * weightBytes(adapt.BasisType(m.Held.Matrices), k, k)
 	}
 	return n
 }

@@ -7,10 +7,8 @@ package plan
 
 import (
 	"transformer2/shared/adapt"
-	"transformer2/shared/compute"
 	"transformer2/shared/linalg"
 	"transformer2/shared/llama"
-	"transformer2/shared/train"
 )
 
 // Rates are what a machine does in a second.
@@ -25,10 +23,12 @@ type Rates struct {
 // Model is what is planned for.
 type Model struct {
 	Config llama.Config
-	Held   compute.DType // how its matrices are held
-	File   int64         // bytes of its weights' files
+	Stored llama.Stored // how its files hold it
+	Held   llama.Held   // how it is held
+	File   int64        // bytes of its weights' files
 	// Workers are how many of its matrices are decomposed at once; 0 is 1.
-	Workers int
+	Workers  int
+	Training Training
 	// Form of its experts; FormAuto counts as folded.
 	Form adapt.Form
 	// BasesInMemory says that what is decomposed cannot be kept in a directory.
@@ -45,11 +45,8 @@ type Work struct {
 	Unit    string
 }
 
-// TrainTokens is the size of a step whose time is told.
-const TrainTokens = 2048
-
 // Of plans loading a model, answering as it, answering as an expert (once it has been taken on, which
-// is what takes time), decomposing all of its matrices, and training an expert for all of them.
+// is what takes time), decomposing all of its matrices, and training an expert.
 func Of(m Model, r Rates) ([]Work, error) {
 	model, err := modelBytes(m)
 	if err != nil {
@@ -59,7 +56,7 @@ func Of(m Model, r Rates) ([]Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	training, err := trainBytes(m)
+	training, gradient, err := trains(m)
 	if err != nil {
 		return nil, err
 	}
@@ -73,32 +70,26 @@ func Of(m Model, r Rates) ([]Work, error) {
 		{"adapt", load + keptBytes(m) + max(serve+adaptBytes(m), t.decompose), adaptSeconds(m, r),
 			"expert"},
 		{"decompose", decompose, t.basis / r.Basis, "model"},
-		{"train", load + training,
-			(TrainTokens*t.gradient/productShare + 2*t.factor) / r.Product, "2048 tokens"},
+		{"train", load + training, gradient / r.Product, "2048 tokens"},
 	}, nil
 }
 
 // sums are what all matrices of a model take together, or the largest of them.
 type sums struct {
-	decompose     int64
-	basis, factor float64 // operations of decomposing, of one product of a matrix and its basis
-	read          float64 // bytes that a token reads
-	gradient      float64 // operations of a token's gradient, and of the reference
+	decompose int64
+	basis     float64 // operations of decomposing
+	read      float64 // bytes that a token reads
 }
 
 func totals(m Model) (t sums) {
 	c := m.Config
 	for _, s := range c.Linears() {
-		out, in := float64(s.Rows), float64(s.Cols)
 		t.decompose = max(t.decompose, linalg.BasisBytes(s.Rows, s.Cols)+basisBytes(s))
 		t.basis += linalg.BasisOps(s.Rows, s.Cols)
-		t.factor += factorOps(s)
-		t.read += float64(weightBytes(m.Held, s.Rows, s.Cols))
-		t.gradient += 8 * out * in // forward, input and weight; and the reference's forward
+		t.read += float64(weightBytes(m.Held.Matrices, s.Rows, s.Cols))
 	}
-	t.read += float64(weightBytes(m.Held, c.Vocab, c.Dim)) +
+	t.read += float64(weightBytes(m.Held.Head, c.Vocab, c.Dim)) +
 		8*float64(c.Context)*float64(c.Layers*c.KVHeads*c.HeadDim)
-	t.gradient += 6 * float64(c.Vocab) * float64(c.Dim) // the head is frozen
 	return t
 }
 
@@ -108,10 +99,6 @@ const (
 	program  = 8 << 20
 	perToken = 250
 )
-
-// productShare is the part of a gradient's time that is matrix products; the rest is attention,
-// losses over the vocabulary and what lies between. Measured 0.5 to 0.6 on a million parameters.
-const productShare = 0.6
 
 func largestLinear(c llama.Config) (n int) {
 	for _, s := range c.Linears() {
@@ -138,7 +125,7 @@ func basisBytes(s llama.TensorSpec) int64 {
 // modelBytes is the model itself.
 func modelBytes(m Model) (int64, error) {
 	c := &counter{}
-	_, err := llama.New(c, m.Config, m.Held)
+	_, err := llama.NewHeld(c, m.Config, m.Held)
 	return c.bytes, err
 }
 
@@ -154,33 +141,11 @@ func conversationBytes(m Model) (int64, error) {
 // within counts what f takes beside the model.
 func within(m Model, f func(*llama.Model) error) (int64, error) {
 	c := &counter{}
-	lm, err := llama.New(c, m.Config, m.Held)
+	lm, err := llama.NewHeld(c, m.Config, m.Held)
 	if err != nil {
 		return 0, err
 	}
 	model := c.bytes
 	err = f(lm)
 	return c.bytes - model, err
-}
-
-// trainBytes is what REINFORCE on all matrices takes beside the model and its bases: of a matrix
-// the base weight, W', its gradient and W' packed, all in f32, the factors of W and a square; the
-// activations of policy and reference; and what the rollouts take.
-func trainBytes(m Model) (int64, error) {
-	n, err := within(m, func(lm *llama.Model) error {
-		rows := max(train.PolicyRows, m.Config.Context)
-		for _, training := range []bool{true, false} {
-			if _, err := lm.NewWorkspace(rows, training); err != nil {
-				return err
-			}
-		}
-		_, err := lm.NewGenerator(train.MaxSlots, m.Config.Context)
-		return err
-	})
-	for _, s := range m.Config.Linears() {
-		r := min(s.Rows, s.Cols)
-		n += 12*int64(s.Rows)*int64(s.Cols) + weightBytes(compute.F32, s.Rows, s.Cols) +
-			4*int64(s.Rows+s.Cols)*int64(r) + 4*square(r)
-	}
-	return n + int64(8*llama.HeadChunk+4*train.MaxSlots)*int64(m.Config.Vocab), err
 }

@@ -68,8 +68,6 @@ export function inWorker(manifest, base, onnotice, device = "auto") {
   return transport;
 }
 
-const busy = 1013; // the close code "try again later"
-
 // overSocket talks to an engine that t2 serve runs beside the page.
 export function overSocket(url) {
   const socket = new WebSocket(url.href.replace(/^http/, "ws")), waiting = [];
@@ -79,6 +77,6 @@ export function overSocket(url) {
   };
   socket.onopen = () => { for (const text of waiting.splice(0)) socket.send(text); };
   socket.onmessage = (e) => transport.onmessage(e.data);
-  socket.onclose = (e) => transport.onfail(e.reason, e.code === busy ? "busy" : "lost");
+  socket.onclose = (e) => transport.onfail(e.reason, "lost");
   return transport;
 }

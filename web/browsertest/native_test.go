@@ -38,9 +38,10 @@ func serve(t *testing.T, more ...string) (url string) {
 }
 
 // TestNative: the page has a model that t2 serve answers for; answers, Σ and an expert trained there are
-// those of the page's own engine, and stay when the page is loaded anew. One page at a time has it.
+// those of the page's own engine, and stay when the page is loaded anew. Two pages share the model.
 func TestNative(t *testing.T) {
-	p := openAt(t, serve(t, "--model", "zoo:tako"), "#m=zoo:tako", 1200, 900).ready()
+	p := openAt(t, serve(t, "--model", "zoo:tako", "--model", "zoo:tako-b"), "#m=zoo:tako", 1200,
+		900).ready()
 	base, expert := p.answered()
 	if base == expert || base == "" {
 		t.Errorf("base %q, expert %q", base, expert)
@@ -53,9 +54,12 @@ func TestNative(t *testing.T) {
 	p.until(`document.querySelector("#model optgroup")`)
 	p.ready().answered()
 
-	second := openAt(t, p.url, "#m=zoo:tako", 800, 600)
-	second.until(`document.getElementById("notices").innerText.includes("Another page has the engine")`)
-	second.forgive()
+	second := openAt(t, p.url, "#m=zoo:tako", 800, 600).ready()
+	if again, _ := second.answered(); again != base {
+		t.Errorf("the first page was told %q, the second %q", base, again)
+	}
+	second.enter("model", "zoo:tako-b", "change") // which is refused as long as the first page is there
+	second.until(`document.getElementById("notices").innerText.includes("another page uses")`)
 
 	p.enter("model", "tako", "change") // back to the page's own engine
 	p.until(`document.getElementById("strip")?.innerText.includes("wasm engine")`)

@@ -27,7 +27,7 @@ type Config struct {
 	Models func() []string
 	// Open finds a model's files.
 	Open func(name string) (engine.Source, error)
-	// DType is how weights are held.
+	// DType is how weights are held where neither a page nor the source says so.
 	DType compute.DType
 	// Store keeps decompositions.
 	Store checkpoint.Store
@@ -54,9 +54,7 @@ type Desk struct {
 
 	mu     sync.Mutex
 	open   map[int64]*job
-	ending int // jobs that are open no more, but not told of
 	queue  chan *job
-	told   *sync.Cond         // something of open ended, and the face was told
 	ahead  context.CancelFunc // ends what is done ahead; nil while nothing is
 	closed bool
 	done   chan struct{}
@@ -64,7 +62,7 @@ type Desk struct {
 	// What follows belongs to the goroutine that works.
 	working  *job // what is answered now
 	s        *engine.Session
-	held     compute.DType               // how s was asked to hold its weights
+	held     string                      // how s was asked to hold its weights
 	adaptive map[string]*engine.Adaptive // by way of the first pass
 }
 
@@ -75,7 +73,6 @@ const maxOpen = 64
 func New(cfg Config) *Desk {
 	d := &Desk{cfg: cfg, open: map[int64]*job{}, queue: make(chan *job, maxOpen),
 		done: make(chan struct{}), adaptive: map[string]*engine.Adaptive{}}
-	d.told = sync.NewCond(&d.mu)
 	go d.work()
 	return d
 }
@@ -96,11 +93,16 @@ var errNoModel = errors.New("no model is open: load one first")
 
 // Handle takes a request as it came. It returns at once.
 func (d *Desk) Handle(data []byte) {
-	r, err := readRequest(data)
+	r, err := Parse(data)
 	if err != nil {
-		d.fail(r.ID, errorCode(err), err)
+		d.fail(r.ID, ErrorCode(err), err)
 		return
 	}
+	d.Take(r)
+}
+
+// Take takes a request that Parse has read. It returns at once.
+func (d *Desk) Take(r protocol.Request) {
 	switch r.Type {
 	case protocol.TypeHello:
 		d.send(r.ID, protocol.EventResult, d.hello())
@@ -126,7 +128,8 @@ func (e versionError) Error() string {
 		protocol.Version)
 }
 
-func errorCode(err error) string {
+// ErrorCode is the code of an error that Parse gave.
+func ErrorCode(err error) string {
 	var version versionError
 	if errors.As(err, &version) {
 		return protocol.CodeVersion
@@ -134,7 +137,8 @@ func errorCode(err error) string {
 	return protocol.CodeBadRequest
 }
 
-func readRequest(data []byte) (protocol.Request, error) {
+// Parse reads a request as it came. Where it cannot be meant, what is known of it comes with the error.
+func Parse(data []byte) (protocol.Request, error) {
 	var r protocol.Request
 	if len(data) > protocol.MaxRequestBytes {
 		return r, fmt.Errorf("a request of %d bytes, want at most %d", len(data),
@@ -246,46 +250,23 @@ func (d *Desk) work() {
 		}
 		d.working = j
 		body, err := d.answer(j)
-		d.close(j, body, err)
-	}
-}
-
-// close ends a job. Its id is free before the face hears of the end, so that it may be used again then.
-func (d *Desk) close(j *job, body any, err error) {
-	d.mu.Lock()
-	delete(d.open, j.id)
-	d.ending++
-	d.mu.Unlock()
-	cancelled := j.ctx.Err() != nil
-	j.cancel()
-	switch {
-	case err == nil:
-		d.send(j.id, protocol.EventResult, body)
-	case cancelled && errors.Is(err, context.Canceled):
-		d.fail(j.id, protocol.CodeCancelled, errors.New("cancelled"))
-	case errors.Is(err, errNoModel):
-		d.fail(j.id, protocol.CodeNoModel, err)
-	case errors.As(err, new(fault)):
-		d.fail(j.id, protocol.CodeInternal, err)
-	default:
-		d.fail(j.id, protocol.CodeBadRequest, err)
-	}
-	d.mu.Lock()
-	d.ending--
-	d.told.Broadcast()
-	d.mu.Unlock()
-}
-
-// CancelAll cancels all that is open, and waits until it has ended and nothing more will be said of
-// it: the face that asked is gone, and another may come.
-func (d *Desk) CancelAll() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, j := range d.open {
+		d.mu.Lock()
+		delete(d.open, j.id)
+		d.mu.Unlock()
+		cancelled := j.ctx.Err() != nil
 		j.cancel()
-	}
-	for len(d.open)+d.ending > 0 {
-		d.told.Wait()
+		switch {
+		case err == nil:
+			d.send(j.id, protocol.EventResult, body)
+		case cancelled && errors.Is(err, context.Canceled):
+			d.fail(j.id, protocol.CodeCancelled, errors.New("cancelled"))
+		case errors.Is(err, errNoModel):
+			d.fail(j.id, protocol.CodeNoModel, err)
+		case errors.As(err, new(fault)):
+			d.fail(j.id, protocol.CodeInternal, err)
+		default:
+			d.fail(j.id, protocol.CodeBadRequest, err)
+		}
 	}
 }
 

@@ -37,8 +37,13 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 		if dtype, err = compute.ParseDType(l.Weights); err != nil {
 			return result, fmt.Errorf("weights %q: want f32, f16, bf16, q8 or q4", l.Weights)
 		}
+		src.Hold = nil
 	}
-	if d.s != nil && d.s.Model.Name == src.Name && d.held == dtype {
+	held := "as the source says"
+	if src.Hold == nil {
+		held = dtype.String()
+	}
+	if d.s != nil && d.s.Model.Name == src.Name && d.held == held {
 		return d.loaded()
 	}
 	m, err := engine.Open(j.ctx, d.cfg.Dev, src, dtype)
@@ -51,7 +56,7 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 	s.Adapting = d.cfg.Adapting
 	s.Adapting.Progress = func(p adapt.Progress) { d.matrices("adapt", p.Done, p.Total) }
 	d.shut()
-	d.s, d.held = s, dtype
+	d.s, d.held = s, held
 	return d.loaded()
 }
 
