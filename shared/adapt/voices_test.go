@@ -112,6 +112,37 @@ func TestVoicesOfBothForms(t *testing.T) {
 	}
 }
 
+// Several experts of a large model are asked side by side where there is room, whatever the device: one
+// after another, the base is loaded again for each.
+func TestSeveralExpertsOfALargeModel(t *testing.T) {
+	p := newParrot(t, "base", "UVW", "123")
+	for _, room := range []bool{true, false} {
+		k := keep(t, p.model)
+		v := voices(t, p.model, p.d, adapt.VoicesOptions{FoldedOptions: k.large(), Fast: true,
+			Fits: func(int64) bool { return room }})
+		d, err := adapt.NewDispatcher(p.answerer(t), v, adapt.Config{Strategy: adapt.StrategyPrompt,
+			Classify: byFirst(map[byte]string{'a': "math", 'b': "code", 'c': "other"}),
+			Experts: map[string]adapt.Named{"math": {"m", p.says(1, "math")},
+				"code": {"c", p.says(2, "code")}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			for i, r := range adaptAll(t, d, questions(3)) {
+				if want := []string{"UVW", "123", "base"}[i]; r.Answer.Text != want {
+					t.Errorf("room %v, question %d: %q, want %q", room, i, r.Answer.Text, want)
+				}
+			}
+		}
+		if (len(k.loaded) == 0) != room {
+			t.Errorf("room %v: %d matrices were loaded again", room, len(k.loaded))
+		}
+		if _, err := v.As(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Sequences that are added leave those that there are alone.
 func TestProjectedGrows(t *testing.T) {
 	dev := open(t)
