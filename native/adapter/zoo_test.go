@@ -5,10 +5,13 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 
 	"transformer2/kernels/cpu"
 	"transformer2/kernels/webgpu"
+	"transformer2/shared/adapt"
+	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/llama"
@@ -93,6 +96,46 @@ func continued(t *testing.T, dev compute.Device, name string, p sample.Params,
 
 // lossTol is how far the losses of 50 steps may lie apart.
 const lossTol = 1e-3
+
+// TestSameVoices: an expert in the place of the base, and projected, says on the GPU what it says on
+// the CPU, and the base is itself again afterwards.
+func TestSameVoices(t *testing.T) {
+	host, gpu := devices(t)
+	said := func(dev *Device, o adapt.VoicesOptions) (all []string) {
+		files, err := zoo.Open(zoo.Default)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := engine.Open(t.Context(), dev, engine.Source{Name: zoo.Default, Files: files},
+			compute.F32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := engine.NewSession(dev, m, &checkpoint.Memory{})
+		s.Adapting = o
+		defer s.Free()
+		for _, name := range []string{"math", "base", "french"} {
+			v, err := s.Voice(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := s.Generate(t.Context(), v, engine.Request{Prompt: "Where does the dorfin live?",
+				MaxTokens: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, a.Text)
+		}
+		return all
+	}
+	want := said(host, adapt.VoicesOptions{})
+	for _, form := range []adapt.Form{adapt.FormFolded, adapt.FormProjected} {
+		got := said(gpu, adapt.VoicesOptions{FoldedOptions: adapt.FoldedOptions{Small: 1}, Form: form})
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q on %s, %q on %s", form, got, gpu.Name(), want, host.Name())
+		}
+	}
+}
 
 // TestSameLosses: 50 steps of pre-training take the same course on the GPU.
 func TestSameLosses(t *testing.T) {

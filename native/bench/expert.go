@@ -43,14 +43,14 @@ func switchExpert(ctx context.Context, env Env) ([]Figure, error) {
 		return nil, err
 	}
 	defer projected.Close()
-	folded, err := adapt.NewFolded(m.LM, bases)
+	folded, err := adapt.NewFolded(m.LM, bases, adapt.FoldedOptions{})
 	if err != nil {
 		return nil, err
 	}
 	defer folded.Close()
 	s, err := plan{budget: env.short(3 * time.Second), least: 3, warm: true}.turns(ctx,
-		thereAndBack(func(i int) error { return projected.Set(0, pair[i]) }),
-		thereAndBack(func(i int) error { return folded.Use(pair[i]) }))
+		thereAndBack(func(i int) error { return projected.Set(ctx, 0, pair[i]) }),
+		thereAndBack(func(i int) error { return folded.Use(ctx, pair[i]) }))
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func (a *app) adaptCmd() *cobra.Command {
 	var model string
 	var ask askFlags
 	var f adaptFlags
-	var save string
+	var save, form string
 	cmd := &cobra.Command{
 		Use:   "adapt [PROMPT]",
 		Short: "let the model read the prompt, pick its expert, and answer",
@@ -79,6 +79,9 @@ each kind; for few-shot also "search":{"generations","answers","seconds","right"
 				return err
 			}
 			r, err := a.request(cmd, ask, words)
+			if err == nil {
+				err = a.adapting(form, r.MaxTokens)
+			}
 			if err != nil {
 				return err
 			}
@@ -90,6 +93,7 @@ each kind; for few-shot also "search":{"generations","answers","seconds","right"
 	f.add(cmd)
 	cmd.Flags().StringVar(&save, "save", "", "file for the mixture that few-shot finds; it must "+
 		"not be there yet")
+	formFlag(cmd, &form)
 	ask.add(cmd, true)
 	return cmd
 }

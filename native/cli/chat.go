@@ -22,6 +22,7 @@ func (a *app) chatCmd() *cobra.Command {
 	var who voiceFlags
 	var f adaptFlags
 	var turns int
+	var form string
 	cmd := &cobra.Command{
 		Use:   "chat",
 		Short: "talk with a model and change its expert while you do",
@@ -42,6 +43,9 @@ With --json a line an answer: {"expert","prompt","text","tokens","reason"}.`,
 			how, err := ask.how()
 			if err == nil {
 				err = f.check()
+			}
+			if err == nil {
+				err = a.adapting(form, 0)
 			}
 			if err != nil {
 				return err
@@ -72,6 +76,7 @@ With --json a line an answer: {"expert","prompt","text","tokens","reason"}.`,
 	modelFlag(cmd, &model)
 	who.add(cmd)
 	f.add(cmd)
+	formFlag(cmd, &form)
 	ask.add(cmd, false)
 	cmd.Flags().IntVar(&turns, "turns", 0, "earlier questions, with their answers, that the model "+
 		"sees")

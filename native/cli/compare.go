@@ -14,6 +14,7 @@ func (a *app) compareCmd() *cobra.Command {
 	var model string
 	var ask askFlags
 	var who voiceFlags
+	var form string
 	cmd := &cobra.Command{
 		Use:   "compare [PROMPT]",
 		Short: "answer a prompt as the base model and as experts, and mark where they part",
@@ -29,6 +30,9 @@ or -1 where both answers are the same.`,
   t2 compare --mix math=0.5,code=0.5 --expert math --json "Define f(xs). It should sort the list."`,
 		RunE: func(cmd *cobra.Command, words []string) error {
 			r, err := a.request(cmd, ask, words)
+			if err == nil {
+				err = a.adapting(form, r.MaxTokens)
+			}
 			if err != nil {
 				return err
 			}
@@ -39,6 +43,7 @@ or -1 where both answers are the same.`,
 	cmd.Flags().StringArrayVar(&who.experts, "expert", nil,
 		expertUsage+"; may be given several times")
 	cmd.Flags().StringVar(&who.mix, "mix", "", mixUsage)
+	formFlag(cmd, &form)
 	ask.add(cmd, true)
 	return cmd
 }

@@ -215,7 +215,7 @@ func (d *demo) inside() error {
 	if err != nil {
 		return err
 	}
-	bases, err := d.s.Bases(d.ctx)
+	bases, err := d.s.Bases(d.ctx, svf.ScopeOf(e.Names()...))
 	if err != nil {
 		return err
 	}

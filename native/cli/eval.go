@@ -22,6 +22,7 @@ type evalFlags struct {
 	most  int // tokens of an answer
 	judge string
 	seed  uint64
+	form  string
 }
 
 const evalLong = `Ask the questions of a task's split, greedily, and check the answers. All voices (the
@@ -66,6 +67,9 @@ func (a *app) evalCmd() *cobra.Command {
 			}
 			f.few.seed = f.seed
 			j, err := a.judgeBy(cmd, f.judge)
+			if err == nil {
+				err = a.adapting(f.form, f.n*itemTokens)
+			}
 			if err != nil {
 				return err
 			}
@@ -94,6 +98,7 @@ func (a *app) evalCmd() *cobra.Command {
 	fl.StringVar(&f.few.shots, "shots", "10", "examples for few-shot: how many of each task's "+
 		"validation split, or a file")
 	fl.StringVar(&f.few.search, "search", "default", searchUsage)
+	formFlag(cmd, &f.form)
 	fl.StringVar(&f.split, "split", "test", "train, valid or test")
 	fl.IntVar(&f.most, "max-tokens", 0, limitUsage)
 	fl.StringVar(&f.judge, "judge", "", judgeUsage)
@@ -101,6 +106,10 @@ func (a *app) evalCmd() *cobra.Command {
 	fl.Uint64Var(&f.seed, "seed", 1, "picks the questions where the split has more")
 	return cmd
 }
+
+// itemTokens are those of a question and its answer, some 200, as adapt.VoicesOptions counts tokens
+// of a batch.
+const itemTokens = 20
 
 // quizzes are the questions that the flags ask for.
 func (f evalFlags) quizzes(j *judge) ([]engine.Quiz, error) {

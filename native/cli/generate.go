@@ -30,11 +30,13 @@ func (a *app) generateCmd() *cobra.Command {
 	var ask askFlags
 	var who voiceFlags
 	var f adaptFlags
+	var form string
 	cmd := &cobra.Command{
 		Use:   "generate [PROMPT]",
 		Short: "answer a prompt, as the base model or an expert",
 		Long: `Answer one prompt: as the base model, as an expert, as a mixture of experts, or as
 the expert that the model picks for the prompt (--adapt). Greedy unless --temp says otherwise.
+` + formHelp + `
 
 With --json a line for the answer: {"expert","prompt","text","tokens","reason"}; tokens is how many
 were generated, reason why it ended: stop (the model closed it, or a --stop text), length
@@ -52,6 +54,9 @@ were generated, reason why it ended: stop (the model closed it, or a --stop text
 			if err != nil {
 				return err
 			}
+			if err := a.adapting(form, r.MaxTokens); err != nil {
+				return err
+			}
 			f.seed = ask.seed
 			return a.withModel(model, func(s *session) error {
 				return a.generate(cmd, s, who, f, r)
@@ -61,6 +66,7 @@ were generated, reason why it ended: stop (the model closed it, or a --stop text
 	modelFlag(cmd, &model)
 	who.add(cmd)
 	f.add(cmd)
+	formFlag(cmd, &form)
 	ask.add(cmd, true)
 	return cmd
 }

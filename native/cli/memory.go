@@ -12,6 +12,7 @@ import (
 
 	"transformer2/native/adapter"
 	"transformer2/native/proc"
+	"transformer2/shared/adapt"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/plan"
@@ -91,13 +92,20 @@ func (a *app) checkFit(dev *adapter.Device, src engine.Source) error {
 		return nil // opening the model says what is wrong with it
 	}
 	m.Held, m.Training = src.Hold(m.Stored), a.training
+	if a.work == "adapt" {
+		m = a.asked(m)
+	}
 	takes, err := bytesOf(m, a.work)
 	if err != nil || takes <= room {
 		return err
 	}
-	return fmt.Errorf("model %s: to %s it with weights as %v and a context of %d takes %s, and there "+
+	kept := ""
+	if m.BasesInMemory {
+		kept = ", its bases among it, as no file can be written in the cache"
+	}
+	return fmt.Errorf("model %s: to %s it with weights as %v and a context of %d takes %s%s, and there "+
 		"are %s: %s; --force starts anyhow", src.Name, a.work, m.Held.Matrices, m.Config.Context,
-		size(takes), size(room), a.smaller(m, room))
+		size(takes), kept, size(room), a.smaller(m, room))
 }
 
 // bytesOf is what the plan says that a work takes.
@@ -114,9 +122,13 @@ func bytesOf(m plan.Model, work string) (int64, error) {
 // leastContext is the shortest context that is worth proposing.
 const leastContext = 256
 
-// smaller says what would fit: first with the weights in fewer bits, then in the projected form of
-// training, then with a shorter context.
+// smaller says what would fit: an expert folded, then the weights in fewer bits, then the projected
+// form of training, then a shorter context.
 func (a *app) smaller(m plan.Model, room int64) string {
+	folded := ""
+	if m.Form == adapt.FormProjected {
+		m.Form, folded = adapt.FormFolded, "--form folded "
+	}
 	kinds := []compute.DType{m.Held.Matrices}
 	for _, t := range []compute.DType{compute.BF16, compute.Q8, compute.Q4} {
 		if plan.Bits(t) < plan.Bits(m.Held.Matrices) && m.Config.Holds(t) {
@@ -139,9 +151,9 @@ func (a *app) smaller(m plan.Model, room int64) string {
 				if err != nil || takes > room {
 					continue
 				}
-				how := ""
+				how := folded
 				if t != m.Held.Matrices {
-					how = fmt.Sprintf("--weights %v ", t)
+					how += fmt.Sprintf("--weights %v ", t)
 				}
 				if form != m.Training.Form {
 					how += fmt.Sprintf("--form %s ", form)

@@ -15,6 +15,7 @@ import (
 
 	"transformer2/native/adapter"
 	"transformer2/native/mapped"
+	"transformer2/shared/adapt"
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
@@ -77,6 +78,7 @@ func (a *app) open(ref string) (*session, error) {
 	tidy()
 	s := &session{Session: engine.NewSession(dev, m, a.cacheStore()), dev: dev}
 	s.OpenFile = checkpoint.OpenBlob
+	s.Adapting = a.voicesOn(dev)
 	return s, nil
 }
 
@@ -100,9 +102,12 @@ func (a *app) withModel(ref string, f func(*session) error) error {
 		return err
 	}
 	defer s.Close()
-	var done func()
-	s.Decomposing, done = a.decomposing()
-	defer done()
+	decomposing, decomposed := a.rounds("decomposing")
+	defer decomposed()
+	s.Decomposing = func(p svf.Progress) { decomposing(p.Done, p.Total, p.Cached) }
+	adapting, adapted := a.rounds("adapting")
+	defer adapted()
+	s.Adapting.Progress = func(p adapt.Progress) { adapting(p.Done, p.Total, false) }
 	return f(s)
 }
 

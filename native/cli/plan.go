@@ -45,8 +45,8 @@ already.
 
 --model DIR/config.json plans a model of which nothing else is here, in bf16.
 
-serve is a token, with the context full; adapt is folding an expert in; train is the gradient of
-2048 tokens of a REINFORCE step, in the form that t2 train would choose. Bytes are the process's
+serve is a token, with the context full; adapt is taking on an expert of all matrices, in the form
+of --form or in that which a short answer would have; train is the gradient of 2048 tokens of a REINFORCE step, in the form that t2 train would choose. Bytes are the process's
 own: a model's files are mapped, and the system may drop what it holds of them.
 
 What does not fit into the memory that there is, or that --memory says, is marked. The GPU's share
@@ -70,12 +70,13 @@ With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, for
 			}
 			f.only = cmd.Flags().Changed("weights")
 			if f.run != "" {
-				return a.runPlanned(cmd.Context(), f.model, f.run)
+				return a.runPlanned(cmd.Context(), f)
 			}
 			return a.plan(cmd.Context(), f)
 		},
 	}
 	modelFlag(cmd, &f.model)
+	formFlag(cmd, &f.form)
 	cmd.Flags().Float64Var(&f.gpu, "gpu-memory", 0, "GB that a GPU has, to say what fits there")
 	cmd.Flags().StringSliceVar(&f.measure, "measure", nil,
 		"works that are done, to print what they took beside: all, or some joined by commas")
@@ -86,6 +87,7 @@ With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, for
 
 type planFlags struct {
 	model, run string
+	form       string
 	gpu        float64
 	measure    []string
 	only       bool // the weights that --weights names
@@ -106,6 +108,9 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 	o, closeAll, err := a.decomposeOptions(decomposeFlags{scope: "all", solver: adapter.CPU,
 		basis: "f32"}, src)
 	if err != nil {
+		return err
+	}
+	if a.forms.Form, err = parseForm(f.form); err != nil {
 		return err
 	}
 	m.Workers = len(o.Workers)
@@ -145,11 +150,12 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 		}
 		r := rates[kind]
 		r.Basis = basis
+		m := a.likely(m, dev.Host())
 		works, err := plan.Of(m, r)
 		if err != nil {
 			return err
 		}
-		if err := a.printPlan(ctx, f, name, kind, works, cache); err != nil {
+		if err := a.printPlan(ctx, f, name, m, works, cache); err != nil {
 			return err
 		}
 	}
@@ -188,14 +194,14 @@ func planned(src engine.Source) (plan.Model, error) {
 	return m, err
 }
 
-func (a *app) printPlan(ctx context.Context, f planFlags, weights string, held compute.DType,
+func (a *app) printPlan(ctx context.Context, f planFlags, weights string, m plan.Model,
 	works []plan.Work, cache string) error {
 	room, known := a.room()
 	for _, w := range works {
 		l := planLine{Weights: weights, Work: w.Name, Bytes: w.Bytes, Seconds: w.Seconds, Unit: w.Unit}
 		note := ""
 		if weights == asStored {
-			l.Held = held.String()
+			l.Held = m.Held.Matrices.String()
 			note = "   as " + l.Held
 		}
 		if known {
@@ -212,7 +218,7 @@ func (a *app) printPlan(ctx context.Context, f planFlags, weights string, held c
 		}
 		asked := slices.Contains(f.measure, w.Name) || slices.Contains(f.measure, "all")
 		if asked && (l.Fits == nil || *l.Fits || a.force) {
-			took, err := a.measurePlan(ctx, f.model, weights, w.Name, cache)
+			took, err := a.measurePlan(ctx, f.model, weights, m.Form, w.Name, cache)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,15 +30,15 @@ type taken struct {
 }
 
 // measurePlan does a work in a process of its own, whose memory is that of nothing else.
-func (a *app) measurePlan(ctx context.Context, ref, weights, work, cache string) (
-	taken, error) {
+func (a *app) measurePlan(ctx context.Context, ref, weights string, form adapt.Form, work,
+	cache string) (taken, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return taken{}, err
 	}
-	cmd := exec.CommandContext(ctx, self, "plan", "--run", work, "--model", ref, "--weights",
-		weights, "--context", strconv.Itoa(a.context), "--threads", strconv.Itoa(a.threads),
-		"--device", a.devices, "--cache", cache)
+	cmd := exec.CommandContext(ctx, self, "plan", "--run", work, "--model", ref, "--form",
+		cmp.Or(string(form), string(adapt.FormFolded)), "--weights", weights, "--context", strconv.Itoa(a.context), "--threads",
+		strconv.Itoa(a.threads), "--device", a.devices, "--cache", cache)
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.Output()
@@ -50,9 +51,12 @@ func (a *app) measurePlan(ctx context.Context, ref, weights, work, cache string)
 }
 
 // runPlanned does a work of the plan and prints what it took.
-func (a *app) runPlanned(ctx context.Context, ref, work string) error {
+func (a *app) runPlanned(ctx context.Context, f planFlags) error {
+	if err := a.adapting(f.form, 0); err != nil {
+		return err
+	}
 	peak, stop := watchMemory()
-	seconds, err := a.doPlanned(ctx, ref, work)
+	seconds, err := a.doPlanned(ctx, f.model, f.run)
 	stop()
 	if err != nil {
 		return err
@@ -79,7 +83,7 @@ func (a *app) doPlanned(ctx context.Context, ref, work string) (float64, error) 
 	case "serve":
 		return runServe(ctx, s.Model.LM)
 	}
-	d, err := s.decompose(ctx, svf.AllScope())
+	d, err := s.Bases(ctx, svf.AllScope())
 	if err != nil {
 		return 0, err
 	}
@@ -130,19 +134,15 @@ func runServe(ctx context.Context, m *llama.Model) (float64, error) {
 	return time.Since(begin).Seconds() / float64(timed), err
 }
 
-// runAdapt times how an expert of all matrices is folded in, and answers as it.
+// runAdapt times how an expert of all matrices is taken on, and answers as it.
 func runAdapt(ctx context.Context, s *session, d *svf.Decomposition) (float64, error) {
 	begin := time.Now()
-	f, err := adapt.NewFolded(s.Model.LM, d)
+	m, err := s.As(ctx, engine.Voice{Expert: svf.Random(d, svf.AllScope(), 1, 0.1)})
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
-	if err := f.Use(svf.Random(d, svf.AllScope(), 1, 0.1)); err != nil {
-		return 0, err
-	}
 	seconds := time.Since(begin).Seconds()
-	_, err = runServe(ctx, f.Model())
+	_, err = runServe(ctx, m)
 	return seconds, err
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	"transformer2/shared/svf"
 	"transformer2/shared/train"
 )
 
@@ -161,18 +160,24 @@ func (a *app) counter(what string) (show func(done, total int), end func()) {
 	})
 }
 
-// decomposing shows how the decomposition of a model goes, where it has to be computed.
-func (a *app) decomposing() (report func(svf.Progress), end func()) {
-	show, end := a.counter("decomposing")
-	if show == nil {
-		return nil, end
+// rounds shows bars one after another, each until its total is done; what is found done already
+// (cached) is no reason to show one. Both functions may be called when there is no terminal.
+func (a *app) rounds(what string) (report func(done, total int, cached bool), end func()) {
+	var show func(done, total int)
+	last := func() {}
+	report = func(done, total int, cached bool) {
+		if !cached && show == nil {
+			if show, last = a.counter(what); show == nil {
+				show = func(int, int) {}
+			}
+		}
+		if !cached {
+			show(done, total)
+		}
+		if done == total { // before anything else is shown
+			last()
+			show, last = nil, func() {}
+		}
 	}
-	return func(p svf.Progress) {
-		if !p.Cached {
-			show(p.Done, p.Total)
-		}
-		if p.Done == p.Total {
-			end() // before anything else is shown
-		}
-	}, end
+	return report, func() { last() }
 }

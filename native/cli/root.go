@@ -21,6 +21,7 @@ import (
 
 	"transformer2/kernels/cpu"
 	"transformer2/native/adapter"
+	"transformer2/shared/adapt"
 	"transformer2/shared/plan"
 )
 
@@ -42,7 +43,8 @@ type app struct {
 	work     string  // what the verb does with its model: workOf
 	warned   bool    // that the build is slow
 
-	training plan.Training // what t2 train does
+	training plan.Training       // what t2 train does
+	forms    adapt.VoicesOptions // how experts act: adapting
 }
 
 // Exit codes: what was asked for failed, or was interrupted (128 + SIGINT, as shells have it).

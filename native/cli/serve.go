@@ -144,9 +144,12 @@ func (a *app) sharedEngine(refs []string) (*server.Engine, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	adapting := a.voicesOn(dev)
+	adapting.Fast = false // the page's dials move z all the time
 	e := server.NewEngine(desk.Config{Engine: "native", Dev: dev, Kernel: dev.Kernel(),
 		Reason: dev.Reason(), Threads: dev.Threads(), Store: a.cacheStore(),
-		Models: func() []string { return slices.Sorted(maps.Keys(sources)) },
+		Adapting: adapting,
+		Models:   func() []string { return slices.Sorted(maps.Keys(sources)) },
 		Open: func(name string) (engine.Source, error) {
 			return sources[name], a.checkFit(dev, sources[name])
 		}})

@@ -11,7 +11,8 @@
 //
 // A z acts in one of two forms. Folded (folded.go) computes W' once: answers cost what the base's
 // cost. Projected (projected.go) leaves W alone and turns the activations: each sequence of a batch
-// carries its own z, and to change it is to write a few numbers.
+// carries its own z, and to change it is to write a few numbers. Voices (voices.go) settles which,
+// and is where everything that answers gets its model from.
 package adapt
 
 import (
@@ -26,18 +27,36 @@ import (
 // vectors gives the z of each weight that e adapts, as they act: logits become z, and a z of ones
 // is left out. nil, the base, has none. The expert must be of d's base and fit its weights.
 func vectors(e *svf.Expert, d *svf.Decomposition) (map[string][]float32, error) {
-	if e == nil {
-		return nil, nil
-	}
-	if e.Meta.Base != d.Base {
-		return nil, fmt.Errorf("adapt: expert %q was trained on base %s (%s), this model is base %s",
-			e.Meta.Task, e.Meta.Base.Short(), e.Meta.Model, d.Base.Short())
-	}
-	e, err := e.Effective(d)
-	if err != nil {
+	if err := check(e, d); err != nil || e == nil {
 		return nil, err
 	}
+	if e.Meta.Parametrisation != svf.Linear {
+		var err error
+		if e, err = e.Effective(d); err == nil {
+			err = check(e, d) // logits that are finite may have no z
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	zs := make(map[string][]float32, len(e.Z))
+	for name, z := range e.Z {
+		if !isOne(z) {
+			zs[name] = z
+		}
+	}
+	return zs, nil
+}
+
+// check says whether an expert is of d's base and fits its weights. It wants no σ.
+func check(e *svf.Expert, d *svf.Decomposition) error {
+	if e == nil {
+		return nil
+	}
+	if e.Meta.Base != d.Base {
+		return fmt.Errorf("adapt: expert %q was trained on base %s (%s), this model is base %s",
+			e.Meta.Task, e.Meta.Base.Short(), e.Meta.Model, d.Base.Short())
+	}
 	known := 0
 	for i := range d.Matrices {
 		m := &d.Matrices[i]
@@ -47,26 +66,39 @@ func vectors(e *svf.Expert, d *svf.Decomposition) (map[string][]float32, error) 
 		}
 		known++
 		if len(z) != m.R {
-			return nil, fmt.Errorf("adapt: expert %q: %s has %d numbers, want %d",
+			return fmt.Errorf("adapt: expert %q: %s has %d numbers, want %d",
 				e.Meta.Task, m.Name, len(z), m.R)
 		}
 		if j := slices.IndexFunc(z, func(v float32) bool { return v-v != 0 }); j >= 0 {
-			return nil, fmt.Errorf("adapt: expert %q: %s: number %d is %v",
+			return fmt.Errorf("adapt: expert %q: %s: number %d is %v",
 				e.Meta.Task, m.Name, j, z[j])
-		}
-		if !isOne(z) {
-			zs[m.Name] = z
 		}
 	}
 	if known != len(e.Z) {
 		for _, name := range e.Names() {
 			if _, ok := d.Matrix(name); !ok {
-				return nil, fmt.Errorf("adapt: expert %q: the model has no decomposed weight %s",
+				return fmt.Errorf("adapt: expert %q: the model has no decomposed weight %s",
 					e.Meta.Task, name)
 			}
 		}
 	}
-	return zs, nil
+	return nil
+}
+
+// touched are the weights that any of the experts may change.
+func touched(es ...*svf.Expert) map[string]bool {
+	names := map[string]bool{}
+	for _, e := range es {
+		if e == nil {
+			continue
+		}
+		for name, z := range e.Z {
+			if e.Meta.Parametrisation != svf.Linear || !isOne(z) {
+				names[name] = true
+			}
+		}
+	}
+	return names
 }
 
 // isOne reports whether z leaves its weight as it is.

@@ -15,14 +15,14 @@ func BenchmarkFoldedUse(b *testing.B) {
 	dev := open(b)
 	base, d := fresh(b, dev, small, compute.F32, 1)
 	es := []*svf.Expert{expert(b, d, "all", 1, 0.1), expert(b, d, "all", 2, 0.1)}
-	f, err := adapt.NewFolded(base, d)
+	f, err := adapt.NewFolded(base, d, adapt.FoldedOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer f.Close()
 	use(b, f, es[1])
 	for i := 0; b.Loop(); i++ {
-		if err := f.Use(es[i%2]); err != nil {
+		if err := f.Use(b.Context(), es[i%2]); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -39,7 +39,7 @@ func BenchmarkProjectedSet(b *testing.B) {
 	defer p.Close()
 	set(b, p, 7, es[1])
 	for i := 0; b.Loop(); i++ {
-		if err := p.Set(7, es[i%2]); err != nil {
+		if err := p.Set(b.Context(), 7, es[i%2]); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -77,14 +77,14 @@ func BenchmarkAnswers(b *testing.B) {
 			}
 		})
 		b.Run(name+"/folded", func(b *testing.B) {
-			f, err := adapt.NewFolded(base, d)
+			f, err := adapt.NewFolded(base, d, adapt.FoldedOptions{})
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer f.Close()
 			for b.Loop() {
 				for k := range c.experts {
-					if err := f.Use(es[k]); err != nil {
+					if err := f.Use(b.Context(), es[k]); err != nil {
 						b.Fatal(err)
 					}
 					run(b, g, f.Model(), reqs[k*c.each:(k+1)*c.each])
@@ -98,7 +98,7 @@ func BenchmarkAnswers(b *testing.B) {
 			}
 			defer p.Close()
 			for b.Loop() {
-				if err := p.SetAll(es[:c.experts]); err != nil {
+				if err := p.SetAll(b.Context(), es[:c.experts]); err != nil {
 					b.Fatal(err)
 				}
 				run(b, g, p.Model(), reqs)

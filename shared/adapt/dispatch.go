@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"transformer2/shared/answer"
-	"transformer2/shared/llama"
 	"transformer2/shared/svf"
 	"transformer2/shared/task"
 )
@@ -38,14 +37,11 @@ type Config struct {
 type Dispatcher struct {
 	cfg     Config
 	answers *answer.Answerer
-	base    *llama.Model
-	d       *svf.Decomposition
+	voices  *Voices
 	// adepts may answer in the second pass; the first is the base. In projected form they are the
 	// sequences of a batch.
-	adepts    []adept
-	folded    *Folded
-	projected *Projected  // nil until it is needed
-	judge     *likelihood // nil until it is needed
+	adepts []adept
+	judge  *likelihood // nil until it is needed
 }
 
 // adept is one who may answer in the second pass.
@@ -56,10 +52,9 @@ type adept struct {
 	alpha  map[string]float64
 }
 
-// NewDispatcher makes a Dispatcher for base, of which d is the decomposition. Experts that do not
-// fit it are refused.
-func NewDispatcher(a *answer.Answerer, base *llama.Model, d *svf.Decomposition, cfg Config) (
-	*Dispatcher, error) {
+// NewDispatcher makes a Dispatcher of voices, which others may use between two of its calls. Experts
+// that do not fit their base are refused.
+func NewDispatcher(a *answer.Answerer, v *Voices, cfg Config) (*Dispatcher, error) {
 	if _, err := ParseStrategy(string(cfg.Strategy)); err != nil {
 		return nil, err
 	}
@@ -69,7 +64,7 @@ func NewDispatcher(a *answer.Answerer, base *llama.Model, d *svf.Decomposition, 
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p := &Dispatcher{cfg: cfg, answers: a, base: base, d: d, adepts: []adept{{name: BaseName}}}
+	p := &Dispatcher{cfg: cfg, answers: a, voices: v, adepts: []adept{{name: BaseName}}}
 	switch {
 	case cfg.Strategy == StrategyFewShot && cfg.Mixture.Expert == nil:
 		return nil, fmt.Errorf("adapt: strategy %s has no mixture", cfg.Strategy)
@@ -85,13 +80,11 @@ func NewDispatcher(a *answer.Answerer, base *llama.Model, d *svf.Decomposition, 
 		}
 	}
 	for _, e := range append([]adept{{name: "classifier", expert: cfg.Classifier}}, p.adepts...) {
-		if _, err := vectors(e.expert, d); err != nil {
+		if err := check(e.expert, v.Decomposition); err != nil {
 			return nil, fmt.Errorf("%w (expert %q)", err, e.name)
 		}
 	}
-	var err error
-	p.folded, err = NewFolded(base, d)
-	return p, err
+	return p, nil
 }
 
 // addExperts lists the experts in the order of the labels.
@@ -116,12 +109,8 @@ func (p *Dispatcher) addExperts() error {
 	return nil
 }
 
-// Close gives back the memory of the adapted weights.
+// Close gives back what the Dispatcher took itself; the voices stay.
 func (p *Dispatcher) Close() {
-	p.folded.Close()
-	if p.projected != nil {
-		p.projected.Close()
-	}
 	if p.judge != nil {
 		p.judge.free()
 	}

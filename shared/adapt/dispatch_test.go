@@ -121,8 +121,8 @@ func TestLabelProbabilities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := adapt.NewDispatcher(a, base, dec, adapt.Config{Strategy: adapt.StrategyPrompt,
-		Probabilities: true})
+	d, err := adapt.NewDispatcher(a, voices(t, base, dec, adapt.VoicesOptions{}),
+		adapt.Config{Strategy: adapt.StrategyPrompt, Probabilities: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,8 @@ func TestDispatcherRefuses(t *testing.T) {
 		`(expert "classifier")`: {Strategy: adapt.StrategyClassifier, Classifier: alien},
 		`form "sideways"`:       {Strategy: adapt.StrategyNone, Form: "sideways"},
 	} {
-		if _, err := adapt.NewDispatcher(p.answerer(t), p.model, p.d, c); err == nil ||
+		_, err := adapt.NewDispatcher(p.answerer(t), voices(t, p.model, p.d, adapt.VoicesOptions{}), c)
+		if err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}

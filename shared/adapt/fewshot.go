@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"transformer2/shared/answer"
-	"transformer2/shared/llama"
 	"transformer2/shared/svf"
 )
 
@@ -93,12 +92,11 @@ func Preset(name string) (FewShotOptions, error) {
 // FewShot searches for the mixture of experts that answers a few examples best: the paper's third
 // strategy. One goroutine uses it, and its Answerer, at a time.
 type FewShot struct {
-	Answerer      *answer.Answerer
-	Base          *llama.Model
-	Decomposition *svf.Decomposition
-	Experts       []Named
-	Form          Form             // in which members are scored
-	Now           func() time.Time // nil: time.Now
+	Answerer *answer.Answerer
+	Voices   *Voices
+	Experts  []Named
+	Form     Form             // projected: members are scored side by side, folded: one by one
+	Now      func() time.Time // nil: time.Now
 }
 
 // Adaptation is what a search found.
@@ -124,7 +122,7 @@ type Retry struct {
 // Run searches on the shots. When ctx ends, the best so far comes back with its error, without
 // having answered Fresh or the shots; an Adaptation without Expert says that there is none.
 func (f *FewShot) Run(ctx context.Context, shots []Shot, o FewShotOptions) (Adaptation, error) {
-	m, err := f.prepare(shots, o)
+	m, err := f.prepare(ctx, shots, o)
 	if err != nil {
 		return Adaptation{}, err
 	}
@@ -163,7 +161,8 @@ func (f *FewShot) Run(ctx context.Context, shots []Shot, o FewShotOptions) (Adap
 }
 
 // prepare checks what Run is given and completes the options.
-func (f *FewShot) prepare(shots []Shot, o FewShotOptions) (*mixtures, error) {
+func (f *FewShot) prepare(ctx context.Context, shots []Shot, o FewShotOptions) (*mixtures,
+	error) {
 	switch {
 	case len(f.Experts) == 0:
 		return nil, fmt.Errorf("adapt: few-shot search without experts")
@@ -180,6 +179,13 @@ func (f *FewShot) prepare(shots []Shot, o FewShotOptions) (*mixtures, error) {
 		return nil, err
 	}
 	m := &mixtures{FewShot: *f, o: o, shots: shots, known: map[string]Score{}}
+	var all []*svf.Expert
+	for _, e := range f.Experts {
+		all = append(all, e.Expert)
+	}
+	if _, err := m.Voices.ready(ctx, all...); err != nil {
+		return nil, err
+	}
 	for i, e := range f.Experts {
 		if slices.ContainsFunc(f.Experts[:i], func(b Named) bool { return b.Name == e.Name }) {
 			return nil, fmt.Errorf("adapt: expert %q appears twice", e.Name)
@@ -230,7 +236,7 @@ func (m *mixtures) setObjective() error {
 			return err
 		}
 		tokens := append(m.Answerer.Tok.AppendEncode(prompt, s.Worked), m.Answerer.End())
-		if most := min(m.Base.Context, likelihoodRows); len(tokens) > most {
+		if most := min(m.Voices.Base.Context, likelihoodRows); len(tokens) > most {
 			return fmt.Errorf("adapt: shot %d with its worked answer is %d tokens, want at most %d",
 				i, len(tokens), most)
 		}
@@ -243,31 +249,17 @@ func (m *mixtures) setObjective() error {
 // folding for: then the products of the projected form cost more than small batches do.
 const foldedFrom = 8
 
-// open takes the memory for the answers.
+// open settles how members are asked and takes the memory for the answers.
 func (m *mixtures) open() (err error) {
-	auto := m.o.Objective == ObjectiveLikelihood || len(m.shots) >= foldedFrom
-	if m.Form == FormFolded || m.Form == FormAuto && auto {
-		m.folded, err = NewFolded(m.Base, m.Decomposition)
-	} else {
-		m.projected, err = NewProjected(m.Base, m.Decomposition, m.o.CEM.Population,
-			ProjectedOptions{})
-	}
-	if err == nil && m.o.Objective == ObjectiveLikelihood {
-		m.judge, err = newLikelihood(m.Base)
-	}
-	if err != nil {
-		m.close()
+	few := m.o.Objective != ObjectiveLikelihood && len(m.shots) < foldedFrom
+	m.beside = m.Form == FormProjected || m.Form == FormAuto && m.Voices.besides(m.experts, few)
+	if m.o.Objective == ObjectiveLikelihood {
+		m.judge, err = newLikelihood(m.Voices.Base)
 	}
 	return err
 }
 
 func (m *mixtures) close() {
-	if m.folded != nil {
-		m.folded.Close()
-	}
-	if m.projected != nil {
-		m.projected.Close()
-	}
 	if m.judge != nil {
 		m.judge.free()
 	}

@@ -41,7 +41,8 @@ func preset(t *testing.T, name string) adapt.FewShotOptions {
 }
 
 func (p *parrot) fewShot(t *testing.T, experts ...*svf.Expert) *adapt.FewShot {
-	f := &adapt.FewShot{Answerer: p.answerer(t), Base: p.model, Decomposition: p.d}
+	f := &adapt.FewShot{Answerer: p.answerer(t),
+		Voices: voices(t, p.model, p.d, adapt.VoicesOptions{})}
 	for _, e := range experts {
 		f.Experts = append(f.Experts, adapt.Named{Name: e.Meta.Task, Expert: e})
 	}
@@ -51,7 +52,7 @@ func (p *parrot) fewShot(t *testing.T, experts ...*svf.Expert) *adapt.FewShot {
 // says is what a model made by an adaptation answers.
 func answerOf(t *testing.T, p *parrot, e *svf.Expert) string {
 	t.Helper()
-	f, err := adapt.NewFolded(p.model, p.d)
+	f, err := adapt.NewFolded(p.model, p.d, adapt.FoldedOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +178,7 @@ func checkScores(t *testing.T, p *parrot, experts []*svf.Expert, g adapt.Generat
 
 // sure is the mean log-probability of the tokens of an answer, the closing one among them.
 func (p *parrot) sure(t *testing.T, e *svf.Expert, said string) float64 {
-	f, err := adapt.NewFolded(p.model, p.d)
+	f, err := adapt.NewFolded(p.model, p.d, adapt.FoldedOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,7 +118,7 @@ func TestFormsEqualDefinition(t *testing.T) {
 					each = append(each, want[row*tiny.Vocab:(row+n)*tiny.Vocab]...)
 					row += n
 				}
-				if err := p.SetAll(es); err != nil {
+				if err := p.SetAll(t.Context(), es); err != nil {
 					t.Fatal(err)
 				}
 				near(t, "projected", logits(t, p.Model(), b), each, logitsTol)
@@ -133,7 +133,7 @@ func TestFormsEqualDefinition(t *testing.T) {
 func forms(t testing.TB, base *llama.Model, d *svf.Decomposition, seqs int,
 	o adapt.ProjectedOptions) (*adapt.Folded, *adapt.Projected) {
 	t.Helper()
-	f, err := adapt.NewFolded(base, d)
+	f, err := adapt.NewFolded(base, d, adapt.FoldedOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,14 +148,14 @@ func forms(t testing.TB, base *llama.Model, d *svf.Decomposition, seqs int,
 
 func use(t testing.TB, f *adapt.Folded, e *svf.Expert) {
 	t.Helper()
-	if err := f.Use(e); err != nil {
+	if err := f.Use(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func set(t testing.TB, p *adapt.Projected, seq int, e *svf.Expert) {
 	t.Helper()
-	if err := p.Set(seq, e); err != nil {
+	if err := p.Set(t.Context(), seq, e); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -331,14 +331,14 @@ func TestRefusals(t *testing.T) {
 		"is NaN":                bad(func(e *svf.Expert) { e.Z[name][3] = float32(math.NaN()) }),
 		"no decomposed weight ": bad(func(e *svf.Expert) { e.Z["lm_head.weight"] = e.Z[name] }),
 	} {
-		for form, err := range map[string]error{"folded": f.Use(e), "projected": p.Set(0, e),
-			"projected all": p.SetAll([]*svf.Expert{nil, e})} {
+		for form, err := range map[string]error{"folded": f.Use(t.Context(), e), "projected": p.Set(t.Context(), 0, e),
+			"projected all": p.SetAll(t.Context(), []*svf.Expert{nil, e})} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: error %v, want one with %q", form, err, want)
 			}
 		}
 	}
-	for _, err := range []error{p.Set(2, good), p.Set(-1, good), p.SetAll(make([]*svf.Expert, 3))} {
+	for _, err := range []error{p.Set(t.Context(), 2, good), p.Set(t.Context(), -1, good), p.SetAll(t.Context(), make([]*svf.Expert, 3))} {
 		if err == nil {
 			t.Error("a sequence that is not there was taken")
 		}
@@ -362,7 +362,7 @@ func TestMismatchedModels(t *testing.T) {
 	set(t, p, 0, expert(t, d, "all", 1, 0.1))
 	for want, m := range map[string]*llama.Model{"its decomposition is of": other,
 		"no linear weight": few, "has an adapter": p.Model()} {
-		if _, err := adapt.NewFolded(m, d); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := adapt.NewFolded(m, d, adapt.FoldedOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("folded: error %v, want %q", err, want)
 		}
 		_, err := adapt.NewProjected(m, d, 1, adapt.ProjectedOptions{})

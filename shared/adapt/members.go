@@ -70,7 +70,7 @@ func key(alpha []float32) string {
 // right: the mean over right answers of the mean log-probability of a token. A member that cannot
 // be mixed is worth −Inf.
 func (m *mixtures) ask(ctx context.Context, members [][]float32, shots []Shot) ([]Score, error) {
-	return m.each(members, func(model *llama.Model, scores []Score) error {
+	return m.each(ctx, members, func(model *llama.Model, scores []Score) error {
 		replies, err := m.batch(ctx, model, len(scores), shots)
 		m.answered += len(replies)
 		for i := range scores {
@@ -85,7 +85,7 @@ func (m *mixtures) ask(ctx context.Context, members [][]float32, shots []Shot) (
 // likely scores members by the likelihood of the worked answers, exp of the mean over shots of the
 // mean log-probability of a token.
 func (m *mixtures) likely(ctx context.Context, members [][]float32) ([]Score, error) {
-	return m.each(members, func(model *llama.Model, scores []Score) error {
+	return m.each(ctx, members, func(model *llama.Model, scores []Score) error {
 		var cs []continuation
 		for i := range scores {
 			for _, c := range m.worked {
@@ -112,7 +112,8 @@ func (m *mixtures) likely(ctx context.Context, members [][]float32) ([]Score, er
 // each calls f with models of all members that can be mixed, and the places of their scores: of as
 // many members as the form can hold at once, member i being sequence i of the model. Those that
 // cannot be mixed get −Inf.
-func (m *mixtures) each(members [][]float32, f func(*llama.Model, []Score) error) ([]Score, error) {
+func (m *mixtures) each(ctx context.Context, members [][]float32,
+	f func(*llama.Model, []Score) error) ([]Score, error) {
 	scores := make([]Score, len(members))
 	var experts []*svf.Expert
 	var who []int // the members that they are
@@ -126,7 +127,7 @@ func (m *mixtures) each(members [][]float32, f func(*llama.Model, []Score) error
 	}
 	got := make([]Score, len(experts))
 	for lo := 0; lo < len(experts); {
-		model, n, err := m.model(experts[lo:])
+		model, n, err := m.model(ctx, experts[lo:])
 		if err == nil {
 			err = f(model, got[lo:lo+n])
 		}
@@ -142,12 +143,15 @@ func (m *mixtures) each(members [][]float32, f func(*llama.Model, []Score) error
 }
 
 // model is one of the first n experts.
-func (m *mixtures) model(experts []*svf.Expert) (model *llama.Model, n int, err error) {
-	if m.folded != nil {
-		return m.folded.Model(), 1, m.folded.Use(experts[0])
+func (m *mixtures) model(ctx context.Context, experts []*svf.Expert) (model *llama.Model, n int,
+	err error) {
+	if !m.beside {
+		model, err = m.Voices.As(ctx, experts[0])
+		return model, 1, err
 	}
-	n = min(len(experts), m.projected.Seqs())
-	return m.projected.Model(), n, m.projected.SetAll(experts[:n])
+	n = min(len(experts), m.o.CEM.Population)
+	model, err = m.Voices.SideBySide(ctx, experts[:n])
+	return model, n, err
 }
 
 // reply is an answer and the log-probabilities of its tokens, summed.

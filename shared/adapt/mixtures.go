@@ -13,20 +13,19 @@ import (
 // mixtures scores members of a search, α as [dims], as mixtures of experts.
 type mixtures struct {
 	FewShot
-	o         FewShotOptions // completed
-	experts   []*svf.Expert  // as they are mixed
-	names     []string       // of the matrices that any of them adapts
-	shots     []Shot
-	simple    [][]float32
-	projected *Projected // one of them is nil
-	folded    *Folded
-	judge     *likelihood      // for ObjectiveLikelihood,
-	worked    []continuation   // the shots with their worked answers
-	known     map[string]Score // of members by the objective; nothing is random, so once is enough
-	start     time.Time
-	answered  int
-	held      float64
-	err       error // of answering Held
+	o        FewShotOptions // completed
+	experts  []*svf.Expert  // as they are mixed
+	names    []string       // of the matrices that any of them adapts
+	shots    []Shot
+	simple   [][]float32
+	beside   bool             // members are asked side by side, else one after another
+	judge    *likelihood      // for ObjectiveLikelihood,
+	worked   []continuation   // the shots with their worked answers
+	known    map[string]Score // of members by the objective; nothing is random, so once is enough
+	start    time.Time
+	answered int
+	held     float64
+	err      error // of answering Held
 }
 
 // add takes an expert in: as z, or as logits where these are mixed.
@@ -34,13 +33,13 @@ func (m *mixtures) add(e Named) error {
 	if e.Expert == nil {
 		return fmt.Errorf("adapt: there is no z")
 	}
-	if _, err := vectors(e.Expert, m.Decomposition); err != nil {
+	if _, err := vectors(e.Expert, m.Voices.Decomposition); err != nil {
 		return err
 	}
 	x := e.Expert
 	if !m.o.RawLogits {
 		var err error
-		if x, err = x.Effective(m.Decomposition); err != nil {
+		if x, err = x.Effective(m.Voices.Decomposition); err != nil {
 			return err
 		}
 	} else if x.Meta.Parametrisation != svf.SigmoidNuclear {
@@ -73,7 +72,7 @@ func (m *mixtures) rows(alpha []float32) [][]float32 {
 // mix is a member as an expert. A member without meaning, α = 0 of raw logits, is an error.
 func (m *mixtures) mix(alpha []float32) (*svf.Expert, error) {
 	if m.o.RawLogits {
-		return svf.MixLogits(m.experts, m.rows(alpha), m.Decomposition)
+		return svf.MixLogits(m.experts, m.rows(alpha), m.Voices.Decomposition)
 	}
 	return svf.Mix(m.experts, m.rows(alpha))
 }

@@ -147,7 +147,7 @@ func (p *parrot) answerer(t testing.TB) *answer.Answerer {
 
 func (p *parrot) dispatcher(t testing.TB, c adapt.Config) *adapt.Dispatcher {
 	t.Helper()
-	d, err := adapt.NewDispatcher(p.answerer(t), p.model, p.d, c)
+	d, err := adapt.NewDispatcher(p.answerer(t), voices(t, p.model, p.d, adapt.VoicesOptions{}), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,9 +155,20 @@ func (p *parrot) dispatcher(t testing.TB, c adapt.Config) *adapt.Dispatcher {
 	return d
 }
 
+func voices(t testing.TB, base *llama.Model, d *svf.Decomposition,
+	o adapt.VoicesOptions) *adapt.Voices {
+	t.Helper()
+	v, err := adapt.NewVoices(base, d, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.Close)
+	return v
+}
+
 func TestParrot(t *testing.T) {
 	p := newParrot(t, `\boxed{math}`, "uvw", "QRS")
-	f, err := adapt.NewFolded(p.model, p.d)
+	f, err := adapt.NewFolded(p.model, p.d, adapt.FoldedOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

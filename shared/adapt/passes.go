@@ -21,15 +21,16 @@ func (p *Dispatcher) classify(ctx context.Context, questions []answer.Question,
 	if p.cfg.Classify != nil {
 		return p.classifyOwn(ctx, questions, results)
 	}
-	model := p.base
+	var who *svf.Expert // the base
 	if p.cfg.Strategy == StrategyClassifier {
-		if err := p.folded.Use(p.cfg.Classifier); err != nil {
-			return err
-		}
-		model = p.folded.Model()
+		who = p.cfg.Classifier
+	}
+	model, err := p.voices.As(ctx, who)
+	if err != nil {
+		return err
 	}
 	var asked []answer.Question
-	var who []int
+	var at []int
 	for i, q := range questions {
 		results[i].Label = task.LabelOther
 		system, prompt := task.ClassifyPrompt(q.Prompt)
@@ -38,15 +39,15 @@ func (p *Dispatcher) classify(ctx context.Context, questions []answer.Question,
 		if err != nil {
 			return err
 		}
-		if len(tokens) < p.base.Context { // a question too long to be classified is other
-			asked, who = append(asked, ask), append(who, i)
+		if len(tokens) < p.voices.Base.Context { // a question too long to be classified is other
+			asked, at = append(asked, ask), append(at, i)
 		}
 	}
 	answers, err := p.answers.Answer(ctx, model, asked)
 	if err != nil {
 		return err
 	}
-	for j, i := range who {
+	for j, i := range at {
 		results[i].Classification = answers[j].Text
 		results[i].Label = task.ParseClass(answers[j].Text)
 	}
@@ -57,7 +58,7 @@ func (p *Dispatcher) classify(ctx context.Context, questions []answer.Question,
 	if err != nil {
 		return err
 	}
-	for j, i := range who {
+	for j, i := range at {
 		results[i].Probabilities = found[j]
 	}
 	return nil
@@ -92,7 +93,7 @@ func (p *Dispatcher) probabilities(ctx context.Context, m *llama.Model, asked []
 	[]map[string]float64, error) {
 	if p.judge == nil {
 		var err error
-		if p.judge, err = newLikelihood(p.base); err != nil {
+		if p.judge, err = newLikelihood(p.voices.Base); err != nil {
 			return nil, err
 		}
 	}
@@ -144,11 +145,12 @@ func softmax(x []float64) []float64 {
 	return p
 }
 
-// oneAfterAnother is the second pass of the questions of one expert, in folded form.
+// oneAfterAnother is the second pass of the questions of one expert.
 func (p *Dispatcher) oneAfterAnother(ctx context.Context, questions []answer.Question,
 	results []Result, group []int, e *svf.Expert) error {
 	start := p.cfg.Now()
-	if err := p.folded.Use(e); err != nil {
+	model, err := p.voices.As(ctx, e)
+	if err != nil {
 		return err
 	}
 	batch := make([]answer.Question, len(group))
@@ -156,7 +158,7 @@ func (p *Dispatcher) oneAfterAnother(ctx context.Context, questions []answer.Que
 		batch[j] = questions[i]
 		batch[j].Seq = 0
 	}
-	answers, err := p.answers.Answer(ctx, p.folded.Model(), batch)
+	answers, err := p.answers.Answer(ctx, model, batch)
 	share := p.cfg.Now().Sub(start) / time.Duration(len(group))
 	for j, a := range answers { // none where a question was refused
 		results[group[j]].Answer, results[group[j]].Pass2 = a, share
@@ -168,20 +170,9 @@ func (p *Dispatcher) oneAfterAnother(ctx context.Context, questions []answer.Que
 func (p *Dispatcher) sideBySide(ctx context.Context, questions []answer.Question,
 	results []Result, groups [][]int) error {
 	start := p.cfg.Now()
-	if p.projected == nil {
-		projected, err := NewProjected(p.base, p.d, len(p.adepts), ProjectedOptions{})
-		if err != nil {
-			return err
-		}
-		experts := make([]*svf.Expert, len(p.adepts))
-		for k, a := range p.adepts {
-			experts[k] = a.expert
-		}
-		if err := projected.SetAll(experts); err != nil {
-			projected.Close()
-			return err
-		}
-		p.projected = projected
+	model, err := p.voices.SideBySide(ctx, p.asked(groups))
+	if err != nil {
+		return err
 	}
 	batch := append([]answer.Question(nil), questions...)
 	for k, group := range groups {
@@ -189,7 +180,7 @@ func (p *Dispatcher) sideBySide(ctx context.Context, questions []answer.Question
 			batch[i].Seq = k
 		}
 	}
-	answers, err := p.answers.Answer(ctx, p.projected.Model(), batch)
+	answers, err := p.answers.Answer(ctx, model, batch)
 	share := p.cfg.Now().Sub(start) / time.Duration(len(questions))
 	for i, a := range answers {
 		results[i].Answer, results[i].Pass2 = a, share
@@ -206,11 +197,22 @@ func (p *Dispatcher) useProjected(groups [][]int, questions int) bool {
 	if p.cfg.Form != FormAuto {
 		return p.cfg.Form == FormProjected
 	}
-	experts := 0
+	several := 0
 	for _, g := range groups {
 		if len(g) > 0 {
-			experts++
+			several++
 		}
 	}
-	return experts > 1 && questions < projectedBelow*experts
+	return several > 1 && p.voices.besides(p.asked(groups), questions < projectedBelow*several)
+}
+
+// asked are the experts that have questions, and nil in the places of the others.
+func (p *Dispatcher) asked(groups [][]int) []*svf.Expert {
+	experts := make([]*svf.Expert, len(p.adepts))
+	for k, a := range p.adepts {
+		if len(groups[k]) > 0 {
+			experts[k] = a.expert
+		}
+	}
+	return experts
 }

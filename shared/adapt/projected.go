@@ -1,6 +1,7 @@
 package adapt
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -13,6 +14,8 @@ import (
 type ProjectedOptions struct {
 	Type compute.DType // of the singular bases on the device; the zero value is F32
 	Rows int           // rows of a batch that are turned at once; 0: defaultRows
+	// Progress, if set, hears of every matrix whose basis is put on the device.
+	Progress func(Progress)
 }
 
 // defaultRows keeps the four scratch rows [rows r] of a small model within a core's cache.
@@ -74,11 +77,55 @@ func NewProjected(base *llama.Model, d *svf.Decomposition, seqs int, o Projected
 // must not run while Set does.
 func (p *Projected) Model() *llama.Model { return p.model }
 
-// Seqs is how many sequences have a z of their own.
-func (p *Projected) Seqs() int { return p.seqs }
+// holds reports whether the matrix has been adapted before.
+func (p *Projected) holds(name string) bool {
+	return slices.ContainsFunc(p.mats, func(m *projectedMatrix) bool {
+		return m.p != nil && m.matrix.Name == name
+	})
+}
+
+// Grow lets seqs sequences have a z of their own, those that are new the base's.
+func (p *Projected) Grow(seqs int) error {
+	if seqs <= p.seqs {
+		return nil
+	}
+	grown := make([]compute.Tensor, len(p.mats))
+	for i, m := range p.mats {
+		if m.p == nil {
+			continue
+		}
+		var err error
+		if grown[i], err = m.newZ(seqs); err != nil {
+			for j := range i {
+				freeTensor(m.dev, &grown[j])
+			}
+			return err
+		}
+	}
+	for i, m := range p.mats {
+		m.acts = append(m.acts, make([]bool, seqs-p.seqs)...)
+		if m.p == nil {
+			continue
+		}
+		freeTensor(m.dev, &m.z1)
+		m.z1, m.host = grown[i], append(m.host, make([]float32, (seqs-p.seqs)*m.matrix.R)...)
+		m.dev.Write(m.z1, m.host)
+	}
+	p.seqs = seqs
+	return nil
+}
+
+// newZ makes the z − 1 of so many sequences, all of them the base's.
+func (m *projectedMatrix) newZ(seqs int) (compute.Tensor, error) {
+	z1, err := m.dev.NewTensor(seqs, m.matrix.R)
+	if err != nil {
+		err = fmt.Errorf("adapt: z of %d sequences for %s: %w", seqs, m.matrix.Name, err)
+	}
+	return z1, err
+}
 
 // Set gives a sequence an expert; nil gives it the base. An error leaves all as it was.
-func (p *Projected) Set(seq int, e *svf.Expert) error {
+func (p *Projected) Set(ctx context.Context, seq int, e *svf.Expert) error {
 	if seq < 0 || seq >= p.seqs {
 		return fmt.Errorf("adapt: sequence %d, want 0 to %d", seq, p.seqs-1)
 	}
@@ -86,7 +133,7 @@ func (p *Projected) Set(seq int, e *svf.Expert) error {
 	if err != nil {
 		return err
 	}
-	if err := p.prepare(zs); err != nil {
+	if err := p.prepare(ctx, zs); err != nil {
 		return err
 	}
 	for _, m := range p.mats {
@@ -101,7 +148,7 @@ func (p *Projected) Set(seq int, e *svf.Expert) error {
 
 // SetAll gives sequence i the expert es[i], and the base to those beyond. It writes each matrix
 // once, where Set would for each sequence. An error leaves all as it was.
-func (p *Projected) SetAll(es []*svf.Expert) error {
+func (p *Projected) SetAll(ctx context.Context, es []*svf.Expert) error {
 	if len(es) > p.seqs {
 		return fmt.Errorf("adapt: %d experts for %d sequences", len(es), p.seqs)
 	}
@@ -113,7 +160,7 @@ func (p *Projected) SetAll(es []*svf.Expert) error {
 		}
 		all[i] = zs
 	}
-	if err := p.prepare(all...); err != nil {
+	if err := p.prepare(ctx, all...); err != nil {
 		return err
 	}
 	for _, m := range p.mats {
@@ -172,18 +219,24 @@ func (m *projectedMatrix) Forward(y, x compute.Tensor, w compute.Weight, seq com
 	}
 }
 
-// prepare takes the memory of the matrices that are adapted for the first time.
-func (p *Projected) prepare(all ...map[string][]float32) error {
+// prepare takes the memory of the matrices that are adapted for the first time. What it has when it
+// fails it keeps.
+func (p *Projected) prepare(ctx context.Context, all ...map[string][]float32) error {
+	var fresh []*projectedMatrix
 	for _, m := range p.mats {
-		touched := slices.ContainsFunc(all, func(zs map[string][]float32) bool {
+		if m.p == nil && slices.ContainsFunc(all, func(zs map[string][]float32) bool {
 			return zs[m.matrix.Name] != nil
-		})
-		if !touched || m.p != nil {
-			continue
+		}) {
+			fresh = append(fresh, m)
 		}
-		z1, err := m.dev.NewTensor(p.seqs, m.matrix.R)
+	}
+	for i, m := range fresh {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		z1, err := m.newZ(p.seqs)
 		if err != nil {
-			return fmt.Errorf("adapt: z of %d sequences for %s: %w", p.seqs, m.matrix.Name, err)
+			return err
 		}
 		projector, err := svf.NewProjector(p.scratch, *m.matrix, p.opts.Type, m.rows)
 		if err != nil {
@@ -191,6 +244,9 @@ func (p *Projected) prepare(all ...map[string][]float32) error {
 			return err
 		}
 		m.p, m.z1, m.host = projector, z1, make([]float32, z1.Len())
+		if p.opts.Progress != nil {
+			p.opts.Progress(Progress{Name: m.matrix.Name, Done: i + 1, Total: len(fresh)})
+		}
 	}
 	return nil
 }

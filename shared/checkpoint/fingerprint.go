@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"maps"
 	"runtime"
 	"slices"
@@ -44,20 +45,34 @@ func HashWeight(out, in int, w []float32) Fingerprint {
 	if len(w) != out*in {
 		panic(fmt.Sprintf("checkpoint: hash of %d numbers as [%d %d]", len(w), out, in))
 	}
-	h := sha256.New()
+	h := newWeightHash(out, in)
+	h.add(w)
+	return Fingerprint(h.Sum(nil))
+}
+
+// weightHash is HashWeight of numbers that come in parts.
+type weightHash struct {
+	hash.Hash
+	buf, scrap []byte
+}
+
+func newWeightHash(out, in int) *weightHash {
+	h := &weightHash{sha256.New(), make([]byte, min(chunk, 4*out*in)), make([]byte, 512)}
 	fmt.Fprintf(h, "weight %d %d\n", out, in)
-	buf, scrap := make([]byte, min(chunk, 4*len(w))), make([]byte, 512)
+	return h
+}
+
+func (h *weightHash) add(w []float32) {
 	for len(w) > 0 {
-		n := min(len(w), len(buf)/4)
-		encoders[F32](buf, w[:n])
+		n := min(len(w), len(h.buf)/4)
+		encoders[F32](h.buf, w[:n])
 		// A goroutine that was preempted gets its vector registers back at their full width, and as
 		// long as their upper halves are in use SHA instructions of amd64 take fifty times as long
 		// (8 against 500 MB/s). A copy of this length ends by clearing them.
-		copy(scrap, buf)
-		h.Write(buf[:4*n])
+		copy(h.scrap, h.buf)
+		h.Write(h.buf[:4*n])
 		w = w[n:]
 	}
-	return Fingerprint(h.Sum(nil))
 }
 
 // HashModel is the fingerprint of a model from those of its linear weights, walked by name:
@@ -84,7 +99,7 @@ func HashSource(src Source, names []string) (Fingerprint, error) {
 }
 
 // HashWeights is HashWeight of each of the named matrices of a source, which are read by as many
-// goroutines as there are processors: each holds one.
+// goroutines as there are processors: each holds one, or some rows where the source is a Ranger.
 func HashWeights(src Source, names []string) (map[string]Fingerprint, error) {
 	var (
 		mu     sync.Mutex
@@ -119,14 +134,34 @@ func HashWeights(src Source, names []string) (map[string]Fingerprint, error) {
 	return all, failed
 }
 
+// hashPart is how many numbers of a Ranger's are hashed at once.
+const hashPart = 1 << 18
+
 func hashNamed(src Source, name string, w *[]float32) (Fingerprint, error) {
 	info, ok := src.Tensor(name)
 	if !ok || len(info.Shape) != 2 {
 		return Fingerprint{}, fmt.Errorf("checkpoint: fingerprint: no matrix %q", name)
 	}
-	*w = slices.Grow((*w)[:0], info.Len())[:info.Len()]
-	if err := src.ReadInto(name, *w); err != nil {
-		return Fingerprint{}, err
+	out, in := info.Shape[0], info.Shape[1]
+	ranger, parts := src.(Ranger)
+	n := info.Len()
+	if parts && in > 0 {
+		n = max(hashPart/in, 1) * in
 	}
-	return HashWeight(info.Shape[0], info.Shape[1], *w), nil
+	h := newWeightHash(out, in)
+	for at := 0; at < info.Len(); at += n {
+		k := min(n, info.Len()-at)
+		*w = slices.Grow((*w)[:0], k)[:k]
+		var err error
+		if parts {
+			err = ranger.ReadRange(name, at, *w)
+		} else {
+			err = src.ReadInto(name, *w)
+		}
+		if err != nil {
+			return Fingerprint{}, err
+		}
+		h.add(*w)
+	}
+	return Fingerprint(h.Sum(nil)), nil
 }

@@ -50,6 +50,29 @@ func TestFingerprintIgnoresTheFilesType(t *testing.T) {
 	}
 }
 
+// whole is a source that reads whole tensors alone.
+type whole struct{ Source }
+
+// A weight that is read in parts has the hash of all its numbers.
+func TestFingerprintOfParts(t *testing.T) {
+	for _, shape := range [][2]int{{700, 500}, {2, hashPart + 3}, {1, 1}} {
+		x := make([]float32, shape[0]*shape[1])
+		for i := range x {
+			x[i] = float32(i % 251)
+		}
+		f, err := open(encode(t, []Tensor{FromFloat32("x", BF16, x, shape[0], shape[1])}, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := HashModel(map[string]Fingerprint{"x": HashWeight(shape[0], shape[1], x)})
+		for _, src := range []Source{f, whole{f}} {
+			if got, err := HashSource(src, []string{"x"}); got != want || err != nil {
+				t.Errorf("%v of %T: %v, want %v (%v)", shape, src, got, want, err)
+			}
+		}
+	}
+}
+
 func TestFingerprintTellsApart(t *testing.T) {
 	x := []float32{1, 2, 3, 4, 5, 6}
 	h := HashWeight(2, 3, x)

@@ -112,7 +112,7 @@ func (s *Session) FewShot(ctx context.Context, o FewShot) (*Adaptive, error) {
 		return nil, err
 	}
 	a.Strategy = adapt.StrategyFewShot
-	search := adapt.FewShot{Base: s.Model.LM}
+	var search adapt.FewShot
 	if search.Experts, err = s.toMix(a, o.Experts); err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (s *Session) FewShot(ctx context.Context, o FewShot) (*Adaptive, error) {
 		}
 		o.OnExperts(names)
 	}
-	if search.Decomposition, err = s.Bases(ctx); err != nil {
+	if search.Voices, err = s.ofModel(); err != nil {
 		return nil, err
 	}
 	if search.Answerer, err = s.answerer(); err != nil {
@@ -203,15 +203,15 @@ func (s *Session) byTask() (map[string]adapt.Named, error) {
 func (a *Adaptive) Name() string { return "adapt:" + string(a.Strategy) }
 
 // dispatcher makes what adapts and answers, as many questions at once as the answerer does.
-func (a *Adaptive) dispatcher(ctx context.Context, answerer *answer.Answerer, probabilities bool) (
-	*adapt.Dispatcher, error) {
-	bases, err := a.s.Bases(ctx)
+func (a *Adaptive) dispatcher(answerer *answer.Answerer, probabilities bool) (*adapt.Dispatcher,
+	error) {
+	voices, err := a.s.ofModel()
 	if err != nil {
 		return nil, err
 	}
 	config := a.config
 	config.Probabilities = probabilities
-	return adapt.NewDispatcher(answerer, a.s.Model.LM, bases, config)
+	return adapt.NewDispatcher(answerer, voices, config)
 }
 
 // Answer adapts the model to a request's prompt and answers it. A history is not looked at: each
@@ -222,7 +222,7 @@ func (a *Adaptive) Answer(ctx context.Context, r Request) (Adapted, error) {
 	if err != nil {
 		return Adapted{}, err
 	}
-	if err := a.prepareOne(ctx); err != nil {
+	if err := a.prepareOne(); err != nil {
 		return Adapted{}, err
 	}
 	w := a.s.newWriter(r)
@@ -244,7 +244,7 @@ func (a *Adaptive) Classify(ctx context.Context, prompt string) (Adapted, error)
 	if _, _, err := a.s.fit(Request{Prompt: prompt, MaxTokens: 1}); err != nil {
 		return Adapted{}, err
 	}
-	if err := a.prepareOne(ctx); err != nil {
+	if err := a.prepareOne(); err != nil {
 		return Adapted{}, err
 	}
 	results, err := a.one.First(ctx, []answer.Question{{Prompt: prompt}})
@@ -261,7 +261,7 @@ func adapted(r adapt.Result) Adapted {
 }
 
 // prepareOne makes the dispatcher for single prompts.
-func (a *Adaptive) prepareOne(ctx context.Context) error {
+func (a *Adaptive) prepareOne() error {
 	if a.one != nil {
 		return nil
 	}
@@ -269,7 +269,7 @@ func (a *Adaptive) prepareOne(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.one, err = a.dispatcher(ctx, answerer, true)
+	a.one, err = a.dispatcher(answerer, true)
 	return err
 }
 
@@ -282,7 +282,7 @@ func (a *Adaptive) Evaluate(ctx context.Context, q Quiz, confusion *adapt.Confus
 		if err != nil {
 			return Report{}, err
 		}
-		if a.many, err = a.dispatcher(ctx, answerer, false); err != nil {
+		if a.many, err = a.dispatcher(answerer, false); err != nil {
 			return Report{}, err
 		}
 	}
@@ -305,7 +305,7 @@ func (a *Adaptive) Evaluate(ctx context.Context, q Quiz, confusion *adapt.Confus
 	return answer.NewReport(q.Task.Name(), q.Split, q.Seed, scores), ctx.Err()
 }
 
-// Close gives back the memory of the experts' weights.
+// Close gives back what it took itself; the experts' weights are the session's.
 func (a *Adaptive) Close() {
 	for _, d := range []*adapt.Dispatcher{a.one, a.many} {
 		if d != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"transformer2/kernels/cpu"
+	"transformer2/shared/adapt"
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
@@ -43,6 +44,13 @@ func (l *ledger) Free(b compute.Buffer) {
 
 // A session that was freed leaves nothing on its device: models can come and go.
 func TestSessionFree(t *testing.T) {
+	for _, o := range []adapt.VoicesOptions{{}, large(adapt.FormFolded), large(adapt.FormProjected)} {
+		sessionFree(t, o)
+	}
+}
+
+func sessionFree(t *testing.T, o adapt.VoicesOptions) {
+	t.Helper()
 	host, err := cpu.New(cpu.Options{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -55,6 +63,7 @@ func TestSessionFree(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := engine.NewSession(dev, m, &checkpoint.Memory{})
+	s.Adapting = o
 	math, err := s.Voice("math")
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 // GGUF, such as llama.cpp. Matrices are held as t and gains as f32.
 func (s *Session) WriteGGUF(ctx context.Context, w io.Writer, v Voice,
 	t checkpoint.GGUFType) error {
-	m, err := s.As(ctx, v)
+	m, err := s.weightsOf(ctx, v)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (s *Session) WriteHF(ctx context.Context, dir checkpoint.Store, v Voice, o 
 	if err != nil {
 		return err
 	}
-	m, err := s.As(ctx, v)
+	m, err := s.weightsOf(ctx, v)
 	if err != nil {
 		return err
 	}

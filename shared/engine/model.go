@@ -229,6 +229,38 @@ func (m *Model) Decompose(ctx context.Context, p compute.Dense64, store checkpoi
 	return d, err
 }
 
+// reload loads matrices once more, from the files that they came from; done hears of each. Where it
+// fails, that matrix is undefined. Files of other numbers, which make another model, are refused.
+func (m *Model) reload(ctx context.Context, names []string, done func(name string)) error {
+	known, err := m.print()
+	if err != nil {
+		return err
+	}
+	err = m.format.Weights(func(weights checkpoint.Source) error {
+		src := until(ctx, weights)
+		found, err := checkpoint.HashWeights(src, names)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if found[name] != known[name] {
+				return fmt.Errorf("%s is not the matrix that was loaded: the file is another one now", name)
+			}
+		}
+		for _, name := range names {
+			if err := m.LM.Reload(src, name); err != nil {
+				return err
+			}
+			done(name)
+		}
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("model %s: %w", m.Name, err)
+	}
+	return err
+}
+
 // Shapes is the model's decomposition without σ and bases: enough to check an expert.
 func (m *Model) Shapes() (*svf.Decomposition, error) {
 	print, err := m.Fingerprint()

@@ -14,7 +14,7 @@ func (s *Session) ImportExpert(ctx context.Context, src checkpoint.Source, p svf
 	*svf.Expert, error) {
 	d, err := s.Model.Shapes()
 	if err == nil && svf.IsReleasedMixture(src) {
-		d, err = s.Bases(ctx)
+		d, err = s.Bases(ctx, svf.AllScope())
 	}
 	if err != nil {
 		return nil, err

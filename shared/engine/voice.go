@@ -127,7 +127,7 @@ func (s *Session) Effective(ctx context.Context, e *svf.Expert) (*svf.Expert, er
 	if e.Meta.Parametrisation == svf.Linear {
 		return e, nil
 	}
-	bases, err := s.Bases(ctx)
+	bases, err := s.Bases(ctx, svf.ScopeOf(e.Names()...))
 	if err != nil {
 		return nil, err
 	}

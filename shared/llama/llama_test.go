@@ -275,7 +275,34 @@ func TestCheckpointRoundTrip(t *testing.T) {
 		if !bytes.Equal(file.Bytes(), again.Bytes()) {
 			t.Fatalf("%s: a loaded checkpoint is not written back as it was", name)
 		}
+		if err := reloaded(back, f); err != nil {
+			t.Fatal(err)
+		}
+		again.Reset()
+		if err := llama.WriteWeights(&again, back); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(file.Bytes(), again.Bytes()) {
+			t.Errorf("%s: matrices that are loaded again are not what they were", name)
+		}
+		if err := back.Reload(f, llama.EmbedName); err == nil {
+			t.Errorf("%s: the embedding was loaded as a matrix of a layer", name)
+		}
 	}
+}
+
+// reloaded writes zeros to two matrices and loads them again.
+func reloaded(m *llama.Model, f *checkpoint.File) error {
+	var names []string
+	for _, l := range []*llama.Linear{&m.Blocks[0].Q, &m.Blocks[len(m.Blocks)-1].Down} {
+		zeros, err := m.Dev.NewTensor(l.Out, l.In)
+		if err != nil {
+			return err
+		}
+		m.Dev.Pack(l.W, zeros)
+		names = append(names, l.Name)
+	}
+	return m.Reload(f, names...)
 }
 
 // Decoding a token allocates nothing: two hundred more tokens cost no more than the growth of the

@@ -32,6 +32,19 @@ func (m *Model) LoadWeights(src checkpoint.Source) error {
 	return m.loadTensors(src, m.Tensors())
 }
 
+// Reload fills the matrices of these names, which a checkpoint has as LoadWeights found them, once
+// more. Where it fails they are undefined.
+func (m *Model) Reload(src checkpoint.Source, names ...string) error {
+	specs := slices.DeleteFunc(m.Config.Linears(), func(s TensorSpec) bool {
+		return !slices.Contains(names, s.Name)
+	})
+	if len(specs) != len(names) {
+		return fmt.Errorf("llama: to load %d matrices again: the model has %d of them", len(names),
+			len(specs))
+	}
+	return m.loadTensors(src, specs)
+}
+
 // loadTensors is LoadWeights of some tensors.
 func (m *Model) loadTensors(src checkpoint.Source, specs []TensorSpec) error {
 	if err := m.CheckTensors(src); err != nil {

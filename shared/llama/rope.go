@@ -151,11 +151,15 @@ func ropeTable(c Config) []float32 {
 	if divisors == nil {
 		divisors = slices.Repeat([]float64{1}, half)
 	}
+	turns := make([]float64, half) // a position
+	for i := range turns {
+		turns[i] = c.ropeFrequency(i) / divisors[i]
+	}
 	table := make([]float32, c.Context*c.HeadDim)
 	for pos := range c.Context {
 		row := table[pos*c.HeadDim:]
-		for i := range half {
-			angle := float64(pos) * (c.ropeFrequency(i) / divisors[i])
+		for i, turn := range turns {
+			angle := float64(pos) * turn
 			row[i], row[half+i] = float32(math.Cos(angle)), float32(math.Sin(angle))
 		}
 	}

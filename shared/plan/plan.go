@@ -6,7 +6,7 @@
 package plan
 
 import (
-	"transformer2/shared/compute"
+	"transformer2/shared/adapt"
 	"transformer2/shared/linalg"
 	"transformer2/shared/llama"
 )
@@ -29,6 +29,12 @@ type Model struct {
 	// Workers are how many of its matrices are decomposed at once; 0 is 1.
 	Workers  int
 	Training Training
+	// Form of its experts; FormAuto counts as folded.
+	Form adapt.Form
+	// BasesInMemory says that what is decomposed cannot be kept in a directory.
+	BasesInMemory bool
+
+	small int // parameters up to which a model is small; 0: adapt.SmallModel
 }
 
 // Work is something that is done with the model.
@@ -39,8 +45,8 @@ type Work struct {
 	Unit    string
 }
 
-// Of plans loading a model, answering as it, answering as an expert (which folds the expert into
-// the weights), decomposing all of its matrices, and training an expert.
+// Of plans loading a model, answering as it, answering as an expert (once it has been taken on, which
+// is what takes time), decomposing all of its matrices, and training an expert.
 func Of(m Model, r Rates) ([]Work, error) {
 	model, err := modelBytes(m)
 	if err != nil {
@@ -60,8 +66,9 @@ func Of(m Model, r Rates) ([]Work, error) {
 	return []Work{
 		{"load", load, float64(m.File)/r.Load + float64(load)/r.Touch, "model"},
 		{"serve", load + serve, t.read / r.Stream, "token"},
-		{"adapt", load + serve + t.fold,
-			2*t.factor/r.Product + t.moved/(2*r.Load) + float64(t.fold)/r.Touch, "expert"},
+		// A matrix whose basis is not kept yet is decomposed before the expert takes any memory.
+		{"adapt", load + keptBytes(m) + max(serve+adaptBytes(m), t.decompose), adaptSeconds(m, r),
+			"expert"},
 		{"decompose", decompose, t.basis / r.Basis, "model"},
 		{"train", load + training, gradient / r.Product, "2048 tokens"},
 	}, nil
@@ -69,25 +76,18 @@ func Of(m Model, r Rates) ([]Work, error) {
 
 // sums are what all matrices of a model take together, or the largest of them.
 type sums struct {
-	decompose, fold int64
-	basis, factor   float64 // operations of decomposing, of one product of a matrix and its basis
-	moved           float64 // bytes of f32 that are read or unpacked where an expert is folded in
-	read            float64 // bytes that a token reads
+	decompose int64
+	basis     float64 // operations of decomposing
+	read      float64 // bytes that a token reads
 }
 
 func totals(m Model) (t sums) {
 	c := m.Config
 	for _, s := range c.Linears() {
-		out, in := float64(s.Rows), float64(s.Cols)
 		t.decompose = max(t.decompose, linalg.BasisBytes(s.Rows, s.Cols)+basisBytes(s))
-		t.fold += foldBytes(m.Held.Matrices, s)
 		t.basis += linalg.BasisOps(s.Rows, s.Cols)
-		t.factor += 2 * out * in * min(out, in)
-		t.moved += float64(basisBytes(s)) + 4*out*in
 		t.read += float64(weightBytes(m.Held.Matrices, s.Rows, s.Cols))
 	}
-	// Matrices take turns in two f32 of the largest; bases are read one at a time and scaled.
-	t.fold += 8*int64(largestLinear(c)) + 8*square(largestRank(c))
 	t.read += float64(weightBytes(m.Held.Head, c.Vocab, c.Dim)) +
 		8*float64(c.Context)*float64(c.Layers*c.KVHeads*c.HeadDim)
 	return t
@@ -120,11 +120,6 @@ func square(n int) int64 { return int64(n) * int64(n) }
 func basisBytes(s llama.TensorSpec) int64 {
 	r := min(s.Rows, s.Cols)
 	return 4*square(r) + 8*int64(r)
-}
-
-// foldBytes is what an expert's matrix takes: W' as W is held, and both factors of W in f32.
-func foldBytes(held compute.DType, s llama.TensorSpec) int64 {
-	return weightBytes(held, s.Rows, s.Cols) + 4*int64(s.Rows+s.Cols)*int64(min(s.Rows, s.Cols))
 }
 
 // modelBytes is the model itself.

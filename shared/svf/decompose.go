@@ -72,9 +72,15 @@ func fileName(name string, weight checkpoint.Fingerprint, arithmetic string) str
 // error is an fs.ErrNotExist; a file that is damaged or was made from other numbers is refused. A
 // cache without a solver also takes what was imported (ArithmeticTorch).
 func (c *Cache) Load(name string, out, in int, weight checkpoint.Fingerprint) (*Matrix, error) {
-	m, err := load(c.Store, name, out, in, weight, c.arithmetic())
+	return c.load(name, out, in, weight, true)
+}
+
+// load is Load of a whole matrix, or of one whose basis is left in the store.
+func (c *Cache) load(name string, out, in int, weight checkpoint.Fingerprint, whole bool) (*Matrix,
+	error) {
+	m, err := load(c.Store, name, out, in, weight, c.arithmetic(), whole)
 	if c.Solver == nil && errors.Is(err, fs.ErrNotExist) {
-		imported, e := load(c.Store, name, out, in, weight, ArithmeticTorch)
+		imported, e := load(c.Store, name, out, in, weight, ArithmeticTorch, whole)
 		if !errors.Is(e, fs.ErrNotExist) {
 			return imported, e
 		}
@@ -83,14 +89,14 @@ func (c *Cache) Load(name string, out, in int, weight checkpoint.Fingerprint) (*
 }
 
 func load(store checkpoint.Store, name string, out, in int, weight checkpoint.Fingerprint,
-	arithmetic string) (*Matrix, error) {
+	arithmetic string, whole bool) (*Matrix, error) {
 	file := fileName(name, weight, arithmetic)
 	blob, err := store.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("svf: cache: %w", err)
 	}
 	defer blob.Close()
-	d, err := ReadDecomposition(blob, blob.Size())
+	d, err := readDecomposition(blob, blob.Size(), whole)
 	switch {
 	case err != nil:
 	case len(d.Matrices) != 1 || d.Matrices[0].Name != name:
@@ -236,7 +242,8 @@ func (c *Cache) of(ctx context.Context, p compute.Dense64, src checkpoint.Source
 		if !within {
 			return Matrix{Weight: known}, f, nil
 		}
-		if have, err := c.Load(name, out, in, known); err == nil {
+		if have, err := c.load(name, out, in, known, false); err == nil {
+			have.kept = c.Store // which Vectors reads
 			return *have, Found{Cached: true}, nil
 		}
 	}

@@ -74,6 +74,12 @@ func digestOf(parts ...func(io.Writer) error) (string, error) {
 // ReadDecomposition reads what WriteDecomposition writes, from a file of size bytes. A file whose
 // numbers are not those that were written, or are no decomposition, is refused.
 func ReadDecomposition(r io.ReaderAt, size int64) (*Decomposition, error) {
+	return readDecomposition(r, size, true)
+}
+
+// readDecomposition leaves the bases, and with them the check of all numbers, to a later reading
+// where whole is false.
+func readDecomposition(r io.ReaderAt, size int64, whole bool) (*Decomposition, error) {
 	f, err := checkpoint.Open(r, size)
 	if err != nil {
 		return nil, fmt.Errorf("svf: reading a decomposition: %w", err)
@@ -97,7 +103,7 @@ func ReadDecomposition(r io.ReaderAt, size int64) (*Decomposition, error) {
 			}
 			return nil, fmt.Errorf("svf: decomposition file: unknown tensor %q", tensor)
 		}
-		m, err := readMatrix(f, meta, name)
+		m, err := readMatrix(f, meta, name, whole)
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +113,8 @@ func ReadDecomposition(r io.ReaderAt, size int64) (*Decomposition, error) {
 	return d, nil
 }
 
-func readMatrix(f *checkpoint.File, meta map[string]string, name string) (*Matrix, error) {
+func readMatrix(f *checkpoint.File, meta map[string]string, name string, whole bool) (*Matrix,
+	error) {
 	m := &Matrix{Name: name + ".weight", Left: meta[name+".side"] == left,
 		Arithmetic: meta[name+".arithmetic"]}
 	if meta[name+".side"] != side(m.Left) {
@@ -124,6 +131,25 @@ func readMatrix(f *checkpoint.File, meta map[string]string, name string) (*Matri
 		return nil, fmt.Errorf("svf: %s: sigma is %v and basis is %v, want [%d] and [%d %d]",
 			m.Name, sigma, basis, m.R, m.R, m.R)
 	}
+	var err error
+	if m.Weight, err = checkpoint.ParseFingerprint(meta[name+".weight"]); err == nil {
+		m.Sigma, err = f.Float64(name + ".sigma")
+	}
+	if err == nil && whole {
+		m.Basis, err = readBasis(f, name, meta[name+".digest"])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("svf: %s: %w", m.Name, err)
+	}
+	if !whole {
+		return m, m.check()
+	}
+	_, err = m.whole()
+	return m, err
+}
+
+// readBasis reads a matrix's basis where its numbers are those that were written.
+func readBasis(f *checkpoint.File, name, want string) ([]float32, error) {
 	section := func(tensor string) func(io.Writer) error {
 		return func(w io.Writer) error {
 			s, err := f.Section(tensor)
@@ -134,22 +160,12 @@ func readMatrix(f *checkpoint.File, meta map[string]string, name string) (*Matri
 		}
 	}
 	digest, err := digestOf(section(name+".sigma"), section(name+".basis"))
-	if err == nil && digest != meta[name+".digest"] {
-		err = fmt.Errorf("its numbers are not those that were written (digest %.12s, want %.12s)",
-			digest, meta[name+".digest"])
-	}
-	if err == nil {
-		m.Weight, err = checkpoint.ParseFingerprint(meta[name+".weight"])
-	}
-	if err == nil {
-		m.Sigma, err = f.Float64(name + ".sigma")
-	}
-	if err == nil {
-		m.Basis, err = f.Float32(name + ".basis")
-	}
 	if err != nil {
-		return nil, fmt.Errorf("svf: %s: %w", m.Name, err)
+		return nil, err
 	}
-	_, err = m.whole()
-	return m, err
+	if digest != want {
+		return nil, fmt.Errorf("its numbers are not those that were written (digest %.12s, want %.12s)",
+			digest, want)
+	}
+	return f.Float32(name + ".basis")
 }

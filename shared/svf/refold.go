@@ -13,16 +13,42 @@ import (
 //
 // Sums are f32 and are rounded once, to the type of dst; z1 = z−1 [1 r]. Unlike a Folder it keeps
 // nothing of a matrix, so that a model of any size takes the room of its largest weight, twice in
-// f32, and of three bases. The ops are recorded; an error says that the scratch has no room.
+// f32, and of three bases. The ops are recorded; an error says that the scratch has no room, and
+// leaves dst as it was.
 func (s *Scratch) Refold(dst, w, basis compute.Weight, left bool, z1 compute.Tensor) error {
-	out, in := w.Dims()
-	r := in
-	if left {
-		r = out
-	}
-	if err := refoldShapes(dst, w, basis, r, z1); err != nil {
+	if err := refoldShapes(dst, w, left, z1); err != nil {
 		return err
 	}
+	if o, i := basis.Dims(); o != z1.Cols || i != z1.Cols {
+		return fmt.Errorf("svf: Refold: a basis [%d %d], want [%d %d]", o, i, z1.Cols, z1.Cols)
+	}
+	return s.refold(dst, w, left, z1, func(b compute.Tensor) { s.dev.Unpack(b, basis) })
+}
+
+// RefoldMatrix is Refold from the basis of m, which is read when it is wanted (Matrix.Vectors) and
+// is in the scratch as f32 for as long as that takes: between two calls no basis is held at all.
+func (s *Scratch) RefoldMatrix(dst, w compute.Weight, m *Matrix, z1 compute.Tensor) error {
+	if out, in := w.Dims(); out != m.Out || in != m.In {
+		return fmt.Errorf("svf: %s: weight is [%d %d], want [%d %d]", m.Name, out, in, m.Out, m.In)
+	}
+	if err := refoldShapes(dst, w, m.Left, z1); err != nil {
+		return err
+	}
+	vectors, err := m.whole()
+	if err == nil {
+		err = s.refold(dst, w, m.Left, z1, func(b compute.Tensor) { s.dev.Write(b, vectors) })
+	}
+	if err != nil {
+		return fmt.Errorf("%w (%s)", err, m.Name)
+	}
+	return nil
+}
+
+// refold is Refold with a basis that write puts into a tensor [r r].
+func (s *Scratch) refold(dst, w compute.Weight, left bool, z1 compute.Tensor,
+	write func(b compute.Tensor)) error {
+	out, in := w.Dims()
+	r := z1.Cols
 	for slot, n := range map[int]int{slotCoef: max(out*in, r*r), slotScaled: r * r,
 		slotTurn: r * r, slotInput: out * in} {
 		if slot == slotInput && left {
@@ -33,7 +59,7 @@ func (s *Scratch) Refold(dst, w, basis compute.Weight, left bool, z1 compute.Ten
 		}
 	}
 	b, scaled, turn := s.view(slotCoef, r, r), s.view(slotScaled, r, r), s.view(slotTurn, r, r)
-	s.dev.Unpack(b, basis)
+	write(b)
 	s.dev.ScaleCols(scaled, b, z1, compute.Ints{})
 	s.dev.Gemm(compute.NT, turn, scaled, b, false) // B diag(z−1) Bᵀ
 	y := s.view(slotCoef, out, in)                 // b is done with
@@ -50,14 +76,17 @@ func (s *Scratch) Refold(dst, w, basis compute.Weight, left bool, z1 compute.Ten
 }
 
 // refoldShapes says which argument does not fit.
-func refoldShapes(dst, w, basis compute.Weight, r int, z1 compute.Tensor) error {
+func refoldShapes(dst, w compute.Weight, left bool, z1 compute.Tensor) error {
 	out, in := w.Dims()
+	r := in
+	if left {
+		r = out
+	}
 	if o, i := dst.Dims(); o != out || i != in {
 		return fmt.Errorf("svf: Refold: the result is [%d %d], want [%d %d] as the weight", o, i, out, in)
 	}
-	if o, i := basis.Dims(); o != r || i != r || z1.Rows != 1 || z1.Cols != r {
-		return fmt.Errorf("svf: Refold of [%d %d]: a basis [%d %d] and z %v, want [%d %d] and [1 %d]",
-			out, in, o, i, z1, r, r, r)
+	if z1.Rows != 1 || z1.Cols != r {
+		return fmt.Errorf("svf: Refold of [%d %d]: z %v, want [1 %d]", out, in, z1, r)
 	}
 	return nil
 }

@@ -83,12 +83,44 @@ func TestRefoldRefuses(t *testing.T) {
 		left := out <= in
 		for want, err := range map[string]error{
 			"the result is": s.Refold(other, w, square, left, z1),
-			"and z [1 ":     s.Refold(w, w, square, left, upload(t, dev, 1, r+1, nil)),
+			": z [1 ":       s.Refold(w, w, square, left, upload(t, dev, 1, r+1, nil)),
 			"a basis [":     s.Refold(w, w, other, left, z1),
 		} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("[%d %d]: %v, want %q in it", out, in, err, want)
 			}
 		}
+	})
+}
+
+// From a matrix, whose basis is read and let go, it is what it is from the basis packed as f32; one
+// that has no basis leaves the weight alone.
+func TestRefoldMatrix(t *testing.T) {
+	eachCase(t, func(t *testing.T, dev compute.Device, out, in int) {
+		r := rng(8)
+		x := normal(r, out*in, 0, 1)
+		w := packed(t, dev, compute.BF16, out, in, x)
+		d := decompose(out, in, unpacked(t, dev, w))
+		m := d.matrix("w")
+		z1 := upload(t, dev, 1, d.r, normal(r, d.r, 0, 0.5))
+		s := svf.NewScratch(dev)
+		defer s.Free()
+		want := packed(t, dev, compute.BF16, out, in, nil)
+		basis := packed(t, dev, compute.F32, d.r, d.r, m.Basis)
+		if err := s.Refold(want, w, basis, m.Left, z1); err != nil {
+			t.Fatal(err)
+		}
+		before := unpacked(t, dev, w)
+		gone, other := m, m
+		gone.Basis = nil
+		other.Out++
+		for text, m := range map[string]*svf.Matrix{"basis of 0 numbers": &gone, "weight is": &other} {
+			refused(t, s.RefoldMatrix(w, w, m, z1), text)
+		}
+		same(t, "W after what was refused", unpacked(t, dev, w), before)
+		if err := s.RefoldMatrix(w, w, &m, z1); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "W'", unpacked(t, dev, w), unpacked(t, dev, want))
 	})
 }

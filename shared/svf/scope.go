@@ -40,6 +40,22 @@ func mustScope(s string) Scope {
 	return scope
 }
 
+// ScopeOf has the weights of these names and no other; a name that ParseName does not know is left
+// out.
+func ScopeOf(names ...string) Scope {
+	var scope Scope
+	for _, name := range names {
+		if layer, role, ok := ParseName(name); ok {
+			p, err := parsePart(fmt.Sprintf("%v:%d", role, layer))
+			if err != nil {
+				panic(err) // roles are sets
+			}
+			scope.parts = append(scope.parts, p)
+		}
+	}
+	return scope.normal()
+}
+
 // ParseScope reads sets joined by commas, each with an optional range of layers:
 //
 //	mlp   attention   all   mlp,attention   mlp:0-3   mlp:7   mlp:16-   q:0-3,gate:4-

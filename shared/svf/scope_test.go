@@ -130,6 +130,24 @@ func TestScopeUnion(t *testing.T) {
 	}
 }
 
+func TestScopeOf(t *testing.T) {
+	names := []string{svf.Name(1, svf.Q), svf.Name(0, svf.Down), svf.Name(11, svf.Q)}
+	s := svf.ScopeOf(append(names, "lm_head.weight")...)
+	if s.String() != "q:1,q:11,down:0" {
+		t.Errorf("the scope of %v is %v", names, s)
+	}
+	for layer := range 13 {
+		for _, r := range []svf.Role{svf.Q, svf.V, svf.Down} {
+			if name := svf.Name(layer, r); s.Has(name) != slices.Contains(names, name) {
+				t.Errorf("%v has %s: %v", s, name, s.Has(name))
+			}
+		}
+	}
+	if !svf.ScopeOf().IsZero() {
+		t.Errorf("the scope of no names is %v", svf.ScopeOf())
+	}
+}
+
 func FuzzParseScope(f *testing.F) {
 	for _, s := range []string{"mlp", "all:3-", "q:0-3,gate:4-", "mlp:-", ":,", "k:00"} {
 		f.Add(s)

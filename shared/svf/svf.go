@@ -43,7 +43,7 @@ type Matrix struct {
 func (m *Matrix) Vectors() ([]float32, error) {
 	basis := m.Basis
 	if basis == nil && m.kept != nil {
-		have, err := load(m.kept, m.Name, m.Out, m.In, m.Weight, m.Arithmetic)
+		have, err := load(m.kept, m.Name, m.Out, m.In, m.Weight, m.Arithmetic, true)
 		if err != nil {
 			return nil, err
 		}

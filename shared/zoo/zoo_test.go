@@ -2,11 +2,14 @@ package zoo_test
 
 import (
 	"io/fs"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"transformer2/kernels/cpu"
+	"transformer2/shared/adapt"
+	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/zoo"
@@ -74,4 +77,56 @@ func checkModel(t *testing.T, name string) {
 				e.Meta.Base.Short(), n, print.Short())
 		}
 	}
+}
+
+// Every expert that ships says the same, token for token, however it acts: folded with factors kept,
+// folded into the place of the base, projected.
+func TestFormsSayTheSame(t *testing.T) {
+	files, err := zoo.Open(zoo.Default)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	large := adapt.FoldedOptions{Small: 1}
+	var store checkpoint.Memory
+	var want [][]engine.Token
+	for _, o := range []adapt.VoicesOptions{{}, {FoldedOptions: large, Form: adapt.FormFolded},
+		{FoldedOptions: large, Form: adapt.FormProjected}} {
+		m, err := engine.Open(t.Context(), dev, engine.Source{Name: zoo.Default, Files: files},
+			compute.F32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := engine.NewSession(dev, m, &store)
+		s.Adapting = o
+		var all [][]engine.Token
+		for _, name := range append(m.ExpertNames(), engine.BaseName) {
+			all = append(all, answer(t, s, name))
+		}
+		if want == nil {
+			want = all
+		}
+		if !reflect.DeepEqual(all, want) {
+			t.Errorf("%+v says %v, want %v", o, all, want)
+		}
+		s.Free()
+	}
+}
+
+func answer(t *testing.T, s *engine.Session, name string) []engine.Token {
+	t.Helper()
+	v, err := s.Voice(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := s.Generate(t.Context(), v, engine.Request{MaxTokens: 48,
+		Prompt: "Tom has 12 apples. Tom buys 7. How many apples has Tom?"})
+	if err != nil || len(a.Tokens) == 0 {
+		t.Fatalf("%s says nothing: %v", name, err)
+	}
+	return a.Tokens
 }

@@ -1,6 +1,10 @@
 package desk
 
-import "context"
+import (
+	"context"
+
+	"transformer2/shared/svf"
+)
 
 // lookAhead decomposes the open model until that is done or a request waits. An error is the
 // business of whoever needs the bases: they will meet it too.
@@ -29,7 +33,7 @@ func (d *Desk) lookAhead() {
 		d.ahead = nil
 		d.mu.Unlock()
 	}()
-	d.s.Bases(ctx)
+	d.s.Bases(ctx, svf.AllScope())
 }
 
 // interrupt ends what is done ahead. d.mu is held.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"sync"
 
+	"transformer2/shared/adapt"
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
@@ -30,6 +31,8 @@ type Config struct {
 	DType compute.DType
 	// Store keeps decompositions.
 	Store checkpoint.Store
+	// Adapting says how a model takes its experts on; who hears of it is the desk's.
+	Adapting adapt.VoicesOptions
 	// Ahead decomposes the model while nothing is asked, so that the first expert need not wait. A
 	// request interrupts it; what Store has by then need not be done again.
 	Ahead bool

@@ -53,7 +53,7 @@ func (j *job) spectrum(q protocol.SpectrumOf) (protocol.Spectrum, error) {
 	if err != nil {
 		return result, err
 	}
-	bases, err := j.d.s.Bases(j.ctx)
+	bases, err := j.d.s.Bases(j.ctx, svf.ScopeOf(q.Matrix))
 	if err != nil {
 		return result, err
 	}
@@ -63,7 +63,7 @@ func (j *job) spectrum(q protocol.SpectrumOf) (protocol.Spectrum, error) {
 	}
 	z := ones(m.R)
 	if v.Expert != nil {
-		plain, err := v.Expert.Effective(bases)
+		plain, err := j.d.s.Effective(j.ctx, v.Expert)
 		if err != nil {
 			return result, err
 		}

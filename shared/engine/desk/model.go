@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"transformer2/shared/adapt"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/protocol"
@@ -51,19 +52,21 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 	}
 	s := engine.NewSession(d.cfg.Dev, m, d.cfg.Store)
 	s.Own = map[string]*svf.Expert{}
-	s.Decomposing = d.decomposing
+	s.Decomposing = func(p svf.Progress) { d.matrices("decompose", p.Done, p.Total) }
+	s.Adapting = d.cfg.Adapting
+	s.Adapting.Progress = func(p adapt.Progress) { d.matrices("adapt", p.Done, p.Total) }
 	d.shut()
 	d.s, d.held = s, held
 	return d.loaded()
 }
 
-// decomposing tells whoever waits now how far the decomposition is.
-func (d *Desk) decomposing(p svf.Progress) {
+// matrices tells whoever waits now how many of a stage are done.
+func (d *Desk) matrices(stage string, done, total int) {
 	if d.working == nil {
 		return // ahead: nobody waits
 	}
-	d.working.tell(protocol.EventProgress, protocol.Progress{Stage: "decompose", Unit: "matrices",
-		Done: int64(p.Done), Total: int64(p.Total)})
+	d.working.tell(protocol.EventProgress, protocol.Progress{Stage: stage, Unit: "matrices",
+		Done: int64(done), Total: int64(total)})
 }
 
 // loaded describes the model that is open.

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"transformer2/shared/checkpoint"
+	"transformer2/shared/engine"
 	"transformer2/shared/engine/protocol"
 	"transformer2/shared/svf"
 	"transformer2/shared/task"
@@ -88,8 +89,15 @@ func (j *job) reinforcer(q protocol.Train) (*train.Reinforcer, error) {
 	cfg.Task, cfg.Seed, cfg.Scope = q.Task, q.Seed, q.Scope
 	cfg.Prompts, cfg.Samples, cfg.Temperature = q.Prompts, q.Samples, q.Temperature
 	cfg.KL, cfg.Schedule.Peak, cfg.ValidItems = q.KL, q.Rate, q.EvalItems
-	bases, err := j.d.s.Bases(j.ctx)
+	scope, err := svf.ParseScope(q.Scope)
 	if err != nil {
+		return nil, err
+	}
+	bases, err := j.d.s.Bases(j.ctx, scope)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := j.d.s.As(j.ctx, engine.Base()); err != nil { // no expert's weights in the base
 		return nil, err
 	}
 	m := j.d.s.Model

@@ -26,8 +26,10 @@ func Run(t *testing.T, dial func(t *testing.T) Conn) {
 	t.Run("Malformed", func(t *testing.T) { malformed(t, fresh(t)) })
 	loaded := fresh(t)
 	load(t, loaded)
-	// Whatever needs the bases first tells of their making: it shall be none of the tests below.
-	result[protocol.Spectrum](loaded, protocol.TypeSpectrum, protocol.SpectrumOf{Matrix: gate})
+	// Whatever needs the bases first tells of their making: it shall be none of the tests below. An
+	// expert is of all matrices.
+	result[protocol.Compared](loaded, protocol.TypeGenerate, protocol.Generate{Prompt: prompt,
+		Voices: []protocol.Voice{{Expert: "math"}}, MaxTokens: 1})
 	for name, test := range map[string]func(*testing.T, *client){
 		"Generate": generate, "Scores": scores, "Next": next, "Looks": looks, "Passes": passes,
 		"Search": search, "Pause": pause, "Train": trainAndKeep, "StopTraining": stopTraining,

@@ -129,7 +129,7 @@ type Load struct {
 
 // Progress of something that takes time. Total is 0 where it is not known.
 type Progress struct {
-	Stage string `json:"stage"` // "fetch", "decompose", "answers"
+	Stage string `json:"stage"` // "fetch", "decompose", "adapt", "answers"
 	Unit  string `json:"unit"`  // "bytes", "matrices", "answers"
 	Done  int64  `json:"done"`
 	Total int64  `json:"total"`
