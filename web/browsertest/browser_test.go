@@ -21,8 +21,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is how long the page may take for anything; a busy machine decodes 100 tokens a second.
-const patience = 40 * time.Second
+// patience is how long the page may take for anything; a machine that does other work beside it, and
+// plays a GPU, needs most of it.
+const patience = 100 * time.Second
 
 var (
 	siteDir string
@@ -71,10 +72,12 @@ func run(m *testing.M) int {
 // executable is the browser's.
 var executable string
 
-// flags are what every browser here is started with.
+// flags are what every browser here is started with. Tabs are of one process, which compiles the engine
+// once for all of them.
 func flags() []chromedp.ExecAllocatorOption {
 	return []chromedp.ExecAllocatorOption{chromedp.ExecPath(executable), chromedp.Headless,
-		chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.Flag("disable-background-networking", true),
+		chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.Flag("process-per-site", true),
+		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true)}
 }
 
@@ -113,17 +116,23 @@ func buildSite(dir string) error {
 	return nil
 }
 
-// tab is a page of its own: its own origin, so its own storage, and what went wrong in it.
-type tab struct {
-	*testing.T
+// window is a tab of the browser: its own origin, so its own storage, and what went wrong in it.
+type window struct {
 	ctx    context.Context
 	url    string
 	server *httptest.Server
+	close  func()
 	mu     sync.Mutex
 	wrong  []string // errors of the console, requests that left the origin
 }
 
-// open shows the page with a state. At the end of the test nothing may have gone wrong.
+// tab is a window and the test that uses it. At the end of the test nothing may have gone wrong.
+type tab struct {
+	*testing.T
+	*window
+}
+
+// open shows the page with a state, in a tab of the test's own, to a visitor who was never there.
 func open(t *testing.T, hash string, width, height int64) *tab {
 	t.Helper()
 	return openWith(t, hash, width, height, http.FileServer(http.Dir(siteDir)))
@@ -131,24 +140,79 @@ func open(t *testing.T, hash string, width, height int64) *tab {
 
 func openWith(t *testing.T, hash string, width, height int64, site http.Handler) *tab {
 	t.Helper()
+	p := &tab{t, newWindow(t, site)}
+	t.Cleanup(p.close)
+	t.Cleanup(p.sound)
+	p.viewport(width, height)
+	p.visit(hash)
+	return p
+}
+
+// shared is the window that follow gives: none before the first test, and after one that failed.
+var shared *window
+
+// follow takes a page that is open where a link leads. Its engine has answered other tests before:
+// what a link says is as it says, and nothing else of the page may be what a test depends on.
+func follow(t *testing.T, hash string) *tab {
+	t.Helper()
+	fresh := shared == nil
+	if fresh {
+		shared = newWindow(t, http.FileServer(http.Dir(siteDir)))
+	}
+	p := &tab{t, shared}
+	t.Cleanup(func() {
+		p.sound()
+		if p.forgive(); t.Failed() {
+			p.close()
+			shared = nil
+		}
+	})
+	p.viewport(1280, 800)
+	if fresh {
+		p.visit("")
+		p.ready()
+	}
+	p.do(`document.getElementById("stop").click();
+		document.activeElement.blur();
+		for (const d of document.querySelectorAll("dialog[open]")) d.close();
+		for (const b of document.querySelectorAll("#notices button")) b.click()`)
+	p.until(`document.getElementById("stop").hidden`)
+	js[bool](p, fmt.Sprintf(`new Promise((done) => {
+		addEventListener("popstate", () => done(true), { once: true });
+		if (location.hash === %[1]q) done(true); else location.hash = %[1]q;
+	})`, hash))
+	p.until(fmt.Sprintf("document.documentElement.lang.startsWith('zh') === %t",
+		strings.Contains(hash, "lang=zh")))
+	return p
+}
+
+// newWindow opens no page yet.
+func newWindow(t *testing.T, site http.Handler) *window {
+	t.Helper()
 	server := httptest.NewServer(site)
 	ctx, cancel := chromedp.NewContext(browser)
-	p := &tab{T: t, ctx: ctx, url: server.URL + "/", server: server}
-	t.Cleanup(func() { cancel(); server.Close() })
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height)); err != nil {
+	p := &window{ctx: ctx, url: server.URL + "/", server: server,
+		close: func() { cancel(); server.Close() }}
+	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if err := chromedp.Listen(ctx, p.requested); err != nil {
 		t.Fatal(err)
 	}
 	go p.listen()
-	t.Cleanup(p.sound)
-	p.visit(hash)
 	return p
 }
 
+// viewport makes the page so large.
+func (p *tab) viewport(width, height int64) {
+	p.Helper()
+	if err := chromedp.Do(p.ctx, chromedp.EmulateViewport(width, height)); err != nil {
+		p.Fatal(err)
+	}
+}
+
 // listen collects what the console calls an error.
-func (p *tab) listen() {
+func (p *window) listen() {
 	for m, err := range chromedp.Console(p.ctx) {
 		if err != nil {
 			return
@@ -159,7 +223,7 @@ func (p *tab) listen() {
 	}
 }
 
-func (p *tab) requested(ev any) {
+func (p *window) requested(ev any) {
 	if e, ok := ev.(*network.EventRequestWillBeSent); ok {
 		own := strings.HasPrefix(e.Request.URL, p.url)
 		if !own && !strings.HasPrefix(e.Request.URL, "blob:") && !strings.HasPrefix(e.Request.URL, "data:") {
@@ -168,7 +232,7 @@ func (p *tab) requested(ev any) {
 	}
 }
 
-func (p *tab) blame(what string) {
+func (p *window) blame(what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wrong = append(p.wrong, what)
@@ -184,7 +248,7 @@ func (p *tab) sound() {
 }
 
 // forgive forgets what went wrong: the test meant it to.
-func (p *tab) forgive() {
+func (p *window) forgive() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wrong = nil
@@ -252,6 +316,16 @@ func (p *tab) enter(id, value, event string) {
 func (p *tab) text(selector string) string {
 	p.Helper()
 	return js[string](p, fmt.Sprintf("document.querySelector(%q).innerText", selector))
+}
+
+// still waits until nothing in the page changes any more.
+func (p *tab) still() {
+	p.Helper()
+	js[bool](p, `new Promise((done) => {
+		let last = setTimeout(done, 100, true);
+		new MutationObserver(() => { clearTimeout(last); last = setTimeout(done, 100, true); })
+			.observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+	})`)
 }
 
 // answered waits for both answers of the playground and gives them.
