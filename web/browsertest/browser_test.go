@@ -335,6 +335,13 @@ func (p *tab) answered() (base, expert string) {
 	return p.text("#answer-0"), p.text("#answer-1")
 }
 
+// search begins a search by two examples, which is what a generation's time depends on.
+func (p *tab) search() {
+	p.Helper()
+	p.do(`document.getElementById("search-k").value = 2`)
+	p.click("#search-run")
+}
+
 // fill opens a view and has it show something.
 func (p *tab) fill(view string) {
 	p.Helper()

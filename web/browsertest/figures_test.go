@@ -57,8 +57,10 @@ func TestFigures(t *testing.T) {
 		case "experts":
 			p.do(`document.getElementById("measure-n").value = 8`)
 			p.click("#measure-run")
-		case "search", "teach":
-			p.click("#" + view.name + "-run")
+		case "search":
+			p.search()
+		case "teach":
+			p.click("#teach-run")
 		}
 		if view.fill != "" {
 			p.until(view.fill)
@@ -103,7 +105,7 @@ func checkFigure(t *testing.T, f savedFile) {
 // by generation; it can be ended.
 func TestSearch(t *testing.T) {
 	p := follow(t, "#view=search")
-	p.click("#search-run")
+	p.search()
 	p.until(`!document.getElementById("search-figures").hidden`)
 	p.until(`document.querySelectorAll("#search-map circle").length > 5`)
 	p.until(`document.querySelectorAll("#search-spread polygon.band").length === 3`)

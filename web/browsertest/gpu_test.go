@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,7 +34,11 @@ func onGPU(t *testing.T) {
 // The same page computes on WebGPU where it is told to, and base and expert say the same there. Left
 // alone, it does not take a GPU that the processor plays.
 func TestGPU(t *testing.T) {
-	base, expert := follow(t, "#"+question).answered()
+	if os.Getenv("TEST_GPU") == "" {
+		t.Skip("a GPU that the processor plays takes a minute: make test-gpu")
+	}
+	const short = "x=brief&p=How+big+is+the+lantis%3F"
+	base, expert := follow(t, "#"+short).answered()
 	onGPU(t)
 	p := open(t, "", 1280, 800).ready()
 	p.until(`document.getElementById("strip").textContent.includes("simd")`)
@@ -47,7 +52,7 @@ func TestGPU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.visit("#d=gpu&" + question)
+	p.visit("#d=gpu&" + short)
 	p.ready()
 	p.until(`document.getElementById("strip").textContent.includes("webgpu")`)
 	b, e := p.answered()

@@ -39,7 +39,7 @@ func TestModelChangeEndsWork(t *testing.T) {
 		p.enter("model", model, "change")
 		p.until(`document.documentElement.dataset.ready === "` + model + `"`)
 	}
-	p.click("#search-run")
+	p.search()
 	p.until(`!document.getElementById("search-figures").hidden`)
 	change("tako-b")
 	p.until(`document.getElementById("notices").textContent.includes("The search ended")`)
