@@ -56,7 +56,7 @@ func TestPlanOfConfig(t *testing.T) {
 		"out in count seconds"); len(shapes) != 1 || shapes[0]["count"] != 32.0 {
 		t.Errorf("of k alone: %v", shapes)
 	}
-	all := lines(t, ok(t, "plan", "--model", path, "--weights", "q8", "--memory", "12",
+	all := lines(t, ok(t, "plan", "--model", path, "--weights", "q8", "--memory", "11",
 		"--gpu-memory", "16", "--json"), "weights work bytes seconds unit fits? fits_gpu?")
 	fits := map[any][2]any{}
 	for _, l := range all {
@@ -64,8 +64,8 @@ func TestPlanOfConfig(t *testing.T) {
 	}
 	if len(all) != 5 || fits["serve"] != [2]any{false, true} || fits["train"] != [2]any{false, false} ||
 		fits["decompose"] != [2]any{true, nil} {
-		t.Errorf("in 12 GB and on a GPU of 16: %v", fits)
+		t.Errorf("in 11 GB and on a GPU of 16: %v", fits)
 	}
 	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--force"), "config.json")
-	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--memory", "12"), "--weights q4")
+	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--memory", "11"), "--weights q4")
 }

@@ -17,7 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -73,10 +75,13 @@ func run(m *testing.M) int {
 var executable string
 
 // flags are what every browser here is started with. Tabs are of one process, which compiles the engine
-// once for all of them.
+// once for all of them, and one that lies behind another goes on as if it were seen.
 func flags() []chromedp.ExecAllocatorOption {
 	return []chromedp.ExecAllocatorOption{chromedp.ExecPath(executable), chromedp.Headless,
 		chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.Flag("process-per-site", true),
+		chromedp.Flag("disable-background-timer-throttling", true),
+		chromedp.Flag("disable-backgrounding-occluded-windows", true),
+		chromedp.Flag("disable-renderer-backgrounding", true),
 		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true)}
 }
@@ -167,6 +172,9 @@ func follow(t *testing.T, hash string) *tab {
 			shared = nil
 		}
 	})
+	if _, err := chromedp.Call(p.ctx, page.BringToFront, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
 	p.viewport(1280, 800)
 	if fresh {
 		p.visit("")
@@ -272,7 +280,9 @@ func (p *tab) ready() *tab {
 // js evaluates an expression, a promise's value included.
 func js[T any](p *tab, expression string) T {
 	p.Helper()
-	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		p.Fatalf("%s: %v", expression, err)
 	}
