@@ -96,6 +96,8 @@ check: ## formatting, vet, staticcheck, generated files, import directions
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt"; exit 1; }
 	go vet ./...
 	GOOS=js GOARCH=wasm go vet ./shared/... ./kernels ./kernels/cpu ./kernels/webgpu ./wasm
+	@for os in darwin windows freebsd; do echo "GOOS=$$os go vet ./native/... ./kernels/webgpu"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=amd64 go vet ./native/... ./kernels/webgpu || exit 1; done
 	go run $(STATICCHECK) ./...
 	go -C kernels/cpu/asm run . -check
 	@cd web && go tool templ generate -f page.templ -stdout 2>/dev/null | diff -q - page_templ.go || \

@@ -86,6 +86,30 @@ fn to_bf16(b: u32) -> u32 {
   return (b + 0x7fffu + ((b >> 16u) & 1u)) >> 16u;
 }
 {{end}}
+{{define "number"}}
+{{- if eq .Type "f16"}}{{template "f16"}}{{end}}
+// Number k of a row of w_, as pack, pack_q8 and pack_q4 left it, as the bits of an f32.
+fn number(row: u32, k: u32) -> u32 {
+{{- if eq .Type "f32"}}
+  return w_[row * p.words + k];
+{{- else if eq .Type "q8"}}
+  let q = unpack4xI8(w_[row * p.words + k / 4u])[k % 4u];
+  let scale = w_[p.quants + row * (p.cols / 32u) + k / 32u];
+  return bitcast<u32>(bitcast<f32>(scale) * f32(q));
+{{- else if eq .Type "q4"}}
+  let q = extractBits(bitcast<i32>(w_[row * p.words + k / 8u]), 4u * (k % 8u), 4u);
+  let scale = w_[p.quants + row * (p.cols / 32u) + k / 32u];
+  return bitcast<u32>(bitcast<f32>(scale) * f32(q));
+{{- else}}
+  let bits = (w_[row * p.words + k / 2u] >> ((k & 1u) * 16u)) & 0xffffu;
+{{- if eq .Type "f16"}}
+  return from_f16(bits);
+{{- else}}
+  return bits << 16u;
+{{- end}}
+{{- end}}
+}
+{{end}}
 {{define "ratio"}}
 // a/b, rounded well: division alone may be off by 2.5 ulp, and a tie then rounds to the wrong side.
 fn ratio(a: f32, b: f32) -> f32 {

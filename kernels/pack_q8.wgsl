@@ -1,7 +1,7 @@
 // blocks of 32 numbers of x: scale = max|x|/127, q = round half to even(x/scale)
 // 0 w [rows n/4] words of four q, then [rows n/32] scales, write | 1 x [rows n] read
-// p {blocks, offset of x, words of q}      256 threads, a block each
-struct P { n: u32, xo: u32, words: u32 }
+// p {blocks, offset of x, words of q, first block of w}      256 threads, a block each
+struct P { n: u32, xo: u32, words: u32, lo: u32 }
 @group(0) @binding(0) var<storage, read_write> w_: array<u32>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<uniform> p: P;
@@ -16,7 +16,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
   var top = 0.0;
   for (var k = 0u; k < 32u; k = k + 1u) { top = max(top, abs(x[at + k])); }
   let scale = ratio(top, 127.0);
-  w_[p.words + i] = bitcast<u32>(scale);
+  w_[p.words + p.lo + i] = bitcast<u32>(scale);
   for (var j = 0u; j < 8u; j = j + 1u) {
     var word = 0u;
     if (scale > 0.0) {
@@ -25,6 +25,6 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) grid: vec3
         word = word | ((bitcast<u32>(q) & 0xffu) << (k * 8u));
       }
     }
-    w_[i * 8u + j] = word;
+    w_[(p.lo + i) * 8u + j] = word;
   }
 }

@@ -132,7 +132,7 @@ func Variants() []Variant {
 				list = append(list, Variant{Name: name, Vec: dim%4 == 0, Dim: dim,
 					Group: max(1, min(4, 512/dim)-i%2)})
 			}
-		case "pack", "unpack":
+		case "pack", "unpack", "unpack_rows":
 			for _, typ := range weightTypes {
 				if name != "pack" || !(Variant{Type: typ}).Scaled() {
 					list = append(list, Variant{Name: name, Type: typ})

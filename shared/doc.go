@@ -8,7 +8,7 @@
 //	llama/       the architecture: forward, backward, kv cache, batched generation
 //	sample/      logits -> token
 //	svf/         W' = U diag(σ∘z) Vᵀ: decompose, fold, project, mix, expert files
-//	task/        the small suite: questions, checkers, rewards, the pre-training corpus
+//	task/        the small suite and users' own questions: checkers, rewards, the pre-training corpus
 //	answer/      questions -> answers, and accuracy
 //	train/       pre-training, next-token training and REINFORCE on z
 //	adapt/       the two passes: by prompt, by classifier, by few-shot search

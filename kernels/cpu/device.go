@@ -61,11 +61,14 @@ func New(o Options) (*Device, error) {
 
 // Name is the form and the threads: "cpu avx512 ×2".
 func (d *Device) Name() string {
-	return fmt.Sprintf("cpu %s ×%d", d.f.name, len(d.pool.workers))
+	return fmt.Sprintf("cpu %s ×%d", d.f.name, d.Threads())
 }
 
 // Form is the name of the form that the device computes by.
 func (d *Device) Form() string { return d.f.name }
+
+// Threads is how many threads compute.
+func (d *Device) Threads() int { return len(d.pool.workers) }
 
 // Reason says in a sentence why this form was taken, and what is missing if it is a slow one.
 func (d *Device) Reason() string { return d.reason }

@@ -7,6 +7,9 @@ import "math"
 
 func fromBF16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
+// bf16At is where column j of a row of a panel of BF16 lies: 0, 16, 1, 17, …
+func bf16At(j int) int { return j%(nr/2)*2 + j/(nr/2) }
+
 func toBF16(f float32) uint16 {
 	u := math.Float32bits(f)
 	if f != f {

@@ -6,6 +6,7 @@ type opTask struct {
 	f             func(w *worker, t *opTask, lo, hi int)
 	y, x, a, b, c []float32
 	ids           []int32
+	w             *weight
 	n, m          int // row lengths
 	s             float32
 	acc           bool

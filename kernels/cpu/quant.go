@@ -67,11 +67,16 @@ func packQ8Loop(dst []byte, src []float32) {
 func widenQ8Loop(dst []float32, src []byte) {
 	for ; len(dst) > 0; dst, src = dst[q8Block*nr:], src[q8Bytes:] {
 		for j := range nr {
-			scale := math.Float32frombits(binary.LittleEndian.Uint32(src[4*j:]))
-			for l := range q8Block {
-				dst[l*nr+j] = scale * float32(q8Raw(src[q8At(l, j)])-q8Zero)
-			}
+			widenQ8Column(dst[j:], nr, src, j)
 		}
+	}
+}
+
+// widenQ8Column is the inputs of output j of a block, to every step-th number.
+func widenQ8Column(dst []float32, step int, block []byte, j int) {
+	scale := math.Float32frombits(binary.LittleEndian.Uint32(block[4*j:]))
+	for l := range q8Block {
+		dst[l*step] = scale * float32(q8Raw(block[q8At(l, j)])-q8Zero)
 	}
 }
 

@@ -60,11 +60,16 @@ func packQ4Loop(dst []byte, src []float32) {
 func widenQ4Loop(dst []float32, src []byte) {
 	for ; len(dst) > 0; dst, src = dst[q8Block*nr:], src[q4Bytes:] {
 		for j := range nr {
-			scale := math.Float32frombits(binary.LittleEndian.Uint32(src[4*j:]))
-			for l := range q8Block {
-				word := binary.LittleEndian.Uint32(src[q4Word(l, j):])
-				dst[l*nr+j] = scale * float32(int32(word>>(4*(l%8))&15)-q4Zero)
-			}
+			widenQ4Column(dst[j:], nr, src, j)
 		}
+	}
+}
+
+// widenQ4Column is the inputs of output j of a block, to every step-th number.
+func widenQ4Column(dst []float32, step int, block []byte, j int) {
+	scale := math.Float32frombits(binary.LittleEndian.Uint32(block[4*j:]))
+	for l := range q8Block {
+		word := binary.LittleEndian.Uint32(block[q4Word(l, j):])
+		dst[l*step] = scale * float32(int32(word>>(4*(l%8))&15)-q4Zero)
 	}
 }

@@ -99,6 +99,56 @@ func (d *Device) Unpack(dst compute.Tensor, w compute.Weight) {
 	d.rounding(p, d.vals("Unpack", dst), true)
 }
 
+// UnpackRows: see compute.Memory.
+func (d *Device) UnpackRows(y compute.Tensor, w compute.Weight, ids compute.Ints) {
+	p := d.weight("UnpackRows", w)
+	count("UnpackRows", "ids", ids, y.Rows, y)
+	shape("UnpackRows", "y", y, ids.N, p.in, y)
+	d.rows(y.Rows, y.Cols, opTask{f: unpackRows, y: d.vals("UnpackRows", y), w: p,
+		ids: d.ints("UnpackRows", ids), n: y.Cols})
+}
+
+func unpackRows(_ *worker, t *opTask, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		y := t.y[i*t.n : (i+1)*t.n]
+		if id := int(t.ids[i]); id >= 0 && id < t.w.out {
+			t.w.row(y, id)
+		} else {
+			clear(y)
+		}
+	}
+}
+
+// row is row i of the weight, which lies a panel's width apart, as f32.
+func (w *weight) row(dst []float32, i int) {
+	p, j := i/nr, i%nr
+	at := p * w.in * nr
+	blocks := w.in / q8Block
+	switch w.t {
+	case compute.F32:
+		for l := range dst {
+			dst[l] = w.f[at+l*nr+j]
+		}
+	case compute.F16:
+		for l := range dst {
+			dst[l] = fromF16(w.h[at+l*nr+j])
+		}
+	case compute.BF16:
+		at += bf16At(j)
+		for l := range dst {
+			dst[l] = fromBF16(w.h[at+l*nr])
+		}
+	case compute.Q8:
+		for b := range blocks {
+			widenQ8Column(dst[b*q8Block:], 1, w.q[(p*blocks+b)*q8Bytes:], j)
+		}
+	default:
+		for b := range blocks {
+			widenQ4Column(dst[b*q8Block:], 1, w.q[(p*blocks+b)*q4Bytes:], j)
+		}
+	}
+}
+
 func (d *Device) rounding(w *weight, x []float32, unpack bool) {
 	t := &d.ops.weight
 	t.w, t.x, t.unpack = w, x, unpack
@@ -106,7 +156,7 @@ func (d *Device) rounding(w *weight, x []float32, unpack bool) {
 	t.w, t.x = nil, nil
 }
 
-// PackFrom: see compute.Packer. A worker has the rows of one panel.
+// PackFrom: see compute.Memory. A worker has the rows of one panel.
 func (d *Device) PackFrom(w compute.Weight, read func(lo int, rows []float32) error) error {
 	p := d.weight("PackFrom", w)
 	t := &weightTask{w: p, read: read}
@@ -114,7 +164,7 @@ func (d *Device) PackFrom(w compute.Weight, read func(lo int, rows []float32) er
 	return t.err
 }
 
-// PackBytes: see compute.Packer.
+// PackBytes: see compute.Memory.
 func (d *Device) PackBytes(w compute.Weight, read func(lo int, rows []byte) error) error {
 	p := d.weight("PackBytes", w)
 	if p.t != compute.BF16 || p.in%2 != 0 {

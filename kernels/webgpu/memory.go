@@ -194,13 +194,19 @@ func (d *Device) write(b *buffer, off uint32, data []byte) {
 	at := 4 * uint64(off)
 	for len(data) > chunk && d.err == nil {
 		d.fail(d.queue.WriteBuffer(b.raw, at, data[:chunk]))
-		d.submit(func(*wgpu.CommandEncoder) {}) // frees the staging memory of the chunk
-		d.wait()
+		d.flush()
 		at, data = at+chunk, data[chunk:]
 	}
 	if d.err == nil {
 		d.fail(d.queue.WriteBuffer(b.raw, at, data))
 	}
+}
+
+// flush ends when the device has done everything: the staging memory of what was written is free.
+func (d *Device) flush() error {
+	d.submit(func(*wgpu.CommandEncoder) {})
+	d.wait()
+	return d.err
 }
 
 // bytesOf views numbers as they lie in memory.

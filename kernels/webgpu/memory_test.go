@@ -175,6 +175,8 @@ func TestNoRoom(t *testing.T) {
 	}
 	if w, err := d.NewWeight(compute.F32, 1<<8, 1<<7); err != nil || len(w.(*weight).parts) != 2 {
 		t.Errorf("a weight of 128 KiB where 64 are seen: %v, want it in two parts", err)
+	} else {
+		tableInParts(t, d, w)
 	}
 	d.limits.MaxStorageBufferBindingSize = binding
 	// The driver refuses: the limit that we ask it for is not one that it has.
@@ -192,6 +194,42 @@ func TestNoRoom(t *testing.T) {
 	got := make([]float32, 16)
 	if err := d.Read(got, x); err != nil || got[15] != 3 {
 		t.Errorf("afterwards: %v, %v, want 3", got[15], err)
+	}
+}
+
+// tableInParts: a weight that no kernel sees whole is filled, and gives rows, in all its parts.
+func tableInParts(t *testing.T, d *Device, w compute.Weight) {
+	t.Helper()
+	out, in := w.Dims()
+	err := d.PackFrom(w, func(lo int, rows []float32) error {
+		for i := range rows {
+			rows[i] = float32(lo + i/in)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []int32{0, int32(out - 1), int32(out / 2), int32(out/2 - 1)}
+	ids, err := d.NewInts(len(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.WriteInts(ids, want)
+	y, err := d.NewTensor(len(want), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.UnpackRows(y, w, ids)
+	got := make([]float32, y.Len())
+	if err := d.Read(got, y); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range got {
+		if v != float32(want[i/in]) {
+			t.Errorf("number %d of row %d is %v, want %d", i%in, want[i/in], v, want[i/in])
+			return
+		}
 	}
 }
 

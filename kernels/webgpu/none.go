@@ -15,7 +15,10 @@ import (
 var ErrNoAdapter = errors.New("webgpu: no GPU driver found")
 
 // Device exists so that callers need no build tags; New makes none.
-type Device struct{ compute.Device }
+type Device struct {
+	compute.Device
+	compute.Decomposer
+}
 
 // New fails: the GPU library does not support this platform.
 func New(Options) (*Device, error) {

@@ -1,3 +1,5 @@
+//go:build ((linux || windows || darwin) && (amd64 || arm64)) || (js && wasm)
+
 package webgpu
 
 import (

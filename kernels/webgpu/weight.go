@@ -103,19 +103,81 @@ func (d *Device) weight(op string, w compute.Weight) *weight {
 func (d *Device) Pack(w compute.Weight, src compute.Tensor) {
 	m := d.weight("Pack", w)
 	shape("Pack", "src", src, m.out, m.in, src)
+	for _, p := range m.parts {
+		d.packRows(m, p, 0, src.Slice(p.lo, p.lo+p.rows))
+	}
+}
+
+// packRows rounds src into the rows of a part from row lo of it on.
+func (d *Device) packRows(m *weight, p part, lo int, src compute.Tensor) {
 	xb, xo := d.vals("Pack", src)
 	words := m.words()
-	for _, p := range m.parts {
-		at := xo + uint32(p.lo*m.in)
-		if m.t.Blocked() {
-			blocks := p.rows * m.in / compute.BlockQ8
-			d.run(plain("pack_"+m.t.String()), threads(blocks), bufs{p.b, xb}, uint32(blocks), at,
-				uint32(p.rows*words))
-			continue
-		}
-		d.run(kernels.Variant{Name: "pack", Type: m.t.String()}, threads(p.rows*words),
-			bufs{p.b, xb}, uint32(p.rows*words), uint32(words), uint32(m.in), at)
+	if m.t.Blocked() {
+		blocks := m.in / compute.BlockQ8
+		d.run(plain("pack_"+m.t.String()), threads(src.Rows*blocks), bufs{p.b, xb},
+			uint32(src.Rows*blocks), xo, uint32(p.rows*words), uint32(lo*blocks))
+		return
 	}
+	d.run(kernels.Variant{Name: "pack", Type: m.t.String()}, threads(src.Rows*words),
+		bufs{p.b, xb}, uint32(src.Rows*words), uint32(words), uint32(m.in), xo, uint32(lo*words))
+}
+
+// PackFrom: see compute.Memory.
+func (d *Device) PackFrom(w compute.Weight, read func(lo int, rows []float32) error) error {
+	m := d.weight("PackFrom", w)
+	seen := min(chunk, int(d.limits.MaxStorageBufferBindingSize))
+	most := max(1, min(seen/4/max(m.in, 1), m.out))
+	t, err := d.NewTensor(most, m.in)
+	if err != nil {
+		return err
+	}
+	defer d.Free(t.Buf)
+	host := make([]float32, t.Len())
+	return m.eachRows(most, func(p part, lo, n int) error {
+		rows := host[:n*m.in]
+		err := read(p.lo+lo, rows)
+		if err == nil {
+			d.Write(t.Slice(0, n), rows)
+			d.packRows(m, p, lo, t.Slice(0, n))
+			err = d.flush()
+		}
+		return err
+	})
+}
+
+// PackBytes: see compute.Memory.
+func (d *Device) PackBytes(w compute.Weight, read func(lo int, rows []byte) error) error {
+	m := d.weight("PackBytes", w)
+	if m.t != compute.BF16 || m.in%2 != 0 {
+		panic(fmt.Sprintf("webgpu: PackBytes: the weight [%d %d] is %v, want bf16 and even inputs",
+			m.out, m.in, m.t))
+	}
+	row, padded := 2*m.in, 4*m.words()
+	most := max(1, min(chunk/max(padded, 1), m.out))
+	host := make([]byte, most*padded)
+	return m.eachRows(most, func(p part, lo, n int) error {
+		if err := read(p.lo+lo, host[:n*row]); err != nil {
+			return err
+		}
+		for i := n - 1; i >= 0 && padded > row; i-- { // the last first: no row is in another's way
+			copy(host[i*padded:], host[i*row:(i+1)*row])
+			clear(host[i*padded+row : (i+1)*padded])
+		}
+		d.write(p.b, uint32(lo*m.words()), host[:n*padded])
+		return d.flush()
+	})
+}
+
+// eachRows calls f for all rows of a weight, so many at once at most: n of a part, from row lo on.
+func (m *weight) eachRows(most int, f func(p part, lo, n int) error) error {
+	for _, p := range m.parts {
+		for lo := 0; lo < p.rows; lo += most {
+			if err := f(p, lo, min(most, p.rows-lo)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Unpack: see compute.Memory.
@@ -128,5 +190,23 @@ func (d *Device) Unpack(dst compute.Tensor, w compute.Weight) {
 		d.run(kernels.Variant{Name: "unpack", Type: m.t.String()}, threads(p.rows*m.in),
 			bufs{xb, p.b}, uint32(p.rows*m.in), uint32(words), uint32(m.in),
 			xo+uint32(p.lo*m.in), uint32(p.rows*words))
+	}
+}
+
+// UnpackRows: see compute.Memory.
+func (d *Device) UnpackRows(y compute.Tensor, w compute.Weight, ids compute.Ints) {
+	const op = "UnpackRows"
+	m := d.weight(op, w)
+	count(op, "ids", ids, y.Rows, y)
+	shape(op, "y", y, ids.N, m.in, y)
+	yb, yo := d.vals(op, y)
+	ib, io := d.ints(op, ids)
+	if len(m.parts) == 0 {
+		d.fill(yb, int(yo), y.Len(), 0)
+	}
+	for _, p := range m.parts {
+		d.run(kernels.Variant{Name: "unpack_rows", Type: m.t.String()}, threads(y.Len()),
+			bufs{yb, p.b, ib}, uint32(y.Len()), uint32(m.words()), uint32(m.in),
+			uint32(p.rows*m.words()), uint32(p.lo), uint32(p.rows), uint32(m.out), yo, io)
 	}
 }

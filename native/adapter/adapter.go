@@ -125,6 +125,22 @@ func because(c Choice, a webgpu.Adapter, count int) string {
 // Name says what computes.
 func (d *Device) Name() string { return d.Device.Name() }
 
+// Kernel is the form of the arithmetic: that of the CPU's, or "webgpu".
+func (d *Device) Kernel() string {
+	if d.Host() {
+		return d.host.Form()
+	}
+	return "webgpu"
+}
+
+// Threads is how many of the CPU's compute, or wait for the GPU.
+func (d *Device) Threads() int {
+	if d.Host() {
+		return d.host.Threads()
+	}
+	return 1
+}
+
 // Reason says in a sentence why this device was taken.
 func (d *Device) Reason() string { return d.reason }
 

@@ -42,11 +42,12 @@ type gpuModel struct {
 	gpuShape
 	dev    compute.Device
 	blocks []gpuLayer
+	embed  compute.Weight // of the first tokens alone
 	head   compute.Weight
 	z      bool // whether the MLP's matrices are rescaled, each row by its own z
 	rows   int  // of the activations
 
-	norm, embed, turn, zs            compute.Tensor
+	norm, turn, zs                   compute.Tensor
 	x, h, q, o, gate, up, s, t, p, l compute.Tensor
 	k, v                             compute.Tensor
 	tokens, pos, spans, at, seq, ids compute.Ints
@@ -145,6 +146,7 @@ func newGPUModel(dev compute.Device, s gpuShape, t compute.DType, batch int, bas
 		}
 		l.keys, l.values = a.tensor(batch*s.context, kv), a.tensor(batch*s.context, kv)
 	}
+	m.embed = a.weight(t, m.embedded(), s.dim, src)
 	m.head = a.weight(t, s.vocab, s.dim, src)
 	m.activations(a, batch)
 	if a.err != nil {
@@ -156,11 +158,14 @@ func newGPUModel(dev compute.Device, s gpuShape, t compute.DType, batch int, bas
 	return m, dev.Submit()
 }
 
+// embedded is how many tokens of the vocabulary are embedded.
+func (s gpuShape) embedded() int { return min(s.vocab, 1024) }
+
 func (m *gpuModel) activations(a *allocs, batch int) {
 	rows := max(m.prefill, batch)
 	m.rows = rows
-	m.norm, m.embed = a.tensor(1, m.dim), a.randomTensor(1024*m.dim, 1)
-	m.turn, m.zs = a.tensor(max(m.context, m.prefill), m.headDim), a.tensor(batch, m.dim)
+	m.norm, m.turn, m.zs = a.tensor(1, m.dim), a.tensor(max(m.context, m.prefill), m.headDim),
+		a.tensor(batch, m.dim)
 	m.x, m.h, m.t, m.p = a.tensor(rows, m.dim), a.tensor(rows, m.dim), a.tensor(rows, m.dim),
 		a.tensor(rows, m.dim)
 	m.q, m.o = a.tensor(rows, m.heads*m.headDim), a.tensor(rows, m.heads*m.headDim)
@@ -171,7 +176,6 @@ func (m *gpuModel) activations(a *allocs, batch int) {
 	m.seq, m.ids = a.ints(rows), a.ints(rows)
 	m.host = make([]int32, 2*rows)
 	if a.err == nil {
-		m.embed = m.embed.Reshape(1024, m.dim)
 		m.dev.Fill(m.norm, 1)
 		m.dev.Fill(m.turn, 0.7)
 		m.dev.Fill(m.zs, 0.01)
@@ -206,7 +210,7 @@ func (m *gpuModel) step(rows int) error {
 // the cache, the last tokens of full contexts, with their scores and the best of them.
 func (m *gpuModel) forward(T, length int, cached bool) {
 	dev, c := m.dev, m.context
-	m.ints(m.tokens, T, func(i int) int { return i % 1000 })
+	m.ints(m.tokens, T, func(i int) int { return i % m.embedded() })
 	m.ints(m.seq, T, func(i int) int { return i / length })
 	if cached {
 		m.ints(m.pos, T, func(int) int { return c - 1 })
@@ -220,7 +224,7 @@ func (m *gpuModel) forward(T, length int, cached bool) {
 	v := func(t compute.Tensor) compute.Tensor { return t.Slice(0, T) }
 	heads := compute.Heads{Q: m.heads, KV: m.kvHeads, Dim: m.headDim,
 		Scale: float32(1 / math.Sqrt(float64(m.headDim)))}
-	dev.GatherRows(v(m.x), m.embed, m.tokens.Slice(0, T))
+	dev.UnpackRows(v(m.x), m.embed, m.tokens.Slice(0, T))
 	for i := range m.blocks {
 		l := &m.blocks[i]
 		dev.RMSNorm(v(m.h), v(m.x), m.norm, 1e-5)

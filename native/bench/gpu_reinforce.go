@@ -13,8 +13,8 @@ import (
 )
 
 // gpuPolicy is a model of random bf16 weights whose MLP is rescaled by z in projected form, with
-// the memory of a step of REINFORCE. Its bases are random too: orthonormal only in the mean, which
-// takes as long.
+// the memory of a step of REINFORCE, as shared/train has it. Its bases are random too: orthonormal
+// only in the mean, which takes as long.
 type gpuPolicy struct {
 	gpuShape
 	dev       compute.Device
@@ -33,13 +33,15 @@ type gpuPolicy struct {
 	steps     int
 }
 
-// reinforceBytes is about what a step takes of the device's memory: weights, the embedding in f32
-// and what it is made of, bases, activations of every layer, and the z's coefficients.
+// reinforceBytes is about what a step takes of the device's memory: weights, the embedding
+// and what it is made of, bases, what enters each layer, and the activations of one layer of policy
+// and reference with the policy's gradients and coefficients.
 func (s gpuShape) reinforceBytes() float64 {
 	q, kv, rows := s.heads*s.headDim, s.kvHeads*s.headDim, s.batch*s.answer
-	acts := 4 * rows * (4*s.dim + 2*q + 2*kv + 3*s.hidden + 3*s.dim)
-	return 2*float64(s.weights()) + 8*float64(s.vocab*s.dim) +
-		float64(s.layers)*float64(3*2*2*s.dim*s.dim+acts)
+	acts := 4 * rows * (4*s.dim + 2*q + 2*kv + 3*s.hidden)
+	return 2*float64(s.weights()) + 6*float64(s.vocab*s.dim) +
+		float64(s.layers)*float64(3*2*2*s.dim*s.dim+4*rows*s.dim) +
+		float64(3*acts+4*rows*7*s.dim)
 }
 
 // reinforce measures one step of REINFORCE on a device of its own, which gives all memory back:
@@ -131,7 +133,7 @@ func newGPUPolicy(dev *webgpu.Device, s gpuShape) (*gpuPolicy, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
-	dev.Copy(p.base.Embed, src.Reshape(s.vocab, s.dim))
+	dev.Pack(p.base.Embed, src.Reshape(s.vocab, s.dim))
 	for _, l := range append(p.base.Linears(), &p.base.Head) {
 		dev.Pack(l.W, src.Reshape(l.Out, l.In))
 	}
@@ -141,18 +143,16 @@ func newGPUPolicy(dev *webgpu.Device, s gpuShape) (*gpuPolicy, error) {
 	}
 	dev.Fill(p.base.Norm.G, 1)
 	scratch := svf.NewScratch(dev)
+	coef := []compute.Tensor{a.tensor(p.rows, s.dim), a.tensor(p.rows, s.dim), a.tensor(p.rows, s.dim)}
 	for i := range p.model.Blocks {
 		b := &p.model.Blocks[i]
-		for _, l := range []*llama.Linear{&b.Gate, &b.Up, &b.Down} {
-			b, bt := a.weight(compute.BF16, s.dim, s.dim, src), a.weight(compute.BF16, s.dim, s.dim, src)
+		for k, l := range []*llama.Linear{&b.Gate, &b.Up, &b.Down} {
+			b, bt := a.weight(compute.F16, s.dim, s.dim, src), a.weight(compute.F16, s.dim, s.dim, src)
+			z := &svf.Trained{Z1: a.tensor(1, s.dim), Grad: a.tensor(1, s.dim), Coef: coef[k]}
 			if a.err != nil {
 				return nil, a.err
 			}
-			projector, err := svf.ProjectorOf(scratch, l.Out, l.In, l.Out <= l.In, b, bt, p.rows)
-			if err != nil {
-				return nil, err
-			}
-			z, err := svf.NewTrained(projector)
+			z.P, err = svf.ProjectorOf(scratch, l.Out, l.In, l.Out <= l.In, b, bt, p.rows)
 			if err != nil {
 				return nil, err
 			}
@@ -168,7 +168,7 @@ func newGPUPolicy(dev *webgpu.Device, s gpuShape) (*gpuPolicy, error) {
 
 // memory makes room for a step's activations and its loss.
 func (p *gpuPolicy) memory(a *allocs) (err error) {
-	if p.ws, err = p.model.NewWorkspace(p.rows, true); err != nil {
+	if p.ws, err = p.model.NewRecomputing(p.rows); err != nil {
 		return err
 	}
 	if p.ref, err = p.base.NewWorkspace(p.rows, false); err != nil {
@@ -245,11 +245,15 @@ func (p *gpuPolicy) update() error {
 
 // flops is the arithmetic of an update: three passes over the weights (policy, reference, and back
 // to the inputs; the weights have no gradient), four products with a basis for each matrix of the
-// MLP, and attention, which is two products forward and five back.
+// MLP, and attention, which is two products forward and five back; and the policy's forward pass
+// once more, but for the last layer and the head.
 func (p *gpuPolicy) flops() float64 {
 	n := float64(p.answer)
 	pairs := float64(p.batch) * n * (n + 1) / 2
+	again := 1 - 1/float64(p.layers)
 	basis := float64(len(p.z)) * float64(p.dim) * float64(p.dim)
-	return float64(p.rows)*(3*2*float64(p.weights())+4*2*basis) +
-		(2+2+5)*2*pairs*float64(p.heads*p.headDim*p.layers)
+	head := float64(p.vocab) * float64(p.dim)
+	layers := float64(p.weights()) - head
+	return float64(p.rows)*2*(3*head+(3+again)*layers+(4+2*again)*basis) +
+		(2+2+5+2*again)*2*pairs*float64(p.heads*p.headDim*p.layers)
 }

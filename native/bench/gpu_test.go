@@ -124,7 +124,8 @@ func TestGPUPolicy(t *testing.T) {
 		}
 	}
 	layer := 256*256*2 + 64*256*2 + 512*256*3
-	want := 15*(6*(2*layer+128*256)+6*4*2*256*256) + 9*2*(3*5*6/2)*256*2
+	want := 15*(6*(2*layer+128*256)+6*4*2*256*256) + 9*2*(3*5*6/2)*256*2 +
+		15*(2*layer+3*2*2*256*256) + 2*2*(3*5*6/2)*256 // of the first of two layers once more
 	if got := p.flops(); got != float64(want) {
 		t.Errorf("an update takes %v operations, want %d", got, want)
 	}

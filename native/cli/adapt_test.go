@@ -139,7 +139,7 @@ func TestRefusedShots(t *testing.T) {
 		"no file":   {filepath.Join(dir, "none"), []string{"--shots", "none", "no such file"}},
 		"no number": {"math:many", []string{`"many"`, "not a number"}},
 		"too many":  {"math:100000", []string{"100000", "math"}},
-		"no lines":  {file("empty", "\n"), []string{"empty", "has none"}},
+		"no lines":  {file("empty", "\n"), []string{"empty", "no item"}},
 		"no JSON":   {file("text", "hello"), []string{"text", "line 1"}},
 		"no answer": {file("half", `{"prompt":"x"}`), []string{"half", "line 1", `"answer"`}},
 		"twice": {file("twice",

@@ -55,6 +55,9 @@ With --json {"file","expert","type","bytes"}.`,
 				return err
 			}
 			a.context = math.MaxInt // what is written keeps the context that the model was made for
+			if a.weights == asStored {
+				a.weights = "f32" // and is rounded once, to --type
+			}
 			return a.withModel(f.model, func(s *session) error {
 				v, err := f.who.only(cmd.Context(), cmd, s)
 				if err == nil {

@@ -58,7 +58,7 @@ func TestConvertToDirectory(t *testing.T) {
 		if l["file"] != dir || l["expert"] != voice || l["bytes"].(float64) < 100_000 {
 			t.Errorf("%v", l)
 		}
-		if got, want := says(dir), says(tiny, "--expert", voice); got != want {
+		if got, want := says(dir), says(tiny, "--expert", voice, "--weights", "f32"); got != want {
 			t.Errorf("%s: the directory says %q, want %q", voice, got, want)
 		}
 		refused(t, t2("", "convert", "--model", tiny, "--to", "hf", "-o", dir), "not empty", voice)

@@ -28,6 +28,7 @@ type evalLine struct {
 	// What few-shot found for the task, and what that took.
 	Alpha  map[string]float64 `json:"alpha,omitempty"`
 	Search *searchLine        `json:"search,omitempty"`
+	SHA256 string             `json:"sha256,omitempty"` // of the user's own questions
 	// InStyle is, for a style, the share of answers in it.
 	InStyle *float64 `json:"in_style,omitempty"`
 }
@@ -36,6 +37,7 @@ type evalLine struct {
 type evalTable struct {
 	*app
 	model  string
+	sum    string // of the questions, where they are the user's own
 	names  []*candidate
 	rows   [][]string
 	pooled []engine.Report // all tasks together, a candidate each
@@ -45,7 +47,7 @@ type evalTable struct {
 // add notes the accuracy of a candidate, next to the first one's on the same questions.
 func (t *evalTable) add(c *candidate, r, first engine.Report, compare bool) {
 	l := evalLine{Model: t.model, Task: r.Task, Split: r.Split.String(), Expert: c.name, N: r.N,
-		Seed: r.Seed, Accuracy: r.Accuracy, CI95: r.CI95}
+		Seed: r.Seed, Accuracy: r.Accuracy, CI95: r.CI95, SHA256: t.sum}
 	row := []string{r.Task, l.Split, c.name, fmt.Sprint(r.N), percent(r.Accuracy), interval(r.CI95),
 		""}
 	if compare {

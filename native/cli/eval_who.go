@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -62,14 +63,7 @@ func (a *app) candidates(cmd *cobra.Command, s *session, f evalFlags) ([]*candid
 // evalFewShot searches for a mixture on examples of the quiz's task, or of a file, and measures it.
 func (a *app) evalFewShot(ctx context.Context, s *session, f adaptFlags, q engine.Quiz,
 	c *candidate, show func(done, total int)) (engine.Report, error) {
-	if _, err := strconv.Atoi(f.shots); err == nil {
-		if q.Split == task.Valid {
-			return engine.Report{}, errors.New("few-shot takes its examples from the validation " +
-				"split, so it cannot be measured there: want --split test, or --shots FILE")
-		}
-		f.shots = q.Task.Name() + ":" + f.shots
-	}
-	shots, err := f.examples()
+	shots, err := a.evalShots(s, f, q)
 	if err != nil {
 		return engine.Report{}, err
 	}
@@ -80,4 +74,36 @@ func (a *app) evalFewShot(ctx context.Context, s *session, f adaptFlags, q engin
 	defer who.Close()
 	c.found = who.Found
 	return who.Evaluate(ctx, q, nil, show)
+}
+
+// evalShots are validation items of the quiz's task, or what --shots names, none of the quiz's among
+// it.
+func (a *app) evalShots(s *session, f adaptFlags, q engine.Quiz) ([]adapt.Shot, error) {
+	k, err := strconv.Atoi(f.shots)
+	if err != nil {
+		shots, err := f.examples(a, s)
+		if err != nil {
+			return nil, err
+		}
+		asked := map[string]bool{}
+		for _, it := range q.Items() {
+			asked[it.Prompt] = true
+		}
+		for _, s := range shots {
+			if asked[s.Question.Prompt] {
+				return nil, fmt.Errorf("--shots %s: %.60q is measured in %s, too: want other examples",
+					f.shots, s.Question.Prompt, q.Task.Name())
+			}
+		}
+		return shots, nil
+	}
+	if q.Split == task.Valid {
+		return nil, errors.New("few-shot takes its examples from the validation split, so it cannot " +
+			"be measured there: want --split test, or --shots FILE")
+	}
+	if err := filled(q.Task, task.Valid); err != nil {
+		return nil, fmt.Errorf("few-shot takes its examples from the validation split: %w; or name "+
+			"others with --shots", err)
+	}
+	return adapt.FewShots(q.Task, k, f.seed)
 }

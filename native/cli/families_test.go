@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"transformer2/shared/pretrained/familytest"
@@ -49,7 +50,7 @@ func checkVerbs(t *testing.T, dir string) {
 	}
 	ok(t, "adapt", "--model", dir, "--prompt", question, "--max-tokens", "8")
 
-	plain, math := say(dir), say(dir, "--expert", "math")
+	plain, math := say(dir), say(dir, "--expert", "math", "--weights", "f32") // not rounded again
 	if plain == math {
 		t.Errorf("the expert says what the base says: %q", plain)
 	}
@@ -72,6 +73,26 @@ func checkVerbs(t *testing.T, dir string) {
 	for _, held := range []string{"bf16", "f16", "q8", "q4"} {
 		say(dir, "--weights", held)
 	}
+}
+
+// Unless told otherwise a model is held as its file holds it.
+func TestHeldAsTheFile(t *testing.T) {
+	dir := must(familytest.All()[0].Write(t.TempDir()))
+	says := func(model, held string) {
+		t.Helper()
+		out := ok(t, "info", "--model", model, "--look", "1", "--json")
+		if !strings.Contains(out, `"weights":"`+held+`"`) {
+			t.Errorf("%s: %s, want weights %s", model, strings.SplitN(out, "\n", 2)[0], held)
+		}
+	}
+	for kind, held := range map[string]string{"f32": "f32", "f16": "f16", "bf16": "bf16",
+		"q8_0": "q8"} {
+		gguf := filepath.Join(t.TempDir(), kind+".gguf")
+		ok(t, "convert", "--model", dir, "--type", kind, "-o", gguf)
+		says(gguf, held)
+	}
+	says(tiny, "bf16")
+	says("zoo:tako", "f32")
 }
 
 func TestModelFlagsRefusals(t *testing.T) {

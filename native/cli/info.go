@@ -13,8 +13,6 @@ import (
 	"transformer2/kernels/cpu"
 	"transformer2/kernels/webgpu"
 	"transformer2/native/adapter"
-	"transformer2/shared/compute"
-	"transformer2/shared/engine"
 	"transformer2/shared/task"
 	"transformer2/shared/zoo"
 )
@@ -30,6 +28,7 @@ type (
 		Vocabulary  int      `json:"vocabulary"`
 		Context     int      `json:"context"`
 		Fingerprint string   `json:"fingerprint"`
+		Weights     string   `json:"weights"` // how its matrices are held
 		Experts     []string `json:"experts"`
 	}
 	taskLine struct {
@@ -55,25 +54,55 @@ type (
 	}
 )
 
-func (a *app) infoCmd() *cobra.Command {
-	var models []string
-	var limit int
-	cmd := &cobra.Command{
-		Use:   "info",
-		Short: "list models, experts, tasks, kernels and the cache",
-		Long: `List the models that ship and their experts, the tasks with the size of each split
+const infoLong = `List the models that ship and their experts, the tasks with the size of each split
 and how many distinct prompts it holds, which kernels compute and why, and where decompositions are
-kept.
+kept. With --task only that task: how its questions are read, the splits, one example of each, how
+an answer is judged, and what is left out. It may be a file or directory of questions, as JSON, one
+object a line or in a list, perhaps packed with gzip (.gz). Formats, recognised by their fields, or
+named as in --task FORMAT:PATH:
+
+  gsm8k  {"question","answer": "... #### 42"}
+  math   {"problem","solution": "... \boxed{42}"}
+  arc    {"question","choices","answerKey"}, as published or as on Hugging Face's hub
+  own    {"prompt","answer"} and, if wanted, "system", "worked" (a whole answer to learn from),
+         "choices" (a list), "label" (math, code, reasoning or other) and "score", how an answer is
+         judged: number, math, choice, exact or contains
+  mbpp, humaneval
+         as published or as by EvalPlus; their answers are Python programs, which t2 does not run:
+         they need a judge
+
+A judge (--judge COMMAND, in train and eval too) is a program of yours that scores the answers to
+any file. For each it reads a line {"prompt","answer","output","program","item"} (output is what the
+model said, program the fenced block in it, item the object of the file) and writes a line with a
+number from 0, wrong, to 1, right. It runs with your rights: start programs that a model wrote in a
+container. With --judge the worked answers of the file are judged, to see whether the judge is right.
+
+The words train, valid and test in the names of files and folders say which split they are; without
+them a tenth of the questions, by hash, is test and a tenth valid.
 
 With --json a line a thing, told apart by "kind": model {"model","parameters","layers","width",
-"vocabulary","context","fingerprint","experts"}, task {"task","label","about","items","distinct",
-"looked"}, machine {"device","reason","gpus","forms","processors","go","cache",
-"cache_files","cache_bytes"}.`,
+"vocabulary","context","fingerprint","weights","experts"}, task {"task","label","about","items",
+"distinct","looked"}, machine {"device","reason","gpus","forms","processors","go","cache",
+"cache_files","cache_bytes"}; with --task data {"task","format","about","label","sha256","files",
+"items","max_tokens","left_out","worked","worked_right","examples"}.`
+
+func (a *app) infoCmd() *cobra.Command {
+	var models, tasks []string
+	var limit int
+	var judge string
+	cmd := &cobra.Command{
+		Use:   "info",
+		Short: "list models, experts, tasks, kernels and the cache, or show a file of questions",
+		Long:  infoLong,
 		Example: `  t2 info
   t2 info --model runs/mine --json
-  t2 info --look 0`,
+  t2 info --look 0
+  t2 info --task gsm8k/train.jsonl`,
 		Args: noWords,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(tasks) > 0 || cmd.Flags().Changed("judge") {
+				return a.infoTasks(cmd, tasks, judge)
+			}
 			if len(models) == 0 {
 				for _, name := range zoo.Names() {
 					models = append(models, zooPrefix+name)
@@ -84,6 +113,9 @@ With --json a line a thing, told apart by "kind": model {"model","parameters","l
 	}
 	cmd.Flags().StringArrayVar(&models, "model", nil,
 		"a model to describe (default: all that ship); may be given several times")
+	cmd.Flags().StringArrayVar(&tasks, "task", nil, "only this task: "+taskUsage+"; may be given "+
+		"several times")
+	cmd.Flags().StringVar(&judge, "judge", "", "with --task: "+judgeUsage)
 	cmd.Flags().IntVar(&limit, "look", 4096, "items of each split whose prompts are compared; 0: "+
 		"all")
 	return cmd
@@ -127,13 +159,11 @@ func (a *app) aboutModel(dev *adapter.Device, ref string) (modelLine, error) {
 	if err != nil {
 		return modelLine{}, err
 	}
-	if err := a.checkFit(src, compute.F32); err != nil {
-		return modelLine{}, err
-	}
-	m, err := engine.Open(a.ctx, dev, src, compute.F32)
+	m, err := a.load(dev, src)
 	if err != nil {
 		return modelLine{}, err
 	}
+	defer m.LM.Free()
 	c := m.LM.Config
 	print, err := m.Fingerprint()
 	if err != nil {
@@ -142,6 +172,7 @@ func (a *app) aboutModel(dev *adapter.Device, ref string) (modelLine, error) {
 	return modelLine{Kind: "model", Model: ref, Parameters: c.NumParams(), Layers: c.Layers,
 		Width:      c.Dim,
 		Vocabulary: c.Vocab, Context: c.Context, Fingerprint: print.Short(),
+		Weights: m.LM.Blocks[0].Q.W.Type().String(),
 		Experts: append([]string{}, m.ExpertNames()...)}, nil
 }
 
@@ -198,13 +229,13 @@ func (u *ui) about(models []modelLine, tasks []taskLine, m machineLine) {
 			fmt.Sprintf("%.2f M", float64(m.Parameters)/1e6),
 			fmt.Sprint(m.Layers), fmt.Sprint(m.Width), fmt.Sprint(m.Vocabulary),
 			fmt.Sprint(m.Context),
-			m.Fingerprint})
+			m.Fingerprint, m.Weights})
 	}
 	if len(rows) == 0 {
 		u.line("none ship with this build")
 	} else {
 		u.table([]string{"model", ">parameters", ">layers", ">width", ">vocabulary", ">context",
-			"fingerprint"}, rows)
+			"fingerprint", "weights"}, rows)
 	}
 	for _, m := range models {
 		u.line("%s", u.indent(fmt.Sprintf("experts of %s: %s", m.Model, orNone(m.Experts)), 2))

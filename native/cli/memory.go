@@ -10,10 +10,12 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 
+	"transformer2/native/adapter"
 	"transformer2/native/proc"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/plan"
+	"transformer2/shared/train"
 )
 
 // room is the bytes of memory that this process may take: what --memory says, or else on Linux what
@@ -77,24 +79,25 @@ func workOf(cmd *cobra.Command) string {
 	return "load"
 }
 
-// checkFit refuses work that takes more memory than there is, before anything of it is taken.
-func (a *app) checkFit(src engine.Source, held compute.DType) error {
+// checkFit refuses work that takes more memory than there is, before anything of it is taken. A GPU
+// does not tell how much it has.
+func (a *app) checkFit(dev *adapter.Device, src engine.Source) error {
 	room, ok := a.room()
-	if a.force || !ok {
+	if a.force || !ok || !dev.Host() && a.memory == 0 {
 		return nil
 	}
 	m, err := planned(src)
 	if err != nil {
 		return nil // opening the model says what is wrong with it
 	}
-	m.Held = held
+	m.Held, m.Training = src.Hold(m.Stored), a.training
 	takes, err := bytesOf(m, a.work)
 	if err != nil || takes <= room {
 		return err
 	}
 	return fmt.Errorf("model %s: to %s it with weights as %v and a context of %d takes %s, and there "+
-		"are %s: %s; --force starts anyhow", src.Name, a.work, held, m.Config.Context, size(takes),
-		size(room), a.smaller(m, room))
+		"are %s: %s; --force starts anyhow", src.Name, a.work, m.Held.Matrices, m.Config.Context,
+		size(takes), size(room), a.smaller(m, room))
 }
 
 // bytesOf is what the plan says that a work takes.
@@ -111,31 +114,47 @@ func bytesOf(m plan.Model, work string) (int64, error) {
 // leastContext is the shortest context that is worth proposing.
 const leastContext = 256
 
-// smaller says what would fit: first with the weights in fewer bits, then with a shorter context.
+// smaller says what would fit: first with the weights in fewer bits, then in the projected form of
+// training, then with a shorter context.
 func (a *app) smaller(m plan.Model, room int64) string {
-	kinds := []compute.DType{m.Held}
+	kinds := []compute.DType{m.Held.Matrices}
 	for _, t := range []compute.DType{compute.BF16, compute.Q8, compute.Q4} {
-		if plan.Bits(t) < plan.Bits(m.Held) && plan.Holds(m.Config, t) {
+		if plan.Bits(t) < plan.Bits(m.Held.Matrices) && m.Config.Holds(t) {
 			kinds = append(kinds, t)
 		}
 	}
+	forms := []train.Form{m.Training.Form}
+	if a.work == "train" && m.Training.Form != train.Projected {
+		forms = append(forms, train.Projected)
+	}
 	for context := m.Config.Context; context >= leastContext; context /= 2 {
-		for _, t := range kinds {
-			lean := m
-			lean.Held, lean.Config.Context = t, context
-			takes, err := bytesOf(lean, a.work)
-			if err != nil || takes > room {
-				continue
+		for _, form := range forms {
+			for _, t := range kinds {
+				lean := m
+				lean.Config.Context, lean.Training.Form = context, form
+				if t != m.Held.Matrices {
+					lean.Held = m.Stored.As(t)
+				}
+				takes, err := bytesOf(lean, a.work)
+				if err != nil || takes > room {
+					continue
+				}
+				how := ""
+				if t != m.Held.Matrices {
+					how = fmt.Sprintf("--weights %v ", t)
+				}
+				if form != m.Training.Form {
+					how += fmt.Sprintf("--form %s ", form)
+				}
+				if context != m.Config.Context {
+					how += fmt.Sprintf("--context %d ", context)
+				}
+				return fmt.Sprintf("%stakes %s", how, size(takes))
 			}
-			how := ""
-			if t != m.Held {
-				how = fmt.Sprintf("--weights %v ", t)
-			}
-			if context != m.Config.Context {
-				how += fmt.Sprintf("--context %d ", context)
-			}
-			return fmt.Sprintf("%stakes %s", how, size(takes))
 		}
+	}
+	if a.work == "train" {
+		return "fewer --prompts and --samples or another --scope takes less"
 	}
 	return "no type of weights makes it fit"
 }

@@ -14,10 +14,12 @@ import (
 
 	"transformer2/shared/compute"
 	"transformer2/shared/llama"
+	"transformer2/shared/plan"
+	"transformer2/shared/train"
 )
 
-// small is a model of 4 M parameters: more than the process itself.
-var small = llama.Config{Vocab: 8000, Dim: 256, Hidden: 512, Layers: 2, Heads: 4, KVHeads: 4,
+// small is a model of 8 M parameters: more than the process itself.
+var small = llama.Config{Vocab: 2000, Dim: 256, Hidden: 1024, Layers: 7, Heads: 4, KVHeads: 4,
 	HeadDim: 64, Context: 1024, RopeTheta: 10000, Eps: 1e-5, Tied: true}
 
 // takes is what the plan says of a work, in GB as --memory has it.
@@ -25,7 +27,7 @@ func takes(t *testing.T, dir, work string, held compute.DType, context int) floa
 	t.Helper()
 	a := &app{context: context}
 	m := must(planned(must(a.modelSource(dir))))
-	m.Held = held
+	m.Held = m.Stored.As(held)
 	return float64(must(bytesOf(m, work))) / 1e9
 }
 
@@ -36,12 +38,12 @@ func TestNothingStartsThatDoesNotFit(t *testing.T) {
 		return t2("", append([]string{"generate", "--model", dir, "--prompt", "x", "--max-tokens", "1",
 			"--memory", strconv.FormatFloat(memory, 'f', 6, 64)}, more...)...)
 	}
-	full := takes(t, dir, "serve", compute.F32, 0)
+	full := takes(t, dir, "serve", compute.BF16, 0) // as its file has it
 	if r := ask(1.01 * full); r.code != 0 {
 		t.Errorf("with enough memory: %s", r.err)
 	}
 	q8 := takes(t, dir, "serve", compute.Q8, 0)
-	refused(t, ask(1.001*q8), "to serve it", "f32", size(int64(1e9*full)), size(int64(1.001e9*q8)),
+	refused(t, ask(1.001*q8), "to serve it", "as bf16", size(int64(1e9*full)), size(int64(1.001e9*q8)),
 		"--weights q8", "--force starts anyhow")
 	if r := ask(1.01*q8, "--weights", "q8"); r.code != 0 {
 		t.Errorf("with the weights that were proposed: %s", r.err)
@@ -64,8 +66,37 @@ func TestNothingStartsThatDoesNotFit(t *testing.T) {
 	refused(t, t2("", "generate", "--prompt", "x", "--memory", "NaN"), "NaN")
 }
 
-// medium takes 170 MB.
-var medium = llama.Config{Vocab: 16000, Dim: 768, Hidden: 2048, Layers: 2, Heads: 12, KVHeads: 12,
+// A training is measured by its own flags, and told of those that take less.
+func TestTrainingThatDoesNotFit(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "small")
+	writeShape(dir, small, 0.05, 1)
+	a := &app{}
+	m := must(planned(must(a.modelSource(dir))))
+	takes := func(form train.Form) float64 {
+		m.Training = plan.Training{Scope: "q:0", Form: form, Answers: 2}
+		return float64(must(bytesOf(m, "train"))) / 1e9
+	}
+	ask := func(memory float64, more ...string) result {
+		return t2("", append([]string{"train", "--model", dir, "--task", "polite", "--scope", "q:0",
+			"--prompts", "1", "--samples", "2", "--valid-items", "1", "--steps", "1", "--out",
+			filepath.Join(dir, "run"), "--cache", dir, "--memory",
+			strconv.FormatFloat(memory, 'f', 6, 64)}, more...)...)
+	}
+	projected := 1.001 * takes(train.Projected)
+	if folded := takes(train.Folded); projected > 0.9*folded {
+		t.Fatalf("%g GB projected, %g folded", projected, folded)
+	}
+	refused(t, ask(projected, "--weights", "q4", "--form", "folded"), "--form projected takes")
+	refused(t, ask(projected, "--form", "projected", "--scope", "all", "--prompts", "40"),
+		"to train it")
+	if r := ask(projected, "--form", "projected"); r.code != 0 {
+		t.Errorf("in the form that was proposed: %s", r.err)
+	}
+	refused(t, ask(0.01), "another --scope takes less")
+}
+
+// medium takes 170 MB in f32.
+var medium = llama.Config{Vocab: 16000, Dim: 768, Hidden: 2048, Layers: 4, Heads: 12, KVHeads: 12,
 	HeadDim: 64, Context: 256, RopeTheta: 10000, Eps: 1e-5, Tied: true}
 
 // A control group's limit is memory that there is not more of.
@@ -79,7 +110,8 @@ func TestControlGroup(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "small")
 	writeShape(dir, medium, 0.05, 1)
 	cmd := exec.Command("sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, group,
-		must(os.Executable()), "generate", "--model", dir, "--prompt", "x", "--max-tokens", "1")
+		must(os.Executable()), "generate", "--model", dir, "--prompt", "x", "--max-tokens", "1",
+		"--weights", "f32")
 	cmd.Env = append(os.Environ(), runAsT2+"=1")
 	out, err := cmd.CombinedOutput()
 	if want := size(megabytes << 20); err == nil || !strings.Contains(string(out), want) ||

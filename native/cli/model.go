@@ -18,6 +18,7 @@ import (
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
+	"transformer2/shared/llama"
 	"transformer2/shared/pretrained"
 	"transformer2/shared/svf"
 	"transformer2/shared/zoo"
@@ -39,13 +40,23 @@ type session struct {
 	dev *adapter.Device
 }
 
-// held is the type that --weights names.
-func (a *app) held() (compute.DType, error) {
-	t, err := compute.ParseDType(cmp.Or(a.weights, compute.F32.String()))
-	if err != nil {
-		err = fmt.Errorf("--weights is %q, want f32, f16, bf16, q8 or q4", a.weights)
+// asStored is the --weights that leave the choice to the model's files.
+const asStored = "auto"
+
+// holding is what --weights says of how a model is held.
+func (a *app) holding(src engine.Source) (func(llama.Stored) llama.Held, error) {
+	name, ships := cmp.Or(a.weights, asStored), src.Format == nil
+	if name == asStored && !ships {
+		return llama.Stored.Like, nil
 	}
-	return t, err
+	if name == asStored { // the models that ship are small, and were measured so
+		name = compute.F32.String()
+	}
+	t, err := compute.ParseDType(name)
+	if err != nil {
+		err = fmt.Errorf("--weights is %q, want auto, f32, f16, bf16, q8 or q4", name)
+	}
+	return func(s llama.Stored) llama.Held { return s.As(t) }, err
 }
 
 // open loads the model that ref names onto the device.
@@ -54,31 +65,30 @@ func (a *app) open(ref string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	held, err := a.held()
-	if err != nil {
-		return nil, err
-	}
 	dev, err := a.device()
 	if err != nil {
 		return nil, err
 	}
-	if dev.Host() || a.memory > 0 { // a GPU does not tell how much memory it has
-		err = a.checkFit(src, held)
-	}
-	var m *engine.Model
-	if err == nil {
-		m, err = engine.Open(a.ctx, dev, src, held)
-	}
-	if err == nil {
-		tidy()
-	}
+	m, err := a.load(dev, src)
 	if err != nil {
 		dev.Close()
 		return nil, err
 	}
+	tidy()
 	s := &session{Session: engine.NewSession(dev, m, a.cacheStore()), dev: dev}
 	s.OpenFile = checkpoint.OpenBlob
 	return s, nil
+}
+
+// load loads a model if it fits.
+func (a *app) load(dev *adapter.Device, src engine.Source) (m *engine.Model, err error) {
+	if src.Hold, err = a.holding(src); err == nil {
+		err = a.checkFit(dev, src)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return engine.Open(a.ctx, dev, src, compute.F32)
 }
 
 func (s *session) Close() error { return s.dev.Close() }

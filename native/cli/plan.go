@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"transformer2/native/adapter"
+	"transformer2/shared/checkpoint"
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/plan"
@@ -21,6 +21,7 @@ import (
 // planLine is the JSON of one kind of work.
 type planLine struct {
 	Weights string  `json:"weights"`
+	Held    string  `json:"held,omitempty"` // what auto comes to for most matrices
 	Work    string  `json:"work"`
 	Bytes   int64   `json:"bytes"`
 	Seconds float64 `json:"seconds"`
@@ -37,15 +38,16 @@ func (a *app) planCmd() *cobra.Command {
 		Use:   "plan",
 		Short: "the memory and the time that a model takes, before it is loaded",
 		Long: `Tell what loading a model takes, answering as it (serve), as an expert of it (adapt),
-decomposing all of its matrices and training an expert for all of them, with weights held in each
-type, or in that of --weights. Nothing is loaded: bytes come from the config, seconds from rates
-that are measured now, for files that the system has in memory already.
+decomposing all of its matrices and training an expert for all of them, with weights held as its
+files hold them (auto) and in each type, or as --weights says. Nothing is loaded: bytes come from
+the config, seconds from rates that are measured now, for files that the system has in memory
+already.
 
 --model DIR/config.json plans a model of which nothing else is here, in bf16.
 
 serve is a token, with the context full; adapt is folding an expert in; train is the gradient of
-2048 tokens of a REINFORCE step. Bytes are the process's own: a model's files are mapped, and the
-system may drop what it holds of them.
+2048 tokens of a REINFORCE step, in the form that t2 train would choose. Bytes are the process's
+own: a model's files are mapped, and the system may drop what it holds of them.
 
 What does not fit into the memory that there is, or that --memory says, is marked. The GPU's share
 of a work is what the model takes; --gpu-memory marks what does not fit there.
@@ -53,8 +55,8 @@ of a work is what the model takes; --gpu-memory marks what does not fit there.
 --measure does works, each in a process of its own, and prints what they took and the plan's share
 of that: a plan that is right says 1.00.
 
-With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, with --gpu-memory
-"fits_gpu" and with --measure "taken": {"bytes","seconds"}.`,
+With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, for auto "held", with
+--gpu-memory "fits_gpu" and with --measure "taken": {"bytes","seconds"}.`,
 		Example: `  t2 plan
   t2 plan --model Llama-3.1-8B-Instruct --memory 32
   t2 plan --model Llama-3.1-8B-Instruct/config.json --gpu-memory 24
@@ -65,9 +67,6 @@ With --json a line each: {"weights","work","bytes","seconds","unit","fits"}, wit
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !(f.gpu >= 0) {
 				return fmt.Errorf("--gpu-memory is %g, want GB, or 0", f.gpu)
-			}
-			if _, err := a.held(); err != nil {
-				return err
 			}
 			f.only = cmd.Flags().Changed("weights")
 			if f.run != "" {
@@ -97,6 +96,9 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 	if err != nil {
 		return err
 	}
+	if _, err := a.holding(src); err != nil {
+		return err
+	}
 	m, err := planned(src)
 	if err != nil {
 		return fmt.Errorf("model %s: %w", f.model, err)
@@ -122,22 +124,32 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 		return err
 	}
 	defer dev.Close()
-	for _, held := range []compute.DType{compute.F32, compute.BF16, compute.F16, compute.Q8,
-		compute.Q4} {
-		if !plan.Holds(m.Config, held) || f.only && held.String() != a.weights {
+	rates := map[compute.DType]plan.Rates{}
+	for _, name := range []string{asStored, "f32", "bf16", "f16", "q8", "q4"} {
+		if f.only && name != a.weights {
 			continue
 		}
-		m.Held = held
-		rates, err := plan.Measure(dev, m)
+		hold, err := (&app{weights: name}).holding(src)
 		if err != nil {
 			return err
 		}
-		rates.Basis = basis
-		works, err := plan.Of(m, rates)
+		m.Held = hold(m.Stored)
+		kind := m.Held.Matrices
+		if !m.Config.Holds(kind) {
+			continue
+		}
+		if _, ok := rates[kind]; !ok {
+			if rates[kind], err = plan.Measure(dev, m); err != nil {
+				return err
+			}
+		}
+		r := rates[kind]
+		r.Basis = basis
+		works, err := plan.Of(m, r)
 		if err != nil {
 			return err
 		}
-		if err := a.printPlan(ctx, f, held, works, cache); err != nil {
+		if err := a.printPlan(ctx, f, name, kind, works, cache); err != nil {
 			return err
 		}
 	}
@@ -147,21 +159,19 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 // configFile alone is enough to plan with.
 const configFile = "config.json"
 
-// planned is the shape of a model and the size of its files.
+// planned is the shape of a model, the size of its files and how they hold it.
 func planned(src engine.Source) (plan.Model, error) {
-	format := src.Format
-	if format == nil {
-		format = engine.House{Files: src.Files}
-	}
-	config, err := format.Config()
-	if err != nil {
-		return plan.Model{}, err
-	}
-	m := plan.Model{Config: config}
-	entries, err := fs.ReadDir(src.Files, ".")
-	if err != nil {
+	var m plan.Model
+	var err error
+	if src.Weights == configFile { // of a model that is elsewhere: as it is published, in bf16
+		m.Config, err = src.Format.Config()
+		m.Stored, m.File = m.Config.StoredAs(checkpoint.BF16), 2*int64(m.Config.NumParams())
 		return m, err
 	}
+	if m.Config, m.Stored, err = src.Stored(); err != nil {
+		return m, err
+	}
+	entries, err := fs.ReadDir(src.Files, ".")
 	for _, e := range entries {
 		// Mistral's directories hold the weights twice, once under names of its own.
 		if src.Weights != "" && e.Name() != src.Weights ||
@@ -175,25 +185,19 @@ func planned(src engine.Source) (plan.Model, error) {
 		}
 		m.File += info.Size()
 	}
-	if src.Weights == configFile { // of a model that is elsewhere: as it is published, in bf16
-		m.File = 2 * int64(config.NumParams())
-	}
-	if m.File == 0 {
-		return m, errors.New("it has no weights' file")
-	}
-	if n := config.NumParams(); int64(n) > 2*m.File { // no format has numbers of less than 4 bits
-		return m, fmt.Errorf("its config is of %d numbers, and its files hold %d bytes", n, m.File)
-	}
-	return m, nil
+	return m, err
 }
 
-func (a *app) printPlan(ctx context.Context, f planFlags, held compute.DType, works []plan.Work,
-	cache string) error {
+func (a *app) printPlan(ctx context.Context, f planFlags, weights string, held compute.DType,
+	works []plan.Work, cache string) error {
 	room, known := a.room()
 	for _, w := range works {
-		l := planLine{Weights: held.String(), Work: w.Name, Bytes: w.Bytes, Seconds: w.Seconds,
-			Unit: w.Unit}
+		l := planLine{Weights: weights, Work: w.Name, Bytes: w.Bytes, Seconds: w.Seconds, Unit: w.Unit}
 		note := ""
+		if weights == asStored {
+			l.Held = held.String()
+			note = "   as " + l.Held
+		}
 		if known {
 			fits := w.Bytes <= room
 			if l.Fits = &fits; !fits {
@@ -208,7 +212,7 @@ func (a *app) printPlan(ctx context.Context, f planFlags, held compute.DType, wo
 		}
 		asked := slices.Contains(f.measure, w.Name) || slices.Contains(f.measure, "all")
 		if asked && (l.Fits == nil || *l.Fits || a.force) {
-			took, err := a.measurePlan(ctx, f.model, held, w.Name, cache)
+			took, err := a.measurePlan(ctx, f.model, weights, w.Name, cache)
 			if err != nil {
 				return err
 			}
@@ -220,7 +224,7 @@ func (a *app) printPlan(ctx context.Context, f planFlags, held compute.DType, wo
 			a.print(l)
 			continue
 		}
-		look(a.out).line("%-5s %-10s %10s %11s per %-11s%s", held, w.Name, size(w.Bytes),
+		look(a.out).line("%-5s %-10s %10s %11s per %-11s%s", weights, w.Name, size(w.Bytes),
 			roughly(w.Seconds), w.Unit, note)
 	}
 	return nil

@@ -15,7 +15,6 @@ import (
 
 	"transformer2/shared/adapt"
 	"transformer2/shared/checkpoint"
-	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/llama"
 	"transformer2/shared/plan"
@@ -30,20 +29,21 @@ type taken struct {
 }
 
 // measurePlan does a work in a process of its own, whose memory is that of nothing else.
-func (a *app) measurePlan(ctx context.Context, ref string, held compute.DType, work, cache string) (
+func (a *app) measurePlan(ctx context.Context, ref, weights, work, cache string) (
 	taken, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return taken{}, err
 	}
 	cmd := exec.CommandContext(ctx, self, "plan", "--run", work, "--model", ref, "--weights",
-		held.String(), "--context", strconv.Itoa(a.context), "--threads", strconv.Itoa(a.threads),
+		weights, "--context", strconv.Itoa(a.context), "--threads", strconv.Itoa(a.threads),
 		"--device", a.devices, "--cache", cache)
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		return taken{}, fmt.Errorf("%s as %v: %w: %s", work, held, err, strings.TrimSpace(said.String()))
+		return taken{}, fmt.Errorf("%s as %s: %w: %s", work, weights, err,
+			strings.TrimSpace(said.String()))
 	}
 	var t taken
 	return t, json.Unmarshal(out, &t)
@@ -146,13 +146,15 @@ func runAdapt(ctx context.Context, s *session, d *svf.Decomposition) (float64, e
 	return seconds, err
 }
 
-// runTrain takes a step of REINFORCE and times what follows its answers.
+// runTrain takes a step of REINFORCE, of as many answers as are generated at once, and times what
+// follows them.
 func runTrain(ctx context.Context, s *session, d *svf.Decomposition) (float64, error) {
 	cfg, err := train.Preset("default")
 	if err != nil {
 		return 0, err
 	}
-	cfg.Task, cfg.Prompts, cfg.Samples = "math", 8, train.MaxSlots/8
+	const group = 32
+	cfg.Task, cfg.Prompts, cfg.Samples = "math", train.MaxSlots/group, group
 	t, err := train.NewReinforcer(cfg, train.Base{Model: s.Model.LM, Tok: s.Model.Tok,
 		Decomposition: d})
 	if err != nil {
@@ -181,6 +183,7 @@ func watchMemory() (peak *atomic.Int64, stop func()) {
 			select {
 			case <-tick.C:
 			case <-ended:
+				peak.Store(max(peak.Load(), resident())) // however late the ticks were
 				return
 			}
 		}

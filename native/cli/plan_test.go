@@ -8,23 +8,34 @@ import (
 )
 
 func TestPlan(t *testing.T) {
-	const fields = "weights work bytes seconds unit fits?"
+	const fields = "weights work bytes seconds unit fits? held?"
 	all := lines(t, ok(t, "plan", "--model", tiny, "--json", "--memory", "0.0265"), fields)
-	if len(all) != 15 { // 48 inputs are no blocks of 32, so not q8
-		t.Fatalf("%d lines, want 5 for each of f32, bf16 and f16", len(all))
+	if len(all) != 20 { // 48 inputs are no blocks of 32, so not q8
+		t.Fatalf("%d lines, want 5 for each of auto, f32, bf16 and f16", len(all))
 	}
 	fits := map[any]int{}
+	bytes := map[any]any{}
 	for _, l := range all {
 		fits[l["fits"]]++
+		if l["work"] == "serve" {
+			bytes[l["weights"]] = l["bytes"]
+		}
+		if (l["weights"] == "auto") != (l["held"] == "bf16") {
+			t.Errorf("%v, want auto to be bf16, as the file is", l)
+		}
 		if l["bytes"].(float64) < 1e5 || !(l["seconds"].(float64) > 0) {
 			t.Errorf("%v", l)
 		}
+	}
+	if bytes["auto"] != bytes["bf16"] {
+		t.Errorf("%v, want as much for auto as for bf16", bytes)
 	}
 	if fits[true] == 0 || fits[false] == 0 {
 		t.Errorf("of 26.5 MB: %v", fits)
 	}
 	text := ok(t, "plan", "--model", tiny, "--memory", "0.0265")
-	for _, want := range []string{"bf16  serve", "per token", "does not fit", "MB"} {
+	for _, want := range []string{"auto  serve", "as bf16", "f32   serve", "per token",
+		"does not fit", "MB"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q lacks %q", text, want)
 		}
@@ -56,7 +67,7 @@ func TestPlanOfConfig(t *testing.T) {
 		"out in count seconds"); len(shapes) != 1 || shapes[0]["count"] != 32.0 {
 		t.Errorf("of k alone: %v", shapes)
 	}
-	all := lines(t, ok(t, "plan", "--model", path, "--weights", "q8", "--memory", "11",
+	all := lines(t, ok(t, "plan", "--model", path, "--weights", "q8", "--memory", "10",
 		"--gpu-memory", "16", "--json"), "weights work bytes seconds unit fits? fits_gpu?")
 	fits := map[any][2]any{}
 	for _, l := range all {
@@ -64,8 +75,9 @@ func TestPlanOfConfig(t *testing.T) {
 	}
 	if len(all) != 5 || fits["serve"] != [2]any{false, true} || fits["train"] != [2]any{false, false} ||
 		fits["decompose"] != [2]any{true, nil} {
-		t.Errorf("in 11 GB and on a GPU of 16: %v", fits)
+		t.Errorf("in 10 GB and on a GPU of 16: %v", fits)
 	}
 	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--force"), "config.json")
-	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--memory", "11"), "--weights q4")
+	refused(t, t2("", "generate", "--model", path, "--prompt", "x", "--memory", "10"), "as bf16",
+		"--weights q4")
 }

@@ -21,6 +21,7 @@ import (
 
 	"transformer2/kernels/cpu"
 	"transformer2/native/adapter"
+	"transformer2/shared/plan"
 )
 
 // app is what every verb needs: where to write, and the flags that all of them have.
@@ -40,6 +41,8 @@ type app struct {
 	force    bool    // start also what does not fit
 	work     string  // what the verb does with its model: workOf
 	warned   bool    // that the build is slow
+
+	training plan.Training // what t2 train does
 }
 
 // Exit codes: what was asked for failed, or was interrupted (128 + SIGINT, as shells have it).
@@ -104,8 +107,9 @@ decomposed, W = U diag(σ) Vᵀ, and a small vector z rescales σ. One z is an e
 		"the user's cache)")
 	flags.IntVar(&a.context, "context", 0, fmt.Sprintf("tokens that a model from the disk sees "+
 		"at most (0: what it was made for, up to %d)", defaultContext))
-	flags.StringVar(&a.weights, "weights", "f32",
-		"how a model's matrices are held: f32, f16, bf16, q8 or q4")
+	flags.StringVar(&a.weights, "weights", asStored, "how a model's matrices are held: f32, f16, "+
+		"bf16, q8, q4, or auto: as its files hold them (q8 for the types of GGUF that are none of "+
+		"these; f32 for a model that ships, and to convert)")
 	flags.Float64Var(&a.memory, "memory", 0, "GB of memory that may be taken (0: what the system "+
 		"has to give)")
 	flags.BoolVar(&a.force, "force", false, "start also what does not fit into memory")

@@ -30,7 +30,7 @@ const (
 		"question it is), classifier (an expert for that is asked) or few-shot (a mixture is " +
 		"searched for)"
 	shotsUsage = "examples for few-shot: a file of lines {\"prompt\",\"answer\"}, or TASK:COUNT " +
-		"from a task's validation split"
+		"from the validation split of a task or of a file of questions"
 	searchUsage = "search of few-shot: default, paper or released-code"
 )
 
@@ -61,7 +61,7 @@ func (f *adaptFlags) adaptive(ctx context.Context, a *app, s *session) (*engine.
 		}
 		return s.Adaptive(adapt.StrategyPrompt)
 	case string(adapt.StrategyFewShot):
-		shots, err := f.examples()
+		shots, err := f.examples(a, s)
 		if err != nil {
 			return nil, err
 		}
@@ -84,29 +84,40 @@ func (a *app) searched(ctx context.Context, s *session, o engine.FewShot) (*engi
 // shotTokens bounds the answers to examples that are merely written down.
 const shotTokens = 64
 
+// drawn are k validation items of the task that ref names.
+func (a *app) drawn(s *session, ref string, k int, seed uint64) ([]adapt.Shot, error) {
+	t, err := findTask(ref, nil)
+	if err == nil {
+		err = a.fit(s, t, false, task.Valid)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--shots: %w", err)
+	}
+	return adapt.FewShots(t, k, seed)
+}
+
 // examples reads what --shots names.
-func (f *adaptFlags) examples() ([]adapt.Shot, error) {
+func (f *adaptFlags) examples(a *app, s *session) ([]adapt.Shot, error) {
 	if f.shots == "" {
 		return nil, errors.New("--adapt few-shot wants examples: --shots FILE, or --shots " +
 			"TASK:COUNT")
 	}
-	if name, count, ok := strings.Cut(f.shots, ":"); ok && slices.Contains(task.Names(), name) {
+	if at := strings.LastIndexByte(f.shots, ':'); at >= 0 {
+		name, count := f.shots[:at], f.shots[at+1:]
 		k, err := strconv.Atoi(count)
-		if err != nil {
+		if err != nil && slices.Contains(task.Names(), name) {
 			return nil, fmt.Errorf("--shots %q: %q is not a number of examples", f.shots, count)
 		}
-		t, err := task.Lookup(name)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			return a.drawn(s, name, k, f.seed)
 		}
-		return adapt.FewShots(t, k, f.seed)
 	}
 	file, err := os.Open(f.shots)
 	if err != nil {
 		return nil, fmt.Errorf("--shots: %w", err)
 	}
 	defer file.Close()
-	shots, err := adapt.ReadShots(file, adapt.MatchContains, shotTokens)
+	shots, err := adapt.ReadShots(file, shotTokens)
 	if err != nil {
 		return nil, fmt.Errorf("--shots %s: %w", f.shots, err)
 	}

@@ -51,6 +51,31 @@ func TestTrain(t *testing.T) {
 	}
 }
 
+// A training may go on in another form, and beside weights of another type.
+func TestTrainForms(t *testing.T) {
+	dir := t.TempDir()
+	in := func(form, steps string, more ...string) []train.Event {
+		t.Helper()
+		args := append(tinyTraining("next-token", dir, steps), "--form", form)
+		var events []train.Event
+		for line := range strings.Lines(ok(t, append(args, more...)...)) {
+			var e train.Event
+			check(json.Unmarshal([]byte(line), &e))
+			events = append(events, e)
+		}
+		return events
+	}
+	in("folded", "2")
+	if e := in("projected", "4", "--weights", "bf16"); e[0].Kind != "resume" || e[0].Step != 2 {
+		t.Errorf("projected it begins with %+v", e[0])
+	}
+	if e := in("auto", "5"); e[0].Kind != "resume" || e[0].Step != 4 {
+		t.Errorf("folded again it begins with %+v", e[0])
+	}
+	refused(t, t2("", append(tinyTraining("next-token", dir, "5"), "--form", "both")...), `"both"`,
+		"projected")
+}
+
 // A training that goes on must be the one that was begun.
 func TestTrainRefusesAnotherRunsState(t *testing.T) {
 	dir := t.TempDir()

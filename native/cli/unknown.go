@@ -2,13 +2,10 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"transformer2/shared/task"
 )
 
 // What the command line does not know it answers with what it knows.
@@ -55,15 +52,6 @@ func unknownFlag(cmd *cobra.Command, err error) error {
 	}
 	return fmt.Errorf("unknown flag --%s for %q%s; want one of: %s", name, cmd.CommandPath(),
 		strings.Replace(close, `"`, `"--`, 1), strings.Join(known, " "))
-}
-
-// findTask looks a task up.
-func findTask(name string) (task.Task, error) {
-	if known := task.Names(); !slices.Contains(known, name) {
-		return nil, fmt.Errorf("unknown task %q%s; want one of: %s", name, meant(name, known),
-			strings.Join(known, " "))
-	}
-	return task.Lookup(name)
 }
 
 // meant suggests the known word that is closest, if one is close.

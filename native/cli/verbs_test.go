@@ -125,7 +125,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-const evalFields = "model task split expert n seed accuracy ci95 gain? gain_ci95? against? in_style?"
+const evalFields = "model task split expert n seed accuracy ci95 gain? gain_ci95? against? in_style? " +
+	"sha256? alpha? search?"
 
 func TestEval(t *testing.T) {
 	args := []string{"eval", "--model", tiny, "--json", "--task", "math", "--task",
@@ -310,7 +311,7 @@ func TestInfo(t *testing.T) {
 		check(json.Unmarshal([]byte(text), &l))
 		kinds[l.Kind]++
 		fields := map[string]string{
-			"model":   "kind model parameters layers width vocabulary context fingerprint experts",
+			"model":   "kind model parameters layers width vocabulary context fingerprint weights experts",
 			"task":    "kind task label about items distinct looked",
 			"machine": "kind device reason gpus forms processors go cache cache_files cache_bytes",
 		}[l.Kind]

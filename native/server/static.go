@@ -1,4 +1,6 @@
-// Package server shows the page: it makes the static site and serves a folder of it.
+// Package server shows the page to others: it makes the static site and serves a folder of it
+// (site.go, static.go), and shares models of this machine: with pages by WebSocket (engine.go,
+// socket.go), with other programs by OpenAI's API (api.go, chat.go).
 package server
 
 import (

@@ -1,13 +1,8 @@
 package adapt
 
 import (
-	"bufio"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"strings"
-	"unicode/utf8"
 
 	"transformer2/shared/answer"
 	"transformer2/shared/task"
@@ -40,92 +35,50 @@ func TaskShot(t task.Task, it task.Item) Shot {
 		Score: func(output string) float64 { return t.Score(it, output) }}
 }
 
-// Match is how an answer is compared with one that is merely written down.
-type Match string
-
-const (
-	MatchExact    Match = "exact"    // the same, but for surrounding space
-	MatchContains Match = "contains" // the right answer is somewhere in it
-)
-
 // Bounds of a file of shots.
 const (
 	maxShots     = 1024
-	maxShotLine  = 1 << 16 // bytes
+	maxShotBytes = 1 << 24
 	maxShotToken = 1 << 12 // of an answer
 )
 
-// ReadShots reads examples, one JSON object a line:
+// ReadShots reads examples in any format of a user's own questions (task.Data), such as one JSON
+// object a line:
 //
 //	{"prompt": "…", "answer": "…"}
 //
-// "system" may say what goes before the prompt, and "worked" how a whole answer reads; under
-// MatchExact the answer is one itself. Other keys are left alone and empty lines skipped.
-// maxTokens bounds the answers of the model.
-func ReadShots(r io.Reader, match Match, maxTokens int) ([]Shot, error) {
-	if match != MatchExact && match != MatchContains {
-		return nil, fmt.Errorf("adapt: match %q, want %s or %s", match, MatchExact, MatchContains)
-	}
+// An answer to such an example is right where it contains the one that is written down, unless
+// "score" says otherwise, and has at most maxTokens tokens.
+func ReadShots(r io.Reader, maxTokens int) ([]Shot, error) {
 	if maxTokens < 1 || maxTokens > maxShotToken {
 		return nil, fmt.Errorf("adapt: answers of %d tokens, want 1 to %d", maxTokens, maxShotToken)
 	}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxShotLine)
-	var shots []Shot
-	for n := 1; lines.Scan(); n++ {
-		text := strings.TrimSpace(lines.Text())
-		if text == "" {
-			continue
-		}
-		shot, err := parseShot(text, match)
-		if err != nil {
-			return nil, fmt.Errorf("adapt: shots, line %d: %w", n, err)
-		}
-		if len(shots) == maxShots {
-			return nil, fmt.Errorf("adapt: shots, line %d: more than %d shots", n, maxShots)
-		}
-		shot.Question.MaxTokens = maxTokens
-		shots = append(shots, shot)
-	}
-	switch err := lines.Err(); {
-	case errors.Is(err, bufio.ErrTooLong):
-		return nil, fmt.Errorf("adapt: shots: a line of more than %d bytes", maxShotLine)
+	data, err := io.ReadAll(io.LimitReader(r, maxShotBytes+1))
+	switch {
 	case err != nil:
 		return nil, fmt.Errorf("adapt: shots: %w", err)
-	case len(shots) == 0:
-		return nil, errors.New("adapt: shots: the file has none")
+	case len(data) > maxShotBytes:
+		return nil, fmt.Errorf("adapt: shots: more than %d bytes", maxShotBytes)
 	}
-	return shots, Disjoint(shots)
-}
-
-// parseShot reads one line. Its errors carry no prefix.
-func parseShot(text string, match Match) (Shot, error) {
-	var line struct{ System, Prompt, Answer, Worked string }
-	if !utf8.ValidString(text) {
-		return Shot{}, errors.New("it is not UTF-8")
+	d, err := task.ReadData("shots", data, task.Valid, task.CheckContains)
+	if err != nil {
+		return nil, fmt.Errorf("adapt: %w", err)
 	}
-	if err := json.Unmarshal([]byte(text), &line); err != nil {
-		return Shot{}, err
+	if left := d.LeftOut(); len(left) > 0 {
+		return nil, fmt.Errorf("adapt: shots: %v", left[0])
 	}
-	want := strings.TrimSpace(line.Answer)
-	if strings.TrimSpace(line.Prompt) == "" || want == "" {
-		return Shot{}, errors.New(`want a "prompt" and an "answer" that are not empty`)
+	if d.Size(task.Valid) > maxShots {
+		return nil, fmt.Errorf("adapt: shots: %d of them, want at most %d", d.Size(task.Valid),
+			maxShots)
 	}
-	worked := strings.TrimSpace(line.Worked)
-	if worked == "" && match == MatchExact {
-		worked = want
+	if d.Format() == task.OwnFormat {
+		d.Limit(maxTokens)
 	}
-	same := func(output string) bool { return strings.TrimSpace(output) == want }
-	if match == MatchContains {
-		same = func(output string) bool { return strings.Contains(output, want) }
+	var shots []Shot
+	for i := range d.Size(task.Valid) {
+		shots = append(shots, TaskShot(d, d.Item(task.Valid, i)))
 	}
-	return Shot{Question: answer.Question{System: line.System, Prompt: line.Prompt},
-		Answer: want, Worked: worked, Score: func(output string) float64 {
-			if same(output) {
-				return 1
-			}
-			return 0
-		}}, nil
+	return shots, nil
 }
 
 // Disjoint refuses sets of shots that share a question, within a set or between two.

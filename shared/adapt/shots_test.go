@@ -74,29 +74,29 @@ func TestReadShots(t *testing.T) {
 
 	{"system":"be brief","prompt":"two and two","answer":"four","source":["anything"]}
 	{"prompt":"three and three","answer":"6","worked":"3 + 3 = 6"}
+	{"prompt":"four and four","answer":8,"score":"exact"}
 `
-	exact, err := adapt.ReadShots(strings.NewReader(text), adapt.MatchExact, 30)
+	shots, err := adapt.ReadShots(strings.NewReader(text), 30)
 	if err != nil {
 		t.Fatal(err)
 	}
-	contains, err := adapt.ReadShots(strings.NewReader(text), adapt.MatchContains, 30)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if exact[0].Worked != "4" || contains[0].Worked != "" || contains[2].Worked != "3 + 3 = 6" {
-		t.Errorf("worked answers %q, %q, %q", exact[0].Worked, contains[0].Worked, contains[2].Worked)
-	}
-	if len(exact) != 3 || exact[1].Question.System != "be brief" || exact[0].Answer != "4" ||
-		exact[0].Question.MaxTokens != 30 {
-		t.Fatalf("%+v", exact)
+	if len(shots) != 4 || shots[1].Question.System != "be brief" || shots[0].Answer != "4" ||
+		shots[0].Question.MaxTokens != 30 || shots[0].Worked != "" ||
+		shots[2].Worked != "3 + 3 = 6" || shots[3].Worked != "8" {
+		t.Fatalf("%+v", shots)
 	}
 	for _, c := range []struct {
 		output          string
-		exact, contains float64
-	}{{"4", 1, 1}, {" 4\n", 1, 1}, {"it is 4.", 0, 1}, {"5", 0, 0}, {"", 0, 0}} {
-		if e, i := exact[0].Score(c.output), contains[0].Score(c.output); e != c.exact || i != c.contains {
+		contains, exact float64
+	}{{"4", 1, 0}, {" 8\n", 0, 1}, {"it is 4.", 1, 0}, {"4 or 8", 1, 0}, {"", 0, 0}} {
+		if i, e := shots[0].Score(c.output), shots[3].Score(c.output); e != c.exact || i != c.contains {
 			t.Errorf("%q: exact %v, contains %v, want %v, %v", c.output, e, i, c.exact, c.contains)
 		}
+	}
+	// Published formats are judged as they are elsewhere, and have the room that they need.
+	shots, err = adapt.ReadShots(strings.NewReader(`{"question":"q","answer":"So 3.\n#### 3"}`), 30)
+	if err != nil || shots[0].Score("#### 13") != 0 || shots[0].Question.MaxTokens != 512 {
+		t.Errorf("%+v, %v", shots, err)
 	}
 }
 
@@ -106,47 +106,25 @@ func TestHostileShots(t *testing.T) {
 	for i := range 1025 {
 		fmt.Fprintf(&many, `{"prompt":"p%d","answer":"a"}`+"\n", i)
 	}
-	for want, text := range map[string]string{
-		"has none":      "\n\n",
-		"line 2:":       line + "\n{",
-		"not empty":     `{"prompt":"  ","answer":"a"}`,
-		"not empty\x20": `{"prompt":"p","answer":""}`,
-		"not UTF-8":     "{\"prompt\":\"p\xff\",\"answer\":\"a\"}",
-		"twice":         line + "\n" + line,
-		"more than":     many.String(),
-		"bytes":         `{"prompt":"` + strings.Repeat("x", 1<<17) + `","answer":"a"}`,
-		"cannot unm":    `{"prompt":["p"],"answer":"a"}`,
-		"Go value":      `["p","a"]`,
+	for text, want := range map[string]string{
+		"\n\n":                        "no item",
+		line + "\n{":                  "line 2",
+		`{"prompt":"p","answer":""}`:  "empty",
+		"{\"prompt\":\"p\xff\"}":      "not UTF-8",
+		line + "\n" + line:            "twice",
+		many.String():                 "at most 1024",
+		strings.Repeat(" ", 1<<24+1):  "bytes",
+		`{"prompt":["p"],"answer":1}`: "want text",
+		`["p","a"]`:                   "object",
 	} {
-		_, err := adapt.ReadShots(strings.NewReader(text), adapt.MatchExact, 10)
-		if err == nil || !strings.Contains(err.Error(), strings.TrimSpace(want)) {
+		_, err := adapt.ReadShots(strings.NewReader(text), 10)
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
-	for _, c := range []struct {
-		m adapt.Match
-		n int
-	}{{"fuzzy", 10}, {adapt.MatchExact, 0}, {adapt.MatchExact, 1 << 20}} {
-		if _, err := adapt.ReadShots(strings.NewReader(line), c.m, c.n); err == nil {
-			t.Errorf("%+v was taken", c)
+	for _, n := range []int{0, 1 << 20} {
+		if _, err := adapt.ReadShots(strings.NewReader(line), n); err == nil {
+			t.Errorf("answers of %d tokens were taken", n)
 		}
 	}
-}
-
-func FuzzReadShots(f *testing.F) {
-	for _, s := range []string{`{"prompt":"p","answer":"a"}`, "{", "[]", "\xff", "null",
-		`{"prompt":"p","answer":"a"}` + "\n" + `{"prompt":"q","answer":"a"}`, `{"PROMPT":"p","answer":"a"}`} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		shots, err := adapt.ReadShots(strings.NewReader(text), adapt.MatchExact, 10)
-		if (err == nil) == (len(shots) == 0) {
-			t.Fatalf("%d shots and error %v", len(shots), err)
-		}
-		for _, s := range shots {
-			if s.Score(s.Answer) != 1 || strings.TrimSpace(s.Question.Prompt) == "" {
-				t.Fatalf("%+v", s)
-			}
-		}
-	})
 }

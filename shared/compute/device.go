@@ -41,6 +41,17 @@ type Memory interface {
 	// but 7 where that would be 8: the greatest number keeps its value.
 	Pack(w Weight, src Tensor)
 	Unpack(dst Tensor, w Weight)
+	// PackFrom is Pack of rows that are read as they are packed, without all of them in memory as f32.
+	// read fills rows with those from row lo on, len(rows)/in of them. It may be called by several
+	// goroutines at once, for every row once unless a call fails; then PackFrom gives one of the
+	// errors, and the weight is undefined.
+	PackFrom(w Weight, read func(lo int, rows []float32) error) error
+	// PackBytes is the same for a weight of BF16 and an even number of inputs, from rows as files hold
+	// them: two bytes a number, the lower one first. What they stand for must be finite.
+	PackBytes(w Weight, read func(lo int, rows []byte) error) error
+	// UnpackRows: y[t] = row ids[t] of what Unpack gives, y [T in]. An id outside the weight gives a
+	// row of zeros: how tokens become vectors.
+	UnpackRows(y Tensor, w Weight, ids Ints)
 
 	// Copy: dst[i] = src[i].
 	Copy(dst, src Tensor)

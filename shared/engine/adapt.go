@@ -181,8 +181,9 @@ func (s *Session) noExperts() error {
 		strings.Join(adapt.Labels()[:3], ", "))
 }
 
-// byTask finds the model's experts by the tasks that they were trained for. An expert that is
-// called like its task goes before others of the same task.
+// byTask finds the model's experts by the tasks that they were trained for; the purpose of those that
+// were trained on a user's own data is their task. An expert that is called like its task goes before
+// others of the same task.
 func (s *Session) byTask() (map[string]adapt.Named, error) {
 	found := map[string]adapt.Named{}
 	for _, name := range s.Model.ExpertNames() {
@@ -190,7 +191,7 @@ func (s *Session) byTask() (map[string]adapt.Named, error) {
 		if err != nil {
 			return nil, err
 		}
-		about := v.Expert.Meta.Task
+		about := task.Purpose(v.Expert.Meta.Task)
 		if _, has := found[about]; !has || name == about {
 			found[about] = adapt.Named{Name: name, Expert: v.Expert}
 		}
@@ -301,7 +302,7 @@ func (a *Adaptive) Evaluate(ctx context.Context, q Quiz, confusion *adapt.Confus
 			confusion.Add(it.Label, results[i].Label)
 		}
 	}
-	return answer.NewReport(q.Task.Name(), q.Split, q.Seed, scores), nil
+	return answer.NewReport(q.Task.Name(), q.Split, q.Seed, scores), ctx.Err()
 }
 
 // Close gives back the memory of the experts' weights.

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -20,6 +22,25 @@ type Quiz struct {
 
 // Items are the quiz's questions.
 func (q Quiz) Items() []task.Item { return answer.Items(q.Task, q.Split, q.N, q.Seed) }
+
+// Fit leaves out the items of a user's data that leave the answer less than a quarter of the context,
+// and with worked those that have no worked answer, or one that does not fit in.
+func (s *Session) Fit(d *task.Data, worked bool) (err error) {
+	context := s.Model.LM.Context
+	room := min(d.MaxTokens(), context/answerShare)
+	if worked {
+		d.Keep("there is no worked answer to learn from",
+			func(it task.Item) bool { return it.Worked != "" })
+	}
+	reason := fmt.Sprintf("too long for the %d tokens of the context", context)
+	d.Keep(reason, func(it task.Item) bool {
+		ids, e := s.template(Request{System: it.System, Prompt: it.Prompt}, nil)
+		err = errors.Join(err, e)
+		return len(ids)+room <= context &&
+			(!worked || len(ids)+len(s.Model.Tok.Encode(it.Worked)) < context)
+	})
+	return err
+}
 
 // Report is a measured accuracy.
 type Report = answer.Report
@@ -72,7 +93,7 @@ func (s *Session) answers(ctx context.Context, v Voice, q Quiz, progress func(do
 	for i, it := range items {
 		all[i] = Scored{Item: it, Text: answers[i].Text, Score: q.Task.Score(it, answers[i].Text)}
 	}
-	return all, nil
+	return all, ctx.Err() // a judge that failed ends ctx
 }
 
 // questions asks items greedily; progress hears of every answer that ends.

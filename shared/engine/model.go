@@ -47,6 +47,8 @@ type Source struct {
 	Files   fs.FS
 	Weights string // name of the weights' file; "" is model.safetensors
 	Format  Format // reads the files; nil: config.json, tokenizer.json and the weights' file
+	// Hold chooses how the model is held by how the files hold it; nil: as who opens it says.
+	Hold func(llama.Stored) llama.Held
 }
 
 // Format reads a model's files. The program's own layout is one, what others publish are others.
@@ -65,11 +67,16 @@ func (s Source) format() Format {
 	return House{s.Files, cmp.Or(s.Weights, weightsFile)}
 }
 
-// Open loads a model onto a device. Weights are held as dtype. Where ctx ends, so does the loading.
+// Open loads a model onto a device, its matrices held as dtype unless the source has a Hold. Where ctx
+// ends, so does the loading.
 func Open(ctx context.Context, dev compute.Device, src Source, dtype compute.DType) (*Model,
 	error) {
 	m := &Model{Name: src.Name, files: src.Files, format: src.format()}
-	if err := m.load(ctx, dev, dtype); err != nil {
+	hold := src.Hold
+	if hold == nil {
+		hold = func(s llama.Stored) llama.Held { return s.As(dtype) }
+	}
+	if err := m.load(ctx, dev, hold); err != nil {
 		if m.LM != nil {
 			m.LM.Free()
 		}
@@ -100,7 +107,21 @@ func (m *Model) hash() (all map[string]checkpoint.Fingerprint, err error) {
 	return all, err
 }
 
-func (m *Model) load(ctx context.Context, dev compute.Device, dtype compute.DType) error {
+// Stored tells how a model's files hold it, by what stands before their numbers.
+func (s Source) Stored() (c llama.Config, stored llama.Stored, err error) {
+	format := s.format()
+	if c, err = format.Config(); err != nil {
+		return c, stored, err
+	}
+	err = format.Weights(func(weights checkpoint.Source) error {
+		stored = c.StoredIn(weights)
+		return c.CheckTensors(weights)
+	})
+	return c, stored, err
+}
+
+func (m *Model) load(ctx context.Context, dev compute.Device,
+	hold func(llama.Stored) llama.Held) error {
 	config, err := m.format.Config()
 	if err != nil {
 		return err
@@ -118,7 +139,7 @@ func (m *Model) load(ctx context.Context, dev compute.Device, dtype compute.DTyp
 		if err := config.CheckTensors(weights); err != nil {
 			return err
 		}
-		if m.LM, err = llama.New(dev, config, dtype); err != nil {
+		if m.LM, err = llama.NewHeld(dev, config, hold(config.StoredIn(weights))); err != nil {
 			return err
 		}
 		return m.LM.LoadWeights(until(ctx, weights))
@@ -156,8 +177,11 @@ type blob struct {
 func (b blob) Size() int64 { return b.size }
 
 // ExpertNames lists the experts that came with the model, sorted.
-func (m *Model) ExpertNames() []string {
-	entries, err := fs.ReadDir(m.files, expertsDir)
+func (m *Model) ExpertNames() []string { return ExpertNames(m.files) }
+
+// ExpertNames lists the experts in a model's folder, sorted.
+func ExpertNames(files fs.FS) []string {
+	entries, err := fs.ReadDir(files, expertsDir)
 	if err != nil {
 		return nil // a model without experts has no such folder
 	}

@@ -4,7 +4,9 @@ import "transformer2/shared/compute"
 
 // Backward adds the gradients of a loss to every Grad that is there, for the batch of the last
 // Forward on ws, which must be a training workspace and have had no cache. loss gets the logits
-// of rows [lo, hi) and leaves ∂loss/∂logits in their place.
+// of rows [lo, hi) and leaves ∂loss/∂logits in their place. Where ws recomputes, a layer's
+// activations are computed once more, the adapters' own by another Forward, right before they are
+// needed: the same numbers.
 func (m *Model) Backward(ws *Workspace, loss func(lo, hi int, logits compute.Tensor)) {
 	dev, T := m.Dev, ws.rows
 	pos, spans, seq := ws.pos.Slice(0, T), ws.spans.Slice(0, 2*T), ws.seq.Slice(0, T)
@@ -22,6 +24,12 @@ func (m *Model) Backward(ws *Workspace, loss func(lo, hi int, logits compute.Ten
 
 	for i := len(m.Blocks) - 1; i >= 0; i-- {
 		p, a := &m.Blocks[i], ws.layers[i].slice(T)
+		if ws.recomputes && i+1 < len(m.Blocks) { // the last layer's are there
+			m.layer(ws, i, nil)
+			if p.Down.Adapter != nil { // which may keep something of its Forward
+				p.Down.forward(dev, dh, a.s, seq)
+			}
+		}
 
 		p.Down.backward(dev, ds, dx, a.s, seq, false)  // [T F]
 		dev.SwiGLUGrad(a.gate, a.up, ds, a.gate, a.up) // their gradients take their places

@@ -1,7 +1,11 @@
 package llama
 
-// LoadParts is LoadWeights with as many numbers of a table at once as a test wants.
-var LoadParts = (*Model).loadParts
+// SetReadPart sets how many numbers of a weight are read back at once, and gives how many were.
+func SetReadPart(n int) int {
+	before := readPart
+	readPart = n
+	return before
+}
 
 // GeneratorOf is NewGenerator with as many rows, and of prompts in a step, as a test wants.
 var GeneratorOf = (*Model).newGenerator

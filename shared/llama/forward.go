@@ -8,39 +8,46 @@ import "transformer2/shared/compute"
 func (m *Model) Forward(ws *Workspace, b *Batch, kv *Cache) {
 	dev, T := m.Dev, len(b.Tokens)
 	ws.load(m, b)
-	tokens, pos, seq := ws.tokens.Slice(0, T), ws.pos.Slice(0, T), ws.seq.Slice(0, T)
-	spans := ws.spans.Slice(0, 2*T)
+	seq := ws.seq.Slice(0, T)
 
-	dev.GatherRows(ws.layers[0].x.Slice(0, T), m.Embed, tokens) // [T C]
+	dev.UnpackRows(ws.layers[0].x.Slice(0, T), m.Embed, ws.tokens.Slice(0, T)) // [T C]
 	for i := range m.Blocks {
-		p, a := &m.Blocks[i], ws.layers[i].slice(T)
+		a := m.layer(ws, i, kv)
 		next := ws.last.Slice(0, T)
 		if i+1 < len(m.Blocks) {
 			next = ws.layers[i+1].x.Slice(0, T)
 		}
-
-		dev.RMSNorm(a.h, a.x, p.AttnNorm.G, m.Eps)
-		p.Q.forward(dev, a.q, a.h, seq) // [T H·D]
-		p.K.forward(dev, a.k, a.h, seq) // [T G·D]
-		p.V.forward(dev, a.v, a.h, seq) // [T G·D]
-		dev.RoPE(a.q, m.cosSin, pos, m.HeadDim, false)
-		dev.RoPE(a.k, m.cosSin, pos, m.HeadDim, false)
-		k, v := a.k, a.v
-		if kv != nil {
-			k, v = kv.store(dev, i, k, v, ws.cacheRows.Slice(0, T))
-		}
-		dev.Attention(a.o, a.lse, a.q, k, v, spans, m.heads) // [T H·D]
-		p.O.forward(dev, a.x2, a.o, seq)
-		dev.Add(a.x2, a.x) // [T C]
-
-		dev.RMSNorm(a.h2, a.x2, p.MLPNorm.G, m.Eps)
-		p.Gate.forward(dev, a.gate, a.h2, seq) // [T F]
-		p.Up.forward(dev, a.up, a.h2, seq)     // [T F]
-		dev.SwiGLU(a.s, a.gate, a.up)
-		p.Down.forward(dev, next, a.s, seq)
+		m.Blocks[i].Down.forward(dev, next, a.s, seq)
 		dev.Add(next, a.x2) // [T C]
 	}
 	dev.RMSNorm(ws.Hidden(), ws.last.Slice(0, T), m.Norm.G, m.Eps)
+}
+
+// layer computes and gives the activations of layer i from its x, up to what Down reads.
+func (m *Model) layer(ws *Workspace, i int, kv *Cache) acts {
+	dev, T := m.Dev, ws.rows
+	p, a := &m.Blocks[i], ws.layers[i].slice(T)
+	pos, seq, spans := ws.pos.Slice(0, T), ws.seq.Slice(0, T), ws.spans.Slice(0, 2*T)
+
+	dev.RMSNorm(a.h, a.x, p.AttnNorm.G, m.Eps)
+	p.Q.forward(dev, a.q, a.h, seq) // [T H·D]
+	p.K.forward(dev, a.k, a.h, seq) // [T G·D]
+	p.V.forward(dev, a.v, a.h, seq) // [T G·D]
+	dev.RoPE(a.q, m.cosSin, pos, m.HeadDim, false)
+	dev.RoPE(a.k, m.cosSin, pos, m.HeadDim, false)
+	k, v := a.k, a.v
+	if kv != nil {
+		k, v = kv.store(dev, i, k, v, ws.cacheRows.Slice(0, T))
+	}
+	dev.Attention(a.o, a.lse, a.q, k, v, spans, m.heads) // [T H·D]
+	p.O.forward(dev, a.x2, a.o, seq)
+	dev.Add(a.x2, a.x) // [T C]
+
+	dev.RMSNorm(a.h2, a.x2, p.MLPNorm.G, m.Eps)
+	p.Gate.forward(dev, a.gate, a.h2, seq) // [T F]
+	p.Up.forward(dev, a.up, a.h2, seq)     // [T F]
+	dev.SwiGLU(a.s, a.gate, a.up)
+	return a
 }
 
 // slice views the first T rows of every activation.

@@ -92,12 +92,13 @@ func (l *Layer) Linears() []*Linear {
 // Model is a set of weights on a device.
 type Model struct {
 	Config
-	Dev       compute.Device
-	Embed     compute.Tensor // [V C]
-	EmbedGrad compute.Tensor // none where it is not wanted
-	Blocks    []Layer
-	Norm      Norm
-	Head      Linear // [V C]; tied: its Master and Grad are Embed's
+	Dev         compute.Device
+	Embed       compute.Weight // [V C]; tied, and held as the head is: the head's
+	EmbedMaster compute.Tensor // [V C] f32, what training updates; none in a frozen model
+	EmbedGrad   compute.Tensor // none where it is not wanted
+	Blocks      []Layer
+	Norm        Norm
+	Head        Linear // [V C]; tied: its Master and Grad are the table's
 
 	heads  compute.Heads
 	cosSin compute.Tensor // [Context D]
@@ -107,6 +108,11 @@ type Model struct {
 // New makes a model with every weight zero, frozen (no masters, no gradients), each matrix held
 // as dtype.
 func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
+	return NewHeld(dev, c, All(dtype))
+}
+
+// NewHeld is New with types of their own for the head and the table.
+func NewHeld(dev compute.Device, c Config, held Held) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -114,13 +120,11 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 	m.heads = compute.Heads{Q: c.Heads, KV: c.KVHeads, Dim: c.HeadDim,
 		Scale: float32(1 / math.Sqrt(float64(c.HeadDim)))}
 	a := newAllocator(dev)
-	if m.Embed = a.tensor(c.Vocab, c.Dim); a.err != nil {
-		return nil, a.failed(EmbedName)
-	}
 	norm := func(name string) Norm { return Norm{Name: name, G: a.tensor(1, c.Dim)} }
-	linear := func(name string, out, in int) Linear {
-		return Linear{Name: name, Out: out, In: in, W: a.weight(dtype, out, in)}
+	typed := func(name string, t compute.DType, out, in int) Linear {
+		return Linear{Name: name, Out: out, In: in, W: a.weight(t, out, in)}
 	}
+	linear := func(name string, out, in int) Linear { return typed(name, held.Matrices, out, in) }
 	for i := range m.Blocks {
 		p := fmt.Sprintf("model.layers.%d.", i)
 		q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
@@ -141,8 +145,14 @@ func New(dev compute.Device, c Config, dtype compute.DType) (*Model, error) {
 	if c.Tied {
 		head = EmbedName
 	}
-	m.Head = linear(head, c.Vocab, c.Dim)
-	m.cosSin = a.tensor(c.Context, c.HeadDim)
+	m.Head = typed(head, held.Head, c.Vocab, c.Dim)
+	if m.Embed = m.Head.W; !c.Tied || held.Table != held.Head {
+		m.Embed = a.weight(held.Table, c.Vocab, c.Dim)
+	}
+	if a.err == nil {
+		m.cosSin = a.tensor(c.Context, c.HeadDim)
+		a.err = a.failed("rotations of %d positions", c.Context)
+	}
 	if m.owned = a.owned; a.err != nil {
 		m.Free()
 		return nil, a.err
@@ -236,18 +246,19 @@ func (m *Model) Trainable() error {
 	for _, l := range m.Linears() {
 		l.Master, l.Grad = a.tensor(l.Out, l.In), a.tensor(l.Out, l.In)
 	}
-	m.EmbedGrad = a.tensor(m.Vocab, m.Dim)
+	m.EmbedMaster, m.EmbedGrad = a.tensor(m.Vocab, m.Dim), a.tensor(m.Vocab, m.Dim)
 	for _, n := range m.norms() {
 		n.Grad = a.tensor(1, m.Dim)
 	}
 	if m.Tied {
-		m.Head.Master, m.Head.Grad = m.Embed, m.EmbedGrad
+		m.Head.Master, m.Head.Grad = m.EmbedMaster, m.EmbedGrad
 	} else {
 		m.Head.Master, m.Head.Grad = a.tensor(m.Vocab, m.Dim), a.tensor(m.Vocab, m.Dim)
 	}
 	if a.err != nil {
 		return a.err
 	}
+	m.Dev.Unpack(m.EmbedMaster, m.Embed)
 	for _, l := range append(m.Linears(), &m.Head) {
 		if l != &m.Head || !m.Tied {
 			m.Dev.Unpack(l.Master, l.W)
@@ -266,6 +277,9 @@ func (m *Model) norms() []*Norm {
 
 // Sync packs every master into the weight that the products read.
 func (m *Model) Sync() {
+	if !m.EmbedMaster.IsZero() && m.Embed != m.Head.W {
+		m.Dev.Pack(m.Embed, m.EmbedMaster)
+	}
 	for _, l := range append(m.Linears(), &m.Head) {
 		if !l.Master.IsZero() {
 			m.Dev.Pack(l.W, l.Master)
@@ -282,7 +296,7 @@ type Param struct {
 
 // Params lists what a trainable model trains, each tensor once, in the checkpoint's order.
 func (m *Model) Params() []Param {
-	ps := []Param{{EmbedName, m.Embed, m.EmbedGrad, true}}
+	ps := []Param{{EmbedName, m.EmbedMaster, m.EmbedGrad, true}}
 	for i := range m.Blocks {
 		b := &m.Blocks[i]
 		for _, l := range b.Linears() {

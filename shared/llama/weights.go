@@ -75,81 +75,6 @@ func (m *Model) byName() (map[string]*Linear, map[string]*Norm) {
 	return linears, norms
 }
 
-// Load fills a frozen model from read, which gives the numbers of a named tensor, row-major.
-// A length that does not fit or a number that is not finite is refused by name.
-func (m *Model) Load(read func(name string) ([]float32, error)) error {
-	return m.fill(func(spec TensorSpec, part func(row int, data []float32) error) error {
-		data, err := read(spec.Name)
-		if err == nil && len(data) != spec.Rows*spec.Cols {
-			err = fmt.Errorf("llama: tensor %q holds %d numbers, want %d×%d", spec.Name, len(data),
-				spec.Rows, spec.Cols)
-		}
-		if err != nil {
-			return err
-		}
-		return part(0, data)
-	})
-}
-
-// fill writes all tensors of a frozen model. read hands over the rows of a tensor, in order and in
-// as many parts as it likes.
-func (m *Model) fill(read func(spec TensorSpec,
-	part func(row int, data []float32) error) error) error {
-	linears, norms := m.byName()
-	largest := 0
-	for _, l := range linears {
-		largest = max(largest, l.Out*l.In)
-	}
-	plain, err := m.Dev.NewTensor(1, largest) // every matrix is packed from here
-	if err != nil {
-		return err
-	}
-	defer m.Dev.Free(plain.Buf)
-	for _, spec := range m.Tensors() {
-		var to []compute.Tensor
-		if spec.Name == EmbedName {
-			to = append(to, m.Embed)
-		}
-		l := linears[spec.Name]
-		if l != nil {
-			to = append(to, plain.Reshape(l.Out, l.In))
-		}
-		if n := norms[spec.Name]; n != nil {
-			to = append(to, n.G)
-		}
-		err := read(spec, func(row int, data []float32) error {
-			if err := checkNumbers(spec, row, data); err != nil {
-				return err
-			}
-			for _, t := range to {
-				m.Dev.Write(t.Slice(row, row+len(data)/spec.Cols), data)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		if l != nil {
-			m.Dev.Pack(l.W, to[len(to)-1])
-			if err := m.Dev.Submit(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// checkNumbers refuses what is not finite in the rows from row on.
-func checkNumbers(spec TensorSpec, row int, data []float32) error {
-	for i, v := range data {
-		if v-v != 0 { // NaN − NaN and Inf − Inf are NaN
-			return fmt.Errorf("llama: tensor %q: number %d is %v, want a finite one", spec.Name,
-				row*spec.Cols+i, v)
-		}
-	}
-	return nil
-}
-
 // Export reads every tensor of m back, in the checkpoint's order.
 func (m *Model) Export(emit func(spec TensorSpec, data []float32) error) error {
 	for _, spec := range m.Tensors() {
@@ -169,7 +94,7 @@ func (m *Model) ReadTensor(name string) ([]float32, error) {
 	linears, norms := m.byName()
 	if name == EmbedName {
 		data := make([]float32, m.Embed.Len())
-		return data, m.Dev.Read(data, m.Embed)
+		return data, m.read(data, m.Embed, m.EmbedMaster)
 	}
 	if n := norms[name]; n != nil {
 		data := make([]float32, n.G.Len())
@@ -184,17 +109,38 @@ func (m *Model) ReadTensor(name string) ([]float32, error) {
 }
 
 // ReadLinear copies the weight of l, as the products see it, to dst [out·in].
-func (m *Model) ReadLinear(dst []float32, l *Linear) error {
-	if !l.Master.IsZero() {
-		return m.Dev.Read(dst, l.Master)
+func (m *Model) ReadLinear(dst []float32, l *Linear) error { return m.read(dst, l.W, l.Master) }
+
+// readPart is the numbers of a weight that are read back at once: a device need not have room for
+// all of them in f32.
+var readPart = 1 << 24
+
+// read copies a weight, or its master where there is one, to dst.
+func (m *Model) read(dst []float32, w compute.Weight, master compute.Tensor) error {
+	if !master.IsZero() {
+		return m.Dev.Read(dst, master)
 	}
-	t, err := m.Dev.NewTensor(l.Out, l.In)
-	if err != nil {
-		return err
+	out, in := w.Dims()
+	a := newAllocator(m.Dev)
+	defer a.Free()
+	most := max(1, min(out, readPart/in))
+	t, ids := a.tensor(most, in), a.ints(most)
+	if a.err != nil {
+		return a.err
 	}
-	defer m.Dev.Free(t.Buf)
-	m.Dev.Unpack(t, l.W)
-	return m.Dev.Read(dst, t)
+	rows := make([]int32, most)
+	for lo := 0; lo < out; lo += most {
+		n := min(most, out-lo)
+		for i := range rows {
+			rows[i] = int32(lo + i)
+		}
+		m.Dev.WriteInts(ids, rows)
+		m.Dev.UnpackRows(t.Slice(0, n), w, ids.Slice(0, n))
+		if err := m.Dev.Read(dst[lo*in:(lo+n)*in], t.Slice(0, n)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // WriteWeights writes m as a safetensors checkpoint: matrices in bf16, gains in f32.
@@ -213,67 +159,4 @@ func WriteWeights(w io.Writer, m *Model) error {
 		return err
 	}
 	return checkpoint.Write(w, tensors, nil)
-}
-
-// CheckTensors says whether a checkpoint holds every tensor of the config in its shape.
-func (c Config) CheckTensors(src checkpoint.Source) error {
-	for _, spec := range c.Tensors() {
-		want := []int{spec.Rows, spec.Cols}
-		if spec.Rows == 1 {
-			want = want[1:]
-		}
-		info, ok := src.Tensor(spec.Name)
-		if !ok {
-			return fmt.Errorf("llama: the checkpoint has no tensor %q %v", spec.Name, want)
-		}
-		if !slices.Equal(info.Shape, want) {
-			return fmt.Errorf("llama: tensor %q is %v, want %v", spec.Name, info.Shape, want)
-		}
-	}
-	return nil
-}
-
-// tablePart is the numbers of the embedding and of the head that are read at once: those of a
-// large vocabulary, in f32, are the largest memory that loading would take.
-const tablePart = 16 << 20
-
-// LoadWeights fills a frozen model from a checkpoint. The host holds one matrix of a layer at a
-// time, and of the embedding and the head a part; less where the device packs rows.
-func (m *Model) LoadWeights(src checkpoint.Source) error {
-	return m.loadParts(src, tablePart)
-}
-
-// loadParts is LoadWeights with so many numbers of a table at once.
-func (m *Model) loadParts(src checkpoint.Source, most int) error {
-	if err := m.CheckTensors(src); err != nil {
-		return err
-	}
-	parts, ranged := src.(checkpoint.Ranger)
-	if p, ok := compute.As[compute.Packer](m.Dev); ok && ranged {
-		return m.loadRows(p, parts)
-	}
-	var data []float32 // one memory serves all
-	return m.fill(func(spec TensorSpec, part func(row int, data []float32) error) error {
-		rows := spec.Rows
-		if ranged && (spec.Name == EmbedName || spec.Name == headName) {
-			rows = max(1, min(rows, most/spec.Cols))
-		}
-		for row := 0; row < spec.Rows; row += rows {
-			n := min(rows, spec.Rows-row) * spec.Cols
-			data = slices.Grow(data[:0], n)[:n]
-			var err error
-			if n < spec.Rows*spec.Cols {
-				err = parts.ReadRange(spec.Name, row*spec.Cols, data)
-			} else {
-				err = src.ReadInto(spec.Name, data)
-			}
-			if err == nil {
-				err = part(row, data)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

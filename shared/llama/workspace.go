@@ -48,14 +48,16 @@ type acts struct {
 }
 
 // Workspace is the memory of a forward pass over at most T rows, and of the backward pass if it
-// was made for training: then every layer keeps its activations, otherwise all share one set.
+// was made for training: then every layer keeps its activations, or its x alone where the others
+// are recomputed; otherwise all share one set.
 type Workspace struct {
-	maxRows int
-	rows    int // of the last forward pass
-	layers  []acts
-	last    compute.Tensor // [T C] the stream that leaves the last layer
-	hidden  compute.Tensor // [T C] last, normed: what the head reads
-	logits  compute.Tensor // [chunk V]
+	maxRows    int
+	rows       int // of the last forward pass
+	layers     []acts
+	recomputes bool
+	last       compute.Tensor // [T C] the stream that leaves the last layer
+	hidden     compute.Tensor // [T C] last, normed: what the head reads
+	logits     compute.Tensor // [chunk V]
 
 	tokens, pos, spans, seq, cacheRows compute.Ints
 	zeros                              []int32
@@ -77,6 +79,23 @@ const HeadChunk = 256
 // NewWorkspace makes memory for forward passes of up to maxRows rows.
 func (m *Model) NewWorkspace(maxRows int, training bool) (*Workspace, error) {
 	return m.newWorkspace(maxRows, min(maxRows, HeadChunk), training)
+}
+
+// NewRecomputing is NewWorkspace for training in little memory: a layer keeps the stream that
+// enters it, [maxRows C], and Backward computes its other activations once more, for which all
+// layers have one set (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+func (m *Model) NewRecomputing(maxRows int) (*Workspace, error) {
+	ws, err := m.NewWorkspace(maxRows, false)
+	if err != nil {
+		return nil, err
+	}
+	ws.recomputes = true
+	a := &allocator{owned: ws.owned}
+	for i := 1; i < len(ws.layers); i++ {
+		ws.layers[i].x = a.tensor(maxRows, m.Dim)
+	}
+	ws.allocateBackward(a, m)
+	return ws, ws.own(a)
 }
 
 // newWorkspace is NewWorkspace with logits of so many rows at once; a generator has its own.
@@ -104,15 +123,25 @@ func (m *Model) newWorkspace(maxRows, chunk int, training bool) (*Workspace, err
 	ws.tokens, ws.pos = a.ints(maxRows), a.ints(maxRows)
 	ws.spans, ws.seq, ws.cacheRows = a.ints(2*maxRows), a.ints(maxRows), a.ints(maxRows)
 	if training {
-		ws.dx, ws.dh = a.tensor(maxRows, m.Dim), a.tensor(maxRows, m.Dim)
-		ws.dq, ws.dOut = a.tensor(maxRows, q), a.tensor(maxRows, q)
-		ws.dk, ws.dv = a.tensor(maxRows, kv), a.tensor(maxRows, kv)
-		ws.dS = a.tensor(maxRows, m.Hidden)
+		ws.allocateBackward(a, m)
 	}
+	return ws, ws.own(a)
+}
+
+func (ws *Workspace) allocateBackward(a *allocator, m *Model) {
+	rows, q, kv := ws.maxRows, m.Heads*m.HeadDim, m.KVHeads*m.HeadDim
+	ws.dx, ws.dh = a.tensor(rows, m.Dim), a.tensor(rows, m.Dim)
+	ws.dq, ws.dOut = a.tensor(rows, q), a.tensor(rows, q)
+	ws.dk, ws.dv = a.tensor(rows, kv), a.tensor(rows, kv)
+	ws.dS = a.tensor(rows, m.Hidden)
+}
+
+// own takes over what was allocated, or gives it back if that failed.
+func (ws *Workspace) own(a *allocator) error {
 	if ws.owned = a.owned; a.err != nil {
 		ws.Free()
 	}
-	return ws, a.failed("activations and scores of %d tokens", maxRows)
+	return a.failed("activations and scores of %d tokens", ws.maxRows)
 }
 
 // load writes the batch's numbers to the device.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"transformer2/shared/compute"
-	"transformer2/shared/llama"
 )
 
 // counter is a device that holds nothing and counts what it is asked to hold. Only what allocates
@@ -71,10 +70,4 @@ func weightBytes(t compute.DType, out, in int) int64 {
 // Bits is what a number of a matrix held as t takes, with its share of the scale.
 func Bits(t compute.DType) int {
 	return int(8 * weightBytes(t, 32, 32) / (32 * 32))
-}
-
-// Holds reports whether a model's matrices can be held as t: blocked types want whole blocks.
-func Holds(c llama.Config, t compute.DType) bool {
-	return !t.Blocked() || c.Dim%compute.BlockQ8 == 0 && c.Hidden%compute.BlockQ8 == 0 &&
-		c.Heads*c.HeadDim%compute.BlockQ8 == 0
 }

@@ -109,10 +109,10 @@ func measureWeight(dev compute.Device, m Model, numbers []float32) (load, stream
 	a := &tensors{dev: dev}
 	defer a.free()
 	t, x, y := a.tensor(streamOut, streamIn), a.tensor(1, streamIn), a.tensor(1, streamOut)
-	one := float64(weightBytes(m.Held, streamOut, streamIn))
+	one := float64(weightBytes(m.Held.Matrices, streamOut, streamIn))
 	ws := make([]compute.Weight, int(min(max(1, totals(m).read/one), mostStream/one)))
 	for i := range ws {
-		ws[i] = a.weight(m.Held, streamOut, streamIn)
+		ws[i] = a.weight(m.Held.Matrices, streamOut, streamIn)
 	}
 	if a.err != nil {
 		return 0, 0, a.err

@@ -9,7 +9,6 @@ import (
 	"transformer2/shared/compute"
 	"transformer2/shared/linalg"
 	"transformer2/shared/llama"
-	"transformer2/shared/train"
 )
 
 // Rates are what a machine does in a second.
@@ -24,10 +23,12 @@ type Rates struct {
 // Model is what is planned for.
 type Model struct {
 	Config llama.Config
-	Held   compute.DType // how its matrices are held
-	File   int64         // bytes of its weights' files
+	Stored llama.Stored // how its files hold it
+	Held   llama.Held   // how it is held
+	File   int64        // bytes of its weights' files
 	// Workers are how many of its matrices are decomposed at once; 0 is 1.
-	Workers int
+	Workers  int
+	Training Training
 }
 
 // Work is something that is done with the model.
@@ -38,11 +39,8 @@ type Work struct {
 	Unit    string
 }
 
-// TrainTokens is the size of a step whose time is told.
-const TrainTokens = 2048
-
 // Of plans loading a model, answering as it, answering as an expert (which folds the expert into
-// the weights), decomposing all of its matrices, and training an expert for all of them.
+// the weights), decomposing all of its matrices, and training an expert.
 func Of(m Model, r Rates) ([]Work, error) {
 	model, err := modelBytes(m)
 	if err != nil {
@@ -52,7 +50,7 @@ func Of(m Model, r Rates) ([]Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	training, err := trainBytes(m)
+	training, gradient, err := trains(m)
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +63,7 @@ func Of(m Model, r Rates) ([]Work, error) {
 		{"adapt", load + serve + t.fold,
 			2*t.factor/r.Product + t.moved/(2*r.Load) + float64(t.fold)/r.Touch, "expert"},
 		{"decompose", decompose, t.basis / r.Basis, "model"},
-		{"train", load + training,
-			(TrainTokens*t.gradient/productShare + 2*t.factor) / r.Product, "2048 tokens"},
+		{"train", load + training, gradient / r.Product, "2048 tokens"},
 	}, nil
 }
 
@@ -76,7 +73,6 @@ type sums struct {
 	basis, factor   float64 // operations of decomposing, of one product of a matrix and its basis
 	moved           float64 // bytes of f32 that are read or unpacked where an expert is folded in
 	read            float64 // bytes that a token reads
-	gradient        float64 // operations of a token's gradient, and of the reference
 }
 
 func totals(m Model) (t sums) {
@@ -84,18 +80,16 @@ func totals(m Model) (t sums) {
 	for _, s := range c.Linears() {
 		out, in := float64(s.Rows), float64(s.Cols)
 		t.decompose = max(t.decompose, linalg.BasisBytes(s.Rows, s.Cols)+basisBytes(s))
-		t.fold += foldBytes(m.Held, s)
+		t.fold += foldBytes(m.Held.Matrices, s)
 		t.basis += linalg.BasisOps(s.Rows, s.Cols)
 		t.factor += 2 * out * in * min(out, in)
 		t.moved += float64(basisBytes(s)) + 4*out*in
-		t.read += float64(weightBytes(m.Held, s.Rows, s.Cols))
-		t.gradient += 8 * out * in // forward, input and weight; and the reference's forward
+		t.read += float64(weightBytes(m.Held.Matrices, s.Rows, s.Cols))
 	}
 	// Matrices take turns in two f32 of the largest; bases are read one at a time and scaled.
 	t.fold += 8*int64(largestLinear(c)) + 8*square(largestRank(c))
-	t.read += float64(weightBytes(m.Held, c.Vocab, c.Dim)) +
+	t.read += float64(weightBytes(m.Held.Head, c.Vocab, c.Dim)) +
 		8*float64(c.Context)*float64(c.Layers*c.KVHeads*c.HeadDim)
-	t.gradient += 6 * float64(c.Vocab) * float64(c.Dim) // the head is frozen
 	return t
 }
 
@@ -105,10 +99,6 @@ const (
 	program  = 8 << 20
 	perToken = 250
 )
-
-// productShare is the part of a gradient's time that is matrix products; the rest is attention,
-// losses over the vocabulary and what lies between. Measured 0.5 to 0.6 on a million parameters.
-const productShare = 0.6
 
 func largestLinear(c llama.Config) (n int) {
 	for _, s := range c.Linears() {
@@ -140,7 +130,7 @@ func foldBytes(held compute.DType, s llama.TensorSpec) int64 {
 // modelBytes is the model itself.
 func modelBytes(m Model) (int64, error) {
 	c := &counter{}
-	_, err := llama.New(c, m.Config, m.Held)
+	_, err := llama.NewHeld(c, m.Config, m.Held)
 	return c.bytes, err
 }
 
@@ -156,33 +146,11 @@ func conversationBytes(m Model) (int64, error) {
 // within counts what f takes beside the model.
 func within(m Model, f func(*llama.Model) error) (int64, error) {
 	c := &counter{}
-	lm, err := llama.New(c, m.Config, m.Held)
+	lm, err := llama.NewHeld(c, m.Config, m.Held)
 	if err != nil {
 		return 0, err
 	}
 	model := c.bytes
 	err = f(lm)
 	return c.bytes - model, err
-}
-
-// trainBytes is what REINFORCE on all matrices takes beside the model and its bases: of a matrix
-// the base weight, W', its gradient and W' packed, all in f32, the factors of W and a square; the
-// activations of policy and reference; and what the rollouts take.
-func trainBytes(m Model) (int64, error) {
-	n, err := within(m, func(lm *llama.Model) error {
-		rows := max(train.PolicyRows, m.Config.Context)
-		for _, training := range []bool{true, false} {
-			if _, err := lm.NewWorkspace(rows, training); err != nil {
-				return err
-			}
-		}
-		_, err := lm.NewGenerator(train.MaxSlots, m.Config.Context)
-		return err
-	})
-	for _, s := range m.Config.Linears() {
-		r := min(s.Rows, s.Cols)
-		n += 12*int64(s.Rows)*int64(s.Cols) + weightBytes(compute.F32, s.Rows, s.Cols) +
-			4*int64(s.Rows+s.Cols)*int64(r) + 4*square(r)
-	}
-	return n + int64(8*llama.HeadChunk+4*train.MaxSlots)*int64(m.Config.Vocab), err
 }

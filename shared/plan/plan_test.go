@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -91,7 +92,7 @@ func heapOf(t *testing.T, m Model) map[string]int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	training, err := trainBytes(m)
+	training, _, err := trains(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,13 +109,13 @@ func TestBytesOfServing(t *testing.T) {
 	for _, kind := range []compute.DType{compute.F32, compute.BF16, compute.F16, compute.Q8,
 		compute.Q4} {
 		dev := device(t)
-		planned := heapOf(t, Model{Config: sample, Held: kind})
+		planned := heapOf(t, Model{Config: sample, Held: llama.All(kind)})
 		before := held()
 		m, err := llama.New(dev, sample, kind)
 		if err != nil {
 			t.Fatal(err)
 		}
-		model, err := modelBytes(Model{Config: sample, Held: kind})
+		model, err := modelBytes(Model{Config: sample, Held: llama.All(kind)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,31 +157,51 @@ func bases(t *testing.T, dev compute.Dense64, m *llama.Model) *svf.Decomposition
 	return d
 }
 
+// What is planned of a training is what it takes, in either form and beside weights of any type.
 func TestBytesOfTraining(t *testing.T) {
-	dev := device(t)
 	words, err := tokenizer.Train(slices.Values([]string{"a"}),
 		tokenizer.TrainOptions{VocabSize: 300, Specials: tokenizer.HouseSpecials()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	planned := heapOf(t, Model{Config: sample, Held: compute.F32})
+	for _, m := range []Model{
+		{Config: sample, Held: llama.All(compute.F32)}, // few numbers are folded
+		{Config: sample, Held: llama.All(compute.F32), Training: Training{Form: train.Projected}},
+		{Config: sample, Held: llama.All(compute.Q8), Training: Training{Form: train.Projected}},
+		{Config: sample, Held: llama.All(compute.BF16),
+			Training: Training{Scope: "mlp:1-", Form: train.Projected, Answers: 4}},
+		{Config: sample, Held: llama.All(compute.F32), Training: Training{Scope: "q", Answers: 4}},
+	} {
+		bytesOfTraining(t, m, words)
+	}
+}
+
+func bytesOfTraining(t *testing.T, m Model, words *tokenizer.Tokenizer) {
+	t.Helper()
+	dev := device(t)
+	planned := heapOf(t, m)
 	before := held()
-	m, err := llama.New(dev, sample, compute.F32)
+	lm, err := llama.NewHeld(dev, m.Config, m.Held)
 	if err != nil {
 		t.Fatal(err)
 	}
-	random(t, m)
+	random(t, lm)
 	cfg, err := train.Preset("default")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Task = "math"
-	d := bases(t, dev, m)
-	tr, err := train.NewReinforcer(cfg, train.Base{Model: m, Tok: words, Decomposition: d})
+	cfg.Scope = cmp.Or(m.Training.Scope, cfg.Scope)
+	if n := m.Training.Answers; n > 0 {
+		cfg.Prompts, cfg.Samples = n/2, 2
+	}
+	d := bases(t, dev, lm)
+	tr, err := train.NewReinforcer(cfg, train.Base{Model: lm, Tok: words, Decomposition: d,
+		Form: m.Training.Form})
 	if err != nil {
 		t.Fatal(err)
 	}
-	near(t, "train", planned["train"], held()-before)
+	near(t, fmt.Sprintf("train %v %+v", m.Held.Matrices, m.Training), planned["train"], held()-before)
 	runtime.KeepAlive(tr)
 	runtime.KeepAlive(d)
 }
@@ -232,7 +253,7 @@ func peakOf(t *testing.T, f func() error) int64 {
 // Every rate is measured, and twice the speed is half the time.
 func TestRates(t *testing.T) {
 	dev := device(t)
-	r, err := Measure(dev, Model{Config: sample, Held: compute.BF16})
+	r, err := Measure(dev, Model{Config: sample, Held: llama.All(compute.BF16)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +267,7 @@ func TestRates(t *testing.T) {
 			t.Errorf("rates %+v, want what a machine does", r)
 		}
 	}
-	m := Model{Config: sample, Held: compute.BF16, File: 1 << 20}
+	m := Model{Config: sample, Held: llama.All(compute.BF16), File: 1 << 20}
 	slow, err := Of(m, r)
 	if err != nil {
 		t.Fatal(err)
@@ -262,16 +283,34 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// Llama 3 8B in bf16: its 8.03 billion weights, the embedding in f32 beside it.
+// llama8B is the shape of Llama 3 8B.
+var llama8B = llama.Config{Vocab: 128256, Dim: 4096, Hidden: 14336, Layers: 32, Heads: 32,
+	KVHeads: 8, HeadDim: 128, Context: 1024, RopeTheta: 5e5, Eps: 1e-5}
+
+// Llama 3 8B in bf16: its 8.03 billion weights and nothing beside them.
 func TestFullSize(t *testing.T) {
-	c := llama.Config{Vocab: 128256, Dim: 4096, Hidden: 14336, Layers: 32, Heads: 32, KVHeads: 8,
-		HeadDim: 128, Context: 1024, RopeTheta: 5e5, Eps: 1e-5}
-	n, err := modelBytes(Model{Config: c, Held: compute.BF16})
-	want := 2*int64(c.NumParams()) + 2*int64(c.Vocab)*int64(c.Dim)
+	c := llama8B
+	n, err := modelBytes(Model{Config: c, Held: llama.All(compute.BF16)})
+	want := 2 * int64(c.NumParams())
 	if err != nil || math.Abs(float64(n-want)) > 0.001*float64(want) {
 		t.Errorf("%d bytes (%v), want about %d", n, err, want)
 	}
 	if got := len(c.Linears()); got != 224 {
 		t.Errorf("%d matrices, want 224", got)
+	}
+}
+
+// A z for it takes its bases in f16, twice each, what enters each layer, and some of a layer's
+// activations: nothing of the size of its weights.
+func TestFullSizeTraining(t *testing.T) {
+	for scope, squares := range map[string]int64{"mlp": 96, "all": 160} { // of 4096; k and v are 1024
+		n, _, err := trains(Model{Config: llama8B, Held: llama.All(compute.BF16),
+			Training: Training{Scope: scope, Answers: 16}})
+		keys := int64(8 * 16 * 32 * 1024 * 1024)
+		streams := int64(4 * 32 * 1024 * 4096)
+		if want := 4*squares*4096*4096 + keys + streams; err != nil || n < want || n > want+3e9 {
+			t.Errorf("%s: %.1f GB (%v), want %.1f and up to 3 for a layer and the vocabulary", scope,
+				float64(n)/1e9, err, float64(want)/1e9)
+		}
 	}
 }

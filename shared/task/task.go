@@ -1,6 +1,7 @@
 package task
 
 import (
+	"encoding/json"
 	"fmt"
 	"sort"
 	"strings"
@@ -64,6 +65,11 @@ type Item struct {
 	Worked string // a full answer that scores 1
 	Cases  []Case // code only: hidden calls and wanted results
 	Label  string // domain: math, code, reasoning or other
+	// Of a user's own data: how the answer is judged, how many options there are to choose from, and
+	// the item as it lies in the file.
+	Check   Check
+	Options int
+	Source  json.RawMessage
 }
 
 // Task is a generator of questions and the checker of their answers.

@@ -227,7 +227,9 @@ func TestSuiteIsTheSameEverywhere(t *testing.T) {
 	for _, tk := range allTasks() {
 		for _, s := range everySplit {
 			for i := range 100 {
-				h = hashString(h, fmt.Sprint(tk.Item(s, i)))
+				it := tk.Item(s, i)
+				h = hashString(h, fmt.Sprintf("{%v %v %v %v %v %v %v %v %v}", it.Task, it.Split,
+					it.Index, it.System, it.Prompt, it.Answer, it.Worked, it.Cases, it.Label))
 			}
 		}
 	}

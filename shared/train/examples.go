@@ -1,6 +1,24 @@
 package train
 
-import "transformer2/shared/tokenizer"
+import (
+	"fmt"
+
+	"transformer2/shared/task"
+	"transformer2/shared/tokenizer"
+)
+
+// goal is what is trained for: a task of the suite, or the user's own data.
+func goal(name string, data *task.Data) (task.Task, error) {
+	if data == nil {
+		return task.Lookup(name)
+	}
+	for _, s := range []task.Split{task.Train, task.Valid} {
+		if err := data.Filled(s); err != nil {
+			return nil, fmt.Errorf("train: %w", err)
+		}
+	}
+	return data, nil
+}
 
 // ChatExample is a question and its answer under the tokenizer's chat template. Tokens of the
 // question count prompt each, those of the answer, its closing token included, count one. Text

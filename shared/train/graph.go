@@ -29,10 +29,16 @@ type graph struct {
 	kl        compute.Tensor // [T 1]
 }
 
-func newGraph(m *llama.Model, rows int) (*graph, error) {
+// newGraph keeps every layer's activations, or recomputes them.
+func newGraph(m *llama.Model, rows int, recompute bool) (*graph, error) {
 	g := &graph{m: m, host: make([]float32, rows)}
 	var err error
-	if g.ws, err = m.NewWorkspace(rows, true); err != nil {
+	if recompute {
+		g.ws, err = m.NewRecomputing(rows)
+	} else {
+		g.ws, err = m.NewWorkspace(rows, true)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if g.targets, err = m.Dev.NewInts(rows); err != nil {

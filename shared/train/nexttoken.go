@@ -19,6 +19,9 @@ type NextTokenConfig struct {
 	Schedule   Schedule `json:"schedule"`
 	AdamW      AdamW    `json:"adamw"`
 	ValidItems int      `json:"validItems"`
+
+	// Data, if set, are the user's own questions, whose name Task is.
+	Data *task.Data `json:"data,omitempty"`
 }
 
 // DefaultNextToken is the configuration that `t2 train --method next-token` starts from.
@@ -37,7 +40,7 @@ type NextToken struct {
 
 // NewNextToken makes a trainer of a z-vector for base, which stays as it is.
 func NewNextToken(cfg NextTokenConfig, b Base) (*NextToken, error) {
-	t, err := task.Lookup(cfg.Task)
+	t, err := goal(cfg.Task, cfg.Data)
 	if err != nil {
 		return nil, err
 	}

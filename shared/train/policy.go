@@ -1,7 +1,6 @@
 package train
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,9 +23,10 @@ type Base struct {
 	Tok           *tokenizer.Tokenizer
 	Decomposition *svf.Decomposition
 	// Rows of answers go through policy and reference at once, and between two such batches a
-	// training can be cancelled; 0 is PolicyRows. Sums are rounded in another order with another
-	// number.
+	// training can be cancelled; 0 is what suits the form. Sums are rounded in another order with
+	// another number.
 	Rows int
+	Form Form // "" is Auto
 }
 
 // Policy says which z are trained, and as what.
@@ -35,9 +35,7 @@ type Policy struct {
 	Parametrisation svf.Parametrisation `json:"parametrisation"`
 }
 
-// policy is a model whose matrices in scope are W' = U diag(σ∘z) Vᵀ, folded anew whenever z
-// changes. Up to some 100 M parameters that is cheaper than keeping the factors apart: decoding
-// runs at full speed and the gradient of z comes from the weight gradient that pre-training has.
+// policy is a model whose matrices in scope are W' = U diag(σ∘z) Vᵀ, with the θ that z is made of.
 type policy struct {
 	Model *llama.Model
 	kind  svf.Parametrisation
@@ -47,24 +45,23 @@ type policy struct {
 
 // policyMatrix is one adapted matrix.
 type policyMatrix struct {
-	name   string
-	lin    *llama.Linear
-	folder *svf.Folder
-	sigma  []float64
-	base   compute.Tensor // [out in] the base weight
-	theta  compute.Tensor // [1 r] what the optimizer moves
-	grad   compute.Tensor // [1 r] its gradient
-	z1     compute.Tensor // [1 r] z − 1 as it acts; theta itself where z = 1 + θ
-	folded compute.Tensor // [out in] scratch of Fold
+	name  string
+	sigma []float64
+	theta compute.Tensor // [1 r] what the optimizer moves
+	grad  compute.Tensor // [1 r] its gradient
+	z1    compute.Tensor // [1 r] z − 1 as it acts; theta itself where z = 1 + θ
+	adapted
 }
 
-// newPolicy clones base and gives the clone's matrices in scope weights and gradients of their own.
-func newPolicy(base Base, cfg Policy, seed uint64) (*policy, error) {
+// newPolicy clones base and has the clone's matrices in scope follow a z.
+func newPolicy(base Base, cfg Policy, s Sizes, seed uint64) (*policy, error) {
 	scope, err := svf.ParseScope(cfg.Scope)
 	if err != nil {
 		return nil, err
 	}
+	dev := base.Model.Dev
 	p := &policy{Model: base.Model.Clone(), kind: cfg.Parametrisation, scope: scope}
+	shared := &projection{s.Rows, svf.NewScratch(dev), map[svf.Role]compute.Tensor{}}
 	for _, l := range p.Model.Linears() {
 		if !scope.Has(l.Name) {
 			continue
@@ -73,7 +70,15 @@ func newPolicy(base Base, cfg Policy, seed uint64) (*policy, error) {
 		if !ok {
 			return nil, fmt.Errorf("train: the decomposition has no matrix %q", l.Name)
 		}
-		mat, err := newPolicyMatrix(base.Model, l, m, p.kind)
+		mat, err := newPolicyMatrix(dev, m, p.kind)
+		if err != nil {
+			return nil, err
+		}
+		if s.Form == Projected {
+			mat.adapted, err = shared.newProjected(dev, l, m, mat.z1, mat.grad)
+		} else {
+			mat.adapted, err = newFolded(dev, l, m, mat.z1, mat.grad)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -85,44 +90,33 @@ func newPolicy(base Base, cfg Policy, seed uint64) (*policy, error) {
 	rng := newRand(seed, 1<<63)
 	for i := range p.mats {
 		m := &p.mats[i]
-		p.Model.Dev.Write(m.theta, p.kind.Init(rng, m.theta.Cols))
+		dev.Write(m.theta, p.kind.Init(rng, m.theta.Cols))
 	}
-	return p, p.fold()
+	return p, p.apply()
 }
 
-func newPolicyMatrix(base *llama.Model, l *llama.Linear, m *svf.Matrix, kind svf.Parametrisation) (
-	policyMatrix, error) {
-	dev := base.Dev
-	mat := policyMatrix{name: l.Name, lin: l, sigma: m.Sigma}
-	var err error
-	tensor := func(rows, cols int) (t compute.Tensor) {
-		if err == nil {
-			t, err = dev.NewTensor(rows, cols)
-		}
-		return t
-	}
-	mat.base, mat.folded = tensor(l.Out, l.In), tensor(l.Out, l.In)
-	mat.theta, mat.grad = tensor(1, m.R), tensor(1, m.R)
-	mat.z1 = mat.theta
+// newPolicyMatrix is the numbers of a matrix's z.
+func newPolicyMatrix(dev compute.Device, m *svf.Matrix, kind svf.Parametrisation) (policyMatrix,
+	error) {
+	mat := policyMatrix{name: m.Name, sigma: m.Sigma}
+	tensors := []*compute.Tensor{&mat.theta, &mat.grad}
 	if kind != svf.Linear {
-		mat.z1 = tensor(1, m.R)
+		tensors = append(tensors, &mat.z1)
 	}
-	if err != nil {
-		return mat, err
+	for _, t := range tensors {
+		var err error
+		if *t, err = dev.NewTensor(1, m.R); err != nil {
+			return mat, err
+		}
 	}
-	dev.Unpack(mat.base, l.W)
-	if mat.folder, err = svf.NewFolder(dev, *m, mat.base); err != nil {
-		return mat, err
+	if kind == svf.Linear {
+		mat.z1 = mat.theta
 	}
-	l.Grad = tensor(l.Out, l.In)
-	if err == nil {
-		l.W, err = dev.NewWeight(compute.F32, l.Out, l.In)
-	}
-	return mat, err
+	return mat, nil
 }
 
-// fold makes the model's weights those of the present z.
-func (p *policy) fold() error {
+// apply makes the model that of the present θ.
+func (p *policy) apply() error {
 	dev := p.Model.Dev
 	for i := range p.mats {
 		m := &p.mats[i]
@@ -136,25 +130,23 @@ func (p *policy) fold() error {
 			}
 			dev.Write(m.z1, theta)
 		}
-		m.folder.Fold(m.folded, m.z1)
-		dev.Pack(m.lin.W, m.folded)
+		m.adapted.apply()
 	}
 	return dev.Submit()
 }
 
 func (p *policy) zeroGrad() {
 	for i := range p.mats {
-		p.Model.Dev.Fill(p.mats[i].lin.Grad, 0)
+		p.mats[i].zeroGrad()
 	}
 }
 
-// gradTheta turns the weights' gradients into θ's.
+// gradTheta leaves the gradients of θ, from what Backward summed.
 func (p *policy) gradTheta() error {
 	dev := p.Model.Dev
 	for i := range p.mats {
 		m := &p.mats[i]
-		dev.Fill(m.grad, 0)
-		m.folder.Grad(m.grad, m.lin.Grad)
+		m.sumGrad()
 		if p.kind == svf.Linear {
 			continue
 		}
@@ -202,20 +194,16 @@ type zTrainer struct {
 	rows     int // of a batch
 }
 
-// PolicyRows is a Base's Rows unless it says otherwise; the activations of both models take about
-// 50 KB a row in a model of a million parameters.
-const PolicyRows = 2048
-
-// MaxSlots bounds how many answers are generated at once.
-const MaxSlots = 256
-
 func (t *zTrainer) init(b Base, cfg Policy, seed uint64, adamw AdamW, parallel int) error {
-	t.base, t.rows = b, max(cmp.Or(b.Rows, PolicyRows), b.Model.Context)
-	var err error
-	if t.policy, err = newPolicy(b, cfg, seed); err != nil {
+	s, err := b.Form.Sizes(b.Model.Config, b.Rows, parallel)
+	if err != nil {
 		return err
 	}
-	if t.graph, err = newGraph(t.policy.Model, t.rows); err != nil {
+	t.base, t.rows = b, s.Rows
+	if t.policy, err = newPolicy(b, cfg, s, seed); err != nil {
+		return err
+	}
+	if t.graph, err = newGraph(t.policy.Model, s.Rows, s.Form == Projected); err != nil {
 		return err
 	}
 	if t.opt, err = newOptimizer(b.Model.Dev, adamw); err != nil {
@@ -227,7 +215,7 @@ func (t *zTrainer) init(b Base, cfg Policy, seed uint64, adamw AdamW, parallel i
 			return err
 		}
 	}
-	t.answerer, err = answer.New(b.Model, b.Tok, min(parallel, MaxSlots))
+	t.answerer, err = answer.New(b.Model, b.Tok, s.Slots)
 	return err
 }
 
@@ -243,7 +231,7 @@ func (t *zTrainer) step(n int, lr float64) (Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Metrics{"gradNorm": norm, "lr": lr}, t.policy.fold()
+	return Metrics{"gradNorm": norm, "lr": lr}, t.policy.apply()
 }
 
 // evalSeed draws the validation items: the same ones at every evaluation of every run.
@@ -264,7 +252,7 @@ func (t *zTrainer) eval(ctx context.Context, tk task.Task, n int,
 	for i, it := range items {
 		mean += score(it, answers[i].Text) / float64(len(items))
 	}
-	return mean, Metrics{"validAccuracy": mean}, nil
+	return mean, Metrics{"validAccuracy": mean}, ctx.Err() // a judge that failed ends ctx
 }
 
 func (t *zTrainer) loadState(f checkpoint.Blob, cfg any) (Progress, error) {
@@ -272,7 +260,7 @@ func (t *zTrainer) loadState(f checkpoint.Blob, cfg any) (Progress, error) {
 	if err != nil {
 		return p, err
 	}
-	return p, t.policy.fold()
+	return p, t.policy.apply()
 }
 
 func (t *zTrainer) writeExpert(w io.Writer, taskName string, seed uint64, p Progress,

@@ -55,7 +55,7 @@ func NewPretrainer(dev compute.Device, cfg PretrainConfig, corpus, valid Corpus)
 	}
 	m.Init(newRand(cfg.Seed, 0))
 	t := &Pretrainer{cfg: cfg, m: m, corpus: corpus}
-	if t.graph, err = newGraph(m, microRows); err != nil {
+	if t.graph, err = newGraph(m, microRows, false); err != nil {
 		return nil, err
 	}
 	if t.opt, err = newOptimizer(dev, cfg.AdamW); err != nil {

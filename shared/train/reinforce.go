@@ -42,6 +42,9 @@ type ReinforceConfig struct {
 	Schedule    Schedule `json:"schedule"`
 	AdamW       AdamW    `json:"adamw"`
 	ValidItems  int      `json:"validItems"` // that an evaluation asks
+
+	// Data, if set, are the user's own questions, whose name Task is.
+	Data *task.Data `json:"data,omitempty"`
 }
 
 // Preset is a named configuration.
@@ -113,7 +116,7 @@ func NewReinforcer(cfg ReinforceConfig, b Base) (*Reinforcer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	t, err := task.Lookup(cfg.Task)
+	t, err := goal(cfg.Task, cfg.Data)
 	if err != nil {
 		return nil, err
 	}

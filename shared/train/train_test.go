@@ -19,7 +19,7 @@ import (
 	"transformer2/shared/train"
 )
 
-var tiny = llama.Config{Vocab: 300, Dim: 32, Hidden: 48, Layers: 2, Heads: 2, KVHeads: 1, HeadDim: 16,
+var tiny = llama.Config{Vocab: 300, Dim: 32, Hidden: 64, Layers: 2, Heads: 2, KVHeads: 1, HeadDim: 16,
 	Context: 160, RopeTheta: 10000, Eps: 1e-5, Tied: true}
 
 func device(t testing.TB) *cpu.Device {
@@ -74,7 +74,10 @@ func pretrainer(t testing.TB, tok *tokenizer.Tokenizer) *train.Pretrainer {
 }
 
 // base is a barely trained model with its decomposition.
-func base(t testing.TB) train.Base {
+func base(t testing.TB) train.Base { return baseAs(t, compute.F32)[0] }
+
+// baseAs is base with its matrices held as each of the types.
+func baseAs(t testing.TB, held ...compute.DType) (all []train.Base) {
 	t.Helper()
 	tok := vocabulary(t)
 	p := pretrainer(t, tok)
@@ -89,20 +92,22 @@ func base(t testing.TB) train.Base {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dev := device(t)
-	m, err := llama.New(dev, tiny, compute.F32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.LoadWeights(weights); err != nil {
-		t.Fatal(err)
-	}
 	cache := svf.Cache{Store: &checkpoint.Memory{}}
-	d, err := cache.Model(context.Background(), dev, weights, svf.AllScope(), nil)
+	d, err := cache.Model(context.Background(), device(t), weights, svf.AllScope(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return train.Base{Name: "tiny", Model: m, Tok: tok, Decomposition: d}
+	for _, kind := range held {
+		m, err := llama.New(device(t), tiny, kind)
+		if err == nil {
+			err = m.LoadWeights(weights)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, train.Base{Name: "tiny", Model: m, Tok: tok, Decomposition: d})
+	}
+	return all
 }
 
 func reinforcer(t testing.TB, b train.Base, change func(*train.ReinforceConfig)) *train.Reinforcer {
@@ -122,6 +127,20 @@ func reinforcer(t testing.TB, b train.Base, change func(*train.ReinforceConfig))
 	// The task's own score would be zero for every babble of an untrained model.
 	r.Reward = func(_, output string) float64 { return float64(len(output)%7) / 6 }
 	return r
+}
+
+func nextToken(t testing.TB, b train.Base, change func(*train.NextTokenConfig)) *train.NextToken {
+	t.Helper()
+	cfg := train.DefaultNextToken()
+	cfg.Task, cfg.Batch, cfg.ValidItems = "brief", 4, 5
+	if change != nil {
+		change(&cfg)
+	}
+	n, err := train.NewNextToken(cfg, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func read(t testing.TB, s checkpoint.Store, name string) []byte {
@@ -163,18 +182,11 @@ func TestResumeBitForBit(t *testing.T) {
 	makers := map[string]func() train.Trainer{
 		"pretrain":  func() train.Trainer { return pretrainer(t, tok) },
 		"reinforce": func() train.Trainer { return reinforcer(t, b, nil) },
+		"projected": func() train.Trainer { return reinforcer(t, in(b, train.Projected), nil) },
 		"sigmoid-nuclear": func() train.Trainer {
 			return reinforcer(t, b, func(c *train.ReinforceConfig) { c.Parametrisation = svf.SigmoidNuclear })
 		},
-		"next-token": func() train.Trainer {
-			cfg := train.DefaultNextToken()
-			cfg.Task, cfg.Batch, cfg.ValidItems = "brief", 4, 5
-			n, err := train.NewNextToken(cfg, b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
-		},
+		"next-token": func() train.Trainer { return nextToken(t, b, nil) },
 	}
 	o := train.Options{Steps: 5, EvalEvery: 2, SaveEvery: 1}
 	for name, make := range makers {

@@ -1,7 +1,7 @@
 // The page: starts the engine, keeps state, address and views together.
 
 import { $, h } from "./dom.js";
-import { Engine, inWorker } from "./engine.js";
+import { Engine, inWorker, overSocket } from "./engine.js";
 import { Pair } from "./pair.js";
 import { preferred, t, use } from "./i18n.js";
 import { defaults, listen, named, read, set, state, voiceName, watch } from "./state.js";
@@ -47,12 +47,12 @@ export async function outcome(request) {
 }
 
 const files = ["offline", "status", "altered"]; // their message is a file's name
-const refusals = ["bad-request", "no-model", "version"];
+const told = ["bad-request", "no-model", "version", "busy", "lost"]; // have a sentence of their own
 
 // complain says what went wrong in the visitor's language.
 function complain(e) {
   if (files.includes(e.code)) say(t("error." + e.code, { file: e.message }));
-  else say(t("error." + (refusals.includes(e.code) ? e.code : "internal")), "error", e.message);
+  else say(t("error." + (told.includes(e.code) ? e.code : "internal")), "error", e.message);
 }
 
 // refresh lists the experts anew, the visitor's own among them.
@@ -99,10 +99,10 @@ function threads() {
 // measured keeps the speed that the strip shows.
 export function measured(tokensPerSecond) { app.speed = tokensPerSecond; honesty(); }
 
-let told = false;
+let full = false;
 function storageFull() {
-  if (!told) say(t("error.storage"), "warn");
-  told = true;
+  if (!full) say(t("error.storage"), "warn");
+  full = true;
 }
 
 function missing() {
@@ -142,7 +142,7 @@ async function load() {
   heat.forget();
   const strangers = named().filter((n) => !app.experts.some((e) => e.name === n));
   if (strangers.length) { // a link may speak of another visitor's own expert
-    say(t("stranger", { names: strangers.join(", ") }), "warn");
+    if (state.x !== defaults.x) say(t("stranger", { names: strangers.join(", ") }), "warn");
     set({ x: "base", c: "" }, { replace: true });
   }
   for (const v of parts) v.loaded?.();
@@ -158,10 +158,16 @@ function wire(manifest) {
   $("device").addEventListener("change", (e) => set({ d: e.target.value }));
   $("lang").addEventListener("click", () => set({ lang: (state.lang || preferred()) === "zh" ? "en" : "zh" }));
   share.start();
-  const models = Object.keys(manifest.models);
-  $("model").replaceChildren(...models.map((m) => h("option", { value: m }, m)));
-  $("model").value = models.includes(state.m) ? state.m : defaults.m;
+  listModels(manifest);
+  $("device").disabled = natives(manifest).includes(state.m); // t2 serve was told what computes
   $("model").addEventListener("change", (e) => set({ m: e.target.value, z: "", k: "" }));
+}
+
+function listModels(manifest) {
+  const option = (m) => h("option", { value: m }, m), near = natives(manifest);
+  $("model").replaceChildren(...Object.keys(manifest.models).map(option),
+    ...(near.length ? [h("optgroup", { label: t("model.native") }, near.map(option))] : []));
+  $("model").value = state.m;
 }
 
 // change ends what runs with the model that goes, and loads the one that comes.
@@ -172,8 +178,16 @@ async function change() {
   await load();
 }
 
-// engines are a worker, and a second one where there is a processor and memory for it.
+// computed are texts that say where it is computed: in the tab, or by t2 serve.
+const computed = [["play.lead", "play.lead.native"], ["teach.lead", "teach.lead.native"]];
+
+// natives are the models that t2 serve itself answers for.
+const natives = (manifest) => manifest.native?.models ?? [];
+
+// engines are t2 serve's for a model of its, else a worker, and a second one where there is a processor
+// and memory for it.
 function engines(manifest) {
+  if (natives(manifest).includes(state.m)) return new Engine(overSocket(new URL(manifest.native.path, document.baseURI)));
   const one = new Engine(inWorker(manifest, document.baseURI, storageFull, state.d));
   const room = navigator.hardwareConcurrency >= 2 && (navigator.deviceMemory ?? 8) >= 2;
   return room ? new Pair(one, () => new Engine(inWorker(manifest, document.baseURI, () => {}, state.d))) : one;
@@ -184,26 +198,39 @@ async function start() {
   await use(state.lang || preferred());
   const manifest = await fetch("manifest.json", { cache: "no-cache" }).then((r) => r.json()).catch(() => null);
   if (!manifest) { say(t("error.offline", { file: "manifest.json" })); return; }
-  if (!(state.m in manifest.models)) { bad.push("m"); state.m = defaults.m; }
+  const known = [...Object.keys(manifest.models), ...natives(manifest)];
+  if (!known.includes(state.m)) { bad.push("m"); state.m = defaults.m; }
   if (bad.length) say(t("badLink", { names: bad.join(", ") }), "warn");
   listen((names) => say(t("badLink", { names: names.join(", ") }), "warn"));
+  const native = natives(manifest).includes(state.m);
+  if (native) for (const [tab, here] of computed) {
+    const e = document.querySelector(`[data-t="${tab}"]`);
+    e.dataset.t = here;
+    e.textContent = t(here);
+  }
   wire(manifest);
   for (const v of parts) v.start?.();
   watch(async (names) => {
-    if (names.has("lang")) { await use(state.lang || preferred()); for (const v of parts) v.translated?.(); honesty(); }
+    if (names.has("lang")) {
+      await use(state.lang || preferred());
+      listModels(manifest);
+      for (const v of parts) v.translated?.();
+      honesty();
+    }
     show();
-    if (names.has("d") && app.engine) { location.reload(); return; } // an engine keeps its device
+    const other = names.has("m") && natives(manifest).includes(state.m) !== native;
+    if ((names.has("d") || other) && app.engine) { location.reload(); return; } // an engine keeps its device
     if (names.has("m") && app.engine) await change();
     for (const v of parts) v.changed?.(names);
   });
   show();
-  const lack = missing();
+  const lack = native ? "" : missing();
   if (lack) { say(lack); return; }
   app.engine = engines(manifest);
   const hello = app.engine.request("hello");
   await load();
   app.hello = await hello.catch(() => null);
-  if (state.d === "gpu" && app.hello && app.hello.kernel !== "webgpu") say(t("device.none"), "warn", app.hello.reason);
+  if (state.d === "gpu" && !native && app.hello && app.hello.kernel !== "webgpu") say(t("device.none"), "warn", app.hello.reason);
   honesty();
   navigator.serviceWorker?.register("sw.js").catch(() => {}); // a page without offline use is still a page
 }

@@ -1,5 +1,5 @@
-// The engine at the other end of a transport: {send(text), onmessage, onfail}. A Web Worker is one;
-// a WebSocket would be another, and nobody here could tell.
+// The engine at the other end of a transport: {send(text), onmessage, onfail}. A Web Worker is one, a
+// WebSocket to t2 serve another, and nobody else here can tell.
 
 const VERSION = 1;
 
@@ -7,14 +7,14 @@ export class Engine {
   #transport;
   #open = new Map();
   #last = 0;
-  #failed = ""; // why it is gone
+  #failed = null; // why it is gone: {code, message}
 
   constructor(transport) {
     this.#transport = transport;
     transport.onmessage = (text) => this.#hear(JSON.parse(text));
-    transport.onfail = (message) => {
-      this.#failed = message;
-      for (const [id] of this.#open) this.#hear({ id, type: "error", body: { code: "internal", message } });
+    transport.onfail = (message, code = "internal") => {
+      this.#failed ??= { code, message };
+      for (const [id] of this.#open) this.#hear({ id, type: "error", body: this.#failed });
     };
   }
 
@@ -24,7 +24,7 @@ export class Engine {
     const id = ++this.#last;
     const promise = new Promise((resolve, reject) => {
       this.#open.set(id, { onEvent, resolve, reject });
-      if (this.#failed) { this.#hear({ id, type: "error", body: { code: "internal", message: this.#failed } }); return; }
+      if (this.#failed) { this.#hear({ id, type: "error", body: this.#failed }); return; }
       this.#transport.send(JSON.stringify({ v: VERSION, id, type, body }));
       signal?.addEventListener("abort", () => this.control(id, "cancel"), { once: true });
     });
@@ -65,5 +65,18 @@ export function inWorker(manifest, base, onnotice, device = "auto") {
   worker.onmessage = (e) => (typeof e.data === "string" ? transport.onmessage(e.data) : onnotice(e.data.notice));
   worker.onerror = (e) => { e.preventDefault(); transport.onfail(e.message || "the worker stopped"); };
   worker.postMessage({ manifest, base, device });
+  return transport;
+}
+
+// overSocket talks to an engine that t2 serve runs beside the page.
+export function overSocket(url) {
+  const socket = new WebSocket(url.href.replace(/^http/, "ws")), waiting = [];
+  const transport = {
+    send: (text) => (socket.readyState === WebSocket.CONNECTING ? waiting.push(text) : socket.send(text)),
+    close: () => socket.close(),
+  };
+  socket.onopen = () => { for (const text of waiting.splice(0)) socket.send(text); };
+  socket.onmessage = (e) => transport.onmessage(e.data);
+  socket.onclose = (e) => transport.onfail(e.reason, "lost");
   return transport;
 }

@@ -124,9 +124,9 @@ func buildSite(dir string) error {
 // window is a tab of the browser: its own origin, so its own storage, and what went wrong in it.
 type window struct {
 	ctx    context.Context
+	close  context.CancelFunc
 	url    string
-	server *httptest.Server
-	close  func()
+	server *httptest.Server // of the tab's own site
 	mu     sync.Mutex
 	wrong  []string // errors of the console, requests that left the origin
 }
@@ -145,7 +145,17 @@ func open(t *testing.T, hash string, width, height int64) *tab {
 
 func openWith(t *testing.T, hash string, width, height int64, site http.Handler) *tab {
 	t.Helper()
-	p := &tab{t, newWindow(t, site)}
+	server := httptest.NewServer(site)
+	t.Cleanup(server.Close)
+	p := openAt(t, server.URL+"/", hash, width, height)
+	p.server = server
+	return p
+}
+
+// openAt shows the page of a server that runs already.
+func openAt(t *testing.T, url, hash string, width, height int64) *tab {
+	t.Helper()
+	p := &tab{t, newWindow(t, url)}
 	t.Cleanup(p.close)
 	t.Cleanup(p.sound)
 	p.viewport(width, height)
@@ -162,7 +172,8 @@ func follow(t *testing.T, hash string) *tab {
 	t.Helper()
 	fresh := shared == nil
 	if fresh {
-		shared = newWindow(t, http.FileServer(http.Dir(siteDir)))
+		server := httptest.NewServer(http.FileServer(http.Dir(siteDir))) // until all tests end
+		shared = newWindow(t, server.URL+"/")
 	}
 	p := &tab{t, shared}
 	t.Cleanup(func() {
@@ -194,13 +205,11 @@ func follow(t *testing.T, hash string) *tab {
 	return p
 }
 
-// newWindow opens no page yet.
-func newWindow(t *testing.T, site http.Handler) *window {
+// newWindow is for the page at url, which it does not open yet.
+func newWindow(t *testing.T, url string) *window {
 	t.Helper()
-	server := httptest.NewServer(site)
 	ctx, cancel := chromedp.NewContext(browser)
-	p := &window{ctx: ctx, url: server.URL + "/", server: server,
-		close: func() { cancel(); server.Close() }}
+	p := &window{ctx: ctx, close: cancel, url: url}
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -212,6 +212,7 @@ func checkZeroRows(e *env) {
 		d.RMSNorm(nx, ny, z.Slice(0, 1), 1e-5)
 		d.SwiGLU(nx, ny, ny)
 		d.GatherRows(nx, z.Tensor, none)
+		d.UnpackRows(nx, w, none)
 		d.ScatterAddRows(z.Tensor, nx, none)
 		d.ScatterRows(z.Tensor, nx, none)
 		d.RoPE(nx, z.Tensor, none, 8, false)

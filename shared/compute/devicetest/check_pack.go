@@ -1,6 +1,8 @@
 package devicetest
 
 import (
+	"encoding/binary"
+	"errors"
 	"math"
 
 	"transformer2/shared/compute"
@@ -117,6 +119,67 @@ func checkPackBlocks(e *env, t compute.DType) {
 		e.within("packed again", again.got(), want)
 		c.end()
 	}
+}
+
+// checkPackFrom: rows that are read as they are packed give the weight that Pack gives of all of
+// them, and an error of theirs comes back.
+func checkPackFrom(e *env) {
+	for _, t := range dtypes {
+		for _, s := range keep(e, [][2]int{{1, 32}, {77, 96}, {32, 6}, {13, 160}, {301, 38}, {40, 5}}) {
+			if t.Blocked() && s[1]%compute.BlockQ8 != 0 {
+				continue
+			}
+			c := e.begin("%v %v", t, s)
+			src := normal(e.rng, s[0]*s[1])
+			whole, want := c.weight(t, s[0], s[1], src)
+			w, err := e.dev.NewWeight(t, s[0], s[1])
+			e.must(err)
+			e.must(e.dev.PackFrom(w, func(lo int, rows []float32) error {
+				copy(rows, src[lo*s[1]:])
+				return nil
+			}))
+			from, d := w, c.out(s[0], s[1])
+			if t == compute.BF16 && s[1]%2 == 0 {
+				from = packBytes(e, want)
+			}
+			bytes := c.out(s[0], s[1])
+			c.run(func() {
+				e.dev.Unpack(d.Tensor, w)
+				e.dev.Unpack(bytes.Tensor, from)
+			})
+			e.same("rows", d.got(), narrow(want.v))
+			e.same("bytes", bytes.got(), narrow(want.v))
+			broken := errors.New("broken")
+			err = e.dev.PackFrom(w, func(int, []float32) error { return broken })
+			if !errors.Is(err, broken) {
+				e.errorf("rows that cannot be read: %v, want %v", err, broken)
+			}
+			if from != w {
+				e.dev.Free(from)
+			}
+			e.dev.Free(w)
+			e.dev.Free(whole)
+			c.end()
+		}
+	}
+}
+
+// packBytes is a weight of the same numbers from the bytes of a file.
+func packBytes(e *env, m matrix) compute.Weight {
+	w, err := e.dev.NewWeight(compute.BF16, m.rows, m.cols)
+	e.must(err)
+	broken := errors.New("broken")
+	if err := e.dev.PackBytes(w, func(int, []byte) error { return broken }); !errors.Is(err, broken) {
+		e.errorf("bytes that cannot be read: %v, want %v", err, broken)
+	}
+	e.must(e.dev.PackBytes(w, func(lo int, rows []byte) error {
+		for i := range len(rows) / 2 {
+			bits := math.Float32bits(float32(m.v[lo*m.cols+i]))
+			binary.LittleEndian.PutUint16(rows[2*i:], uint16(bits>>16))
+		}
+		return nil
+	}))
+	return w
 }
 
 // fillBlock makes blocks of many kinds by turns.

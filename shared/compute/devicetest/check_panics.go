@@ -28,6 +28,8 @@ func checkPanics(e *env) {
 	e.panics("Pack", "[6 32] [6 31]", func() { d.Pack(w, t(6, 31)) })
 	e.panics("Pack q8", "[6 32] [32 6]", func() { d.Pack(w8, t(32, 6)) })
 	e.panics("Unpack", "[6 32] [5 32]", func() { d.Unpack(t(5, 32), w) })
+	e.panics("UnpackRows cols", "[2 31] 32", func() { d.UnpackRows(t(2, 31), w, n(2)) })
+	e.panics("UnpackRows ids", "[2 32] 3", func() { d.UnpackRows(t(2, 32), w8, n(3)) })
 	e.panics("Copy", "[3 5] [3 4]", func() { d.Copy(t(3, 5), t(3, 4)) })
 
 	e.panics("MatMul inputs", "[2 31] 32", func() { d.MatMul(t(2, 6), t(2, 31), w) })
@@ -61,6 +63,7 @@ func checkPanics(e *env) {
 	d.Free(gone)
 	e.panics("Pack after Free", "freed", func() { d.Pack(gone, t(6, 32)) })
 	e.panics("Unpack after Free", "freed", func() { d.Unpack(t(6, 32), gone) })
+	e.panics("UnpackRows after Free", "freed", func() { d.UnpackRows(t(2, 32), gone, n(2)) })
 	e.panics("MatMul after Free", "freed", func() { d.MatMul(t(2, 6), t(2, 32), gone) })
 	e.panics("MatMulT after Free", "freed", func() { d.MatMulT(t(2, 32), t(2, 6), gone, false) })
 

@@ -33,6 +33,26 @@ func checkGatherRows(e *env) {
 	}
 }
 
+// checkUnpackRows is exact to the bit: a row is what Unpack gives of it.
+func checkUnpackRows(e *env) {
+	for _, t := range dtypes {
+		for _, s := range keep(e, rowTables) {
+			cols := s[2]
+			if t.Blocked() {
+				cols = inBlocks(cols, compute.BlockQ8)
+			}
+			c := e.begin("%v, %d ids from [%d %d]", t, s[0], s[1], cols)
+			host := someOutside(e, s[0], s[1])
+			w, held := c.weight(t, s[1], cols, normal(e.rng, s[1]*cols))
+			ids, y := c.inInts(host), c.out(s[0], cols)
+			c.run(func() { e.dev.UnpackRows(y.Tensor, w, ids.Ints) })
+			e.same("y", y.got(), narrow(gatherRows(held, host)))
+			e.dev.Free(w)
+			c.end()
+		}
+	}
+}
+
 // checkScatterAddRows is exact to the bit: the order of the sum is part of the contract.
 func checkScatterAddRows(e *env) {
 	for _, s := range keep(e, rowTables) {

@@ -75,6 +75,8 @@ var checks = []check{
 	{"Pack", checkPack},
 	{"PackQ8", func(e *env) { checkPackBlocks(e, compute.Q8) }},
 	{"PackQ4", func(e *env) { checkPackBlocks(e, compute.Q4) }},
+	{"UnpackRows", checkUnpackRows},
+	{"PackFrom", checkPackFrom},
 	{"Copy", checkCopy},
 	{"Fill", checkFill},
 	{"MatMul", checkMatMul},

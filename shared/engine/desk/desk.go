@@ -26,7 +26,7 @@ type Config struct {
 	Models func() []string
 	// Open finds a model's files.
 	Open func(name string) (engine.Source, error)
-	// DType is how weights are held.
+	// DType is how weights are held where neither a page nor the source says so.
 	DType compute.DType
 	// Store keeps decompositions.
 	Store checkpoint.Store
@@ -59,6 +59,7 @@ type Desk struct {
 	// What follows belongs to the goroutine that works.
 	working  *job // what is answered now
 	s        *engine.Session
+	held     string                      // how s was asked to hold its weights
 	adaptive map[string]*engine.Adaptive // by way of the first pass
 }
 
@@ -89,11 +90,16 @@ var errNoModel = errors.New("no model is open: load one first")
 
 // Handle takes a request as it came. It returns at once.
 func (d *Desk) Handle(data []byte) {
-	r, err := readRequest(data)
+	r, err := Parse(data)
 	if err != nil {
-		d.fail(r.ID, errorCode(err), err)
+		d.fail(r.ID, ErrorCode(err), err)
 		return
 	}
+	d.Take(r)
+}
+
+// Take takes a request that Parse has read. It returns at once.
+func (d *Desk) Take(r protocol.Request) {
 	switch r.Type {
 	case protocol.TypeHello:
 		d.send(r.ID, protocol.EventResult, d.hello())
@@ -119,7 +125,8 @@ func (e versionError) Error() string {
 		protocol.Version)
 }
 
-func errorCode(err error) string {
+// ErrorCode is the code of an error that Parse gave.
+func ErrorCode(err error) string {
 	var version versionError
 	if errors.As(err, &version) {
 		return protocol.CodeVersion
@@ -127,7 +134,8 @@ func errorCode(err error) string {
 	return protocol.CodeBadRequest
 }
 
-func readRequest(data []byte) (protocol.Request, error) {
+// Parse reads a request as it came. Where it cannot be meant, what is known of it comes with the error.
+func Parse(data []byte) (protocol.Request, error) {
 	var r protocol.Request
 	if len(data) > protocol.MaxRequestBytes {
 		return r, fmt.Errorf("a request of %d bytes, want at most %d", len(data),

@@ -129,7 +129,7 @@ func TestLoadKeepsTheOpenModel(t *testing.T) {
 	d.Handle(load)
 	<-events
 	bad = true
-	d.Handle(load)
+	d.Handle([]byte(`{"v":1,"id":1,"type":"load","body":{"model":"tiny","weights":"bf16"}}`))
 	if got := string(<-events); !strings.Contains(got, `"error"`) {
 		t.Error(got)
 	}

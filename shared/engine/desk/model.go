@@ -18,7 +18,8 @@ import (
 	"transformer2/shared/task"
 )
 
-// load opens a model. One that was open stays where the new one cannot be opened.
+// load opens a model. One that was open stays where the new one cannot be opened, and where it is
+// the one that is wanted, with the experts that it was given: a page that is loaded anew need not wait.
 func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 	var result protocol.Loaded
 	d := j.d
@@ -35,6 +36,14 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 		if dtype, err = compute.ParseDType(l.Weights); err != nil {
 			return result, fmt.Errorf("weights %q: want f32, f16, bf16, q8 or q4", l.Weights)
 		}
+		src.Hold = nil
+	}
+	held := "as the source says"
+	if src.Hold == nil {
+		held = dtype.String()
+	}
+	if d.s != nil && d.s.Model.Name == src.Name && d.held == held {
+		return d.loaded()
 	}
 	m, err := engine.Open(j.ctx, d.cfg.Dev, src, dtype)
 	if err != nil {
@@ -44,7 +53,7 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 	s.Own = map[string]*svf.Expert{}
 	s.Decomposing = d.decomposing
 	d.shut()
-	d.s = s
+	d.s, d.held = s, held
 	return d.loaded()
 }
 
@@ -78,6 +87,9 @@ func (d *Desk) loaded() (protocol.Loaded, error) {
 			return l, err
 		}
 		l.Experts = append(l.Experts, expertOf(name, v.Expert, true))
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.s.Own)) {
+		l.Experts = append(l.Experts, expertOf(name, d.s.Own[name], false))
 	}
 	unseen := task.Unseen()
 	for _, name := range task.Names() {

@@ -86,7 +86,7 @@ func written(shots []protocol.Shot) ([]adapt.Shot, error) {
 			return nil, err
 		}
 	}
-	return adapt.ReadShots(&lines, adapt.MatchContains, shotTokens)
+	return adapt.ReadShots(&lines, shotTokens)
 }
 
 func generationOf(g adapt.Generation, most int, c adapt.Cost, experts []string,

@@ -92,6 +92,7 @@ const (
 	CodeNoModel    = "no-model"    // load comes first
 	CodeVersion    = "version"     // of another Version
 	CodeInternal   = "internal"    // a fault of the engine
+	CodeBusy       = "busy"        // others who share the engine use another model
 )
 
 // Error ends a request. Message is one sentence for people.

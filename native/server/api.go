@@ -1,0 +1,280 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"time"
+
+	"transformer2/shared/engine"
+	"transformer2/shared/engine/protocol"
+)
+
+// API is the part of OpenAI's API that a chat with the engine's models needs:
+//
+//	GET  /v1/models
+//	POST /v1/chat/completions     streamed or not
+//
+// Model names are those of Engine.target.
+func (e *Engine) API() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/models", e.listModels)
+	mux.HandleFunc("POST /v1/chat/completions", e.complete)
+	return mux
+}
+
+// apiError is an error as the API tells it.
+type apiError struct {
+	status int
+	text   string
+}
+
+func (e apiError) Error() string { return e.text }
+
+func badRequest(err error) error { return apiError{http.StatusBadRequest, err.Error()} }
+
+// failure is the body of an error.
+func failure(err error) (status int, body any) {
+	status = http.StatusInternalServerError
+	if a := (apiError{}); errors.As(err, &a) {
+		status = a.status
+	}
+	kind := "invalid_request_error"
+	if status >= 500 {
+		kind = "server_error"
+	}
+	return status, map[string]any{"error": map[string]any{"message": err.Error(), "type": kind,
+		"code": status}}
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(body)
+}
+
+func (e *Engine) listModels(w http.ResponseWriter, _ *http.Request) {
+	type entry struct {
+		ID     string `json:"id"`
+		Object string `json:"object"`
+		Owner  string `json:"owned_by"`
+	}
+	list := []entry{}
+	add := func(id string) { list = append(list, entry{id, "model", "transformer2"}) }
+	for _, name := range e.names {
+		add(name)
+		experts := e.expertsOf(name)
+		for _, x := range experts {
+			add(name + ":" + x)
+		}
+		if len(experts) > 0 {
+			add(name + ":" + auto)
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": list})
+}
+
+// expertsOf are those that came with a model; it need not be open.
+func (e *Engine) expertsOf(name string) []string {
+	src, err := e.open(name)
+	if err != nil {
+		return nil
+	}
+	return engine.ExpertNames(src.Files)
+}
+
+// readChat reads a request. Only JSON that says that it is: what a form of another site may send
+// without asking is not.
+func readChat(w http.ResponseWriter, r *http.Request) (c chat, err error) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+		kind != "application/json" {
+		return c, apiError{http.StatusUnsupportedMediaType, "want Content-Type: application/json"}
+	}
+	body := http.MaxBytesReader(w, r.Body, protocol.MaxRequestBytes)
+	if err := json.NewDecoder(body).Decode(&c); err != nil {
+		return c, badRequest(fmt.Errorf("the request cannot be read: %w", err))
+	}
+	if err := c.check(); err != nil {
+		return c, badRequest(err)
+	}
+	return c, nil
+}
+
+func (e *Engine) complete(w http.ResponseWriter, r *http.Request) {
+	c, err := readChat(w, r)
+	if err == nil {
+		g := e.join()
+		defer e.leave(g)
+		err = e.answer(r.Context(), w, g, c)
+	}
+	if err != nil {
+		status, body := failure(err)
+		writeJSON(w, status, body)
+	}
+}
+
+// answer answers a request: the first pass where it is asked for, then the tokens. An error means that
+// nothing was written yet.
+func (e *Engine) answer(ctx context.Context, w http.ResponseWriter, g *guest, c chat) error {
+	model, expert, err := e.target(c.Model)
+	if err != nil {
+		return apiError{http.StatusNotFound, err.Error()}
+	}
+	request, err := c.generate(protocol.Voice{})
+	if err != nil {
+		return badRequest(err)
+	}
+	if _, err := ask[protocol.Loaded](ctx, e, g, protocol.TypeLoad, protocol.Load{Model: model},
+		nil); err != nil {
+		return err
+	}
+	var found *adapted
+	if expert == auto {
+		x, err := ask[protocol.Classified](ctx, e, g, protocol.TypeClassify,
+			protocol.Classify{Prompt: request.Prompt, By: protocol.ByPrompt}, nil)
+		if err != nil {
+			return err
+		}
+		expert, found = x.Expert, &adapted{x.Expert, x.Label, x.MS}
+	}
+	request.Voices[0].Expert = expert
+	out := &reply{w: w, c: c, completion: completion{ID: "chatcmpl-" + rand.Text(),
+		Created: time.Now().Unix(), Model: c.Model, Adapted: found}, teller: teller{stops: c.Stop}}
+	_, err = ask[protocol.Compared](ctx, e, g, protocol.TypeGenerate, request, out.hear)
+	return out.end(err)
+}
+
+// ask makes a request of the engine and waits for its result; onEvent hears what comes before.
+func ask[Result any](ctx context.Context, e *Engine, g *guest, kind string, body any,
+	onEvent func(protocol.Event)) (result Result, err error) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return result, err
+	}
+	e.take(g, protocol.Request{V: protocol.Version, ID: 1, Type: kind, Body: data})
+	for {
+		select {
+		case <-ctx.Done():
+			return result, ctx.Err()
+		case <-g.gone:
+			return result, errors.New("the answer was not taken fast enough")
+		case event := <-g.events:
+			switch b := event.Body.(type) {
+			case protocol.Error:
+				return result, apiError{statusOf(b.Code), b.Message}
+			case Result:
+				if event.Type == protocol.EventResult {
+					return b, nil
+				}
+			}
+			if onEvent != nil {
+				onEvent(event)
+			}
+		}
+	}
+}
+
+// statusOf is an engine's error as HTTP has it.
+func statusOf(code string) int {
+	switch code {
+	case protocol.CodeBusy:
+		return http.StatusServiceUnavailable
+	case protocol.CodeBadRequest:
+		return http.StatusBadRequest
+	}
+	return http.StatusInternalServerError
+}
+
+// reply writes an answer: whole at its end, or in pieces as it comes.
+type reply struct {
+	w http.ResponseWriter
+	c chat
+	completion
+	teller
+	probs []logProb
+	said  protocol.Answer
+	begun bool // pieces were written
+}
+
+// hear takes what the engine tells while it answers.
+func (r *reply) hear(event protocol.Event) {
+	switch b := event.Body.(type) {
+	case protocol.Token:
+		if b.Closing {
+			return
+		}
+		piece := chatChoice{Delta: &chatSaid{Content: r.push(b.Text)}}
+		if r.c.LogProbs {
+			piece.LogProbs = logProbsOf(b)
+			r.probs = append(r.probs, piece.LogProbs.Content...)
+		}
+		if r.c.Stream && (piece.Delta.Content != "" || piece.LogProbs != nil) {
+			r.piece(piece)
+		}
+	case protocol.Answer:
+		r.said = b
+	}
+}
+
+// piece writes one event of a stream.
+func (r *reply) piece(choice chatChoice) {
+	c := r.completion
+	c.Object, c.Choices = "chat.completion.chunk", []chatChoice{choice}
+	if !r.begun {
+		r.begun = true
+		r.w.Header().Set("Content-Type", "text/event-stream")
+		r.w.Header().Set("Cache-Control", "no-cache")
+		choice.Delta.Role = "assistant"
+	}
+	r.event(c)
+}
+
+func (r *reply) event(body any) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // all of it can be written
+	}
+	out := http.NewResponseController(r.w)
+	out.SetWriteDeadline(time.Now().Add(sendTime))
+	fmt.Fprintf(r.w, "data: %s\n\n", data)
+	out.Flush()
+}
+
+// end writes the whole answer, or the last of its pieces.
+func (r *reply) end(err error) error {
+	if err != nil && !r.begun {
+		return err
+	}
+	if err != nil {
+		_, body := failure(err)
+		r.event(body)
+		return nil
+	}
+	used := &usage{r.said.PromptTokens, r.said.Tokens, r.said.PromptTokens + r.said.Tokens}
+	if r.c.Stream {
+		if rest := r.rest(r.said.Text); rest != "" || !r.begun {
+			r.piece(chatChoice{Delta: &chatSaid{Content: rest}})
+		}
+		r.piece(chatChoice{Delta: &chatSaid{}, Finish: finish(r.said.Reason)})
+		if r.c.Options.Usage {
+			last := r.completion
+			last.Object, last.Choices, last.Usage = "chat.completion.chunk", []chatChoice{}, used
+			r.event(last)
+		}
+		fmt.Fprint(r.w, "data: [DONE]\n\n")
+		return nil
+	}
+	c := r.completion
+	choice := chatChoice{Message: &chatSaid{"assistant", r.said.Text}, Finish: finish(r.said.Reason)}
+	if r.c.LogProbs {
+		choice.LogProbs = &logProbs{r.probs}
+	}
+	c.Object, c.Choices, c.Usage = "chat.completion", []chatChoice{choice}, used
+	writeJSON(r.w, http.StatusOK, c)
+	return nil
+}

@@ -1,0 +1,233 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"transformer2/kernels/cpu"
+	"transformer2/shared/checkpoint"
+	"transformer2/shared/compute"
+	"transformer2/shared/engine"
+	"transformer2/shared/engine/desk"
+	"transformer2/shared/engine/enginetest"
+	"transformer2/shared/engine/protocol"
+)
+
+// testServer serves an engine of the suite's model, for the page of a site.
+func testServer(t *testing.T) (*Engine, *httptest.Server) {
+	t.Helper()
+	dev, err := cpu.New(cpu.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := enginetest.Files(t, dev, 1, enginetest.Experts...)
+	e := NewEngine(desk.Config{Engine: "native", Dev: dev, Kernel: dev.Form(), Reason: dev.Reason(),
+		Threads: dev.Threads(), DType: compute.F32, Store: &checkpoint.Memory{},
+		Models: func() []string { return []string{enginetest.Model} },
+		Open: func(string) (engine.Source, error) {
+			return engine.Source{Name: enginetest.Model, Files: files}, nil
+		}})
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "manifest.json"), `{"engine":{"name":"x"},"models":{}}`)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(e.With(root, false))
+	t.Cleanup(func() {
+		s.Close()
+		e.Close()
+		dev.Close()
+		root.Close()
+	})
+	return e, s
+}
+
+// dial opens a page's connection.
+func dial(t *testing.T, s *httptest.Server) *websocket.Conn {
+	t.Helper()
+	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.URL, "http")+"/engine",
+		http.Header{"Origin": {s.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// The engine passes the suite of the protocol over a WebSocket.
+func TestProtocol(t *testing.T) {
+	enginetest.Run(t, func(t *testing.T) enginetest.Conn {
+		_, s := testServer(t)
+		conn := dial(t, s)
+		events := make(chan []byte, 1<<14)
+		go func() {
+			defer close(events)
+			for {
+				_, data, err := conn.ReadMessage()
+				if err != nil {
+					return
+				}
+				events <- data
+			}
+		}()
+		return enginetest.Conn{Events: events, Send: func(request []byte) {
+			if err := conn.WriteMessage(websocket.TextMessage, request); err != nil {
+				t.Error(err)
+			}
+		}}
+	})
+}
+
+// send makes a request; its id is 1.
+func send(t *testing.T, conn *websocket.Conn, kind string, body any) {
+	t.Helper()
+	data, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.WriteJSON(protocol.Request{V: protocol.Version, ID: 1, Type: kind,
+		Body: data}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hear reads events up to the one that closes the request.
+func hear(t *testing.T, conn *websocket.Conn) protocol.Event {
+	t.Helper()
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
+	for {
+		var e protocol.Event
+		if err := conn.ReadJSON(&e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == protocol.EventResult || e.Type == protocol.EventError {
+			return e
+		}
+	}
+}
+
+// untilStep reads events up to a step of a training.
+func untilStep(t *testing.T, conn *websocket.Conn) {
+	t.Helper()
+	for e := (protocol.Event{}); e.Type != protocol.EventStep; {
+		if err := conn.ReadJSON(&e); err != nil || e.Type == protocol.EventError {
+			t.Fatalf("%+v %v", e, err)
+		}
+	}
+}
+
+// A page that leaves in the middle of its work is followed by another, which finds the model open and
+// hears nothing of what the first asked for.
+func TestPagesTakeTurns(t *testing.T) {
+	_, s := testServer(t)
+	first := dial(t, s)
+	send(t, first, protocol.TypeLoad, protocol.Load{Model: enginetest.Model})
+	if e := hear(t, first); e.Type != protocol.EventResult {
+		t.Fatalf("%+v", e)
+	}
+	send(t, first, protocol.TypeTrain, protocol.Train{Name: "mine", Task: "shout", Reward: "long",
+		Steps: 1000, Prompts: 2, Samples: 4, Rate: 0.05, Temperature: 1, Scope: "mlp", EvalEvery: 10,
+		EvalItems: 4})
+	untilStep(t, first)
+	first.Close()
+	second := dial(t, s)
+	send(t, second, protocol.TypeTokenize, protocol.Tokenize{Text: "a"})
+	if e := hear(t, second); e.Type != protocol.EventResult || e.ID != 1 {
+		t.Errorf("%+v, want the model that is open to answer", e)
+	}
+	send(t, second, protocol.TypeLoad, protocol.Load{Model: enginetest.Model})
+	loaded := hear(t, second).Body.(map[string]any)
+	names := fmt.Sprint(loaded["experts"])
+	if !strings.Contains(names, "name:math") || !strings.Contains(names, "name:mine") {
+		t.Errorf("experts %s, want those of the model and the one that was trained", names)
+	}
+}
+
+// Pages share the model that is open, each with numbers of its own; another one is refused while they do.
+func TestPagesShare(t *testing.T) {
+	_, s := testServer(t)
+	first, second := dial(t, s), dial(t, s)
+	for _, conn := range []*websocket.Conn{first, second} {
+		send(t, conn, protocol.TypeLoad, protocol.Load{Model: enginetest.Model})
+	}
+	for _, conn := range []*websocket.Conn{first, second} {
+		if e := hear(t, conn); e.Type != protocol.EventResult || e.ID != 1 {
+			t.Fatalf("%+v", e)
+		}
+	}
+	send(t, first, protocol.TypeTokenize, protocol.Tokenize{Text: "a"})
+	send(t, second, protocol.TypeTokenize, protocol.Tokenize{Text: "a b c"})
+	for conn, want := range map[*websocket.Conn]int{first: 1, second: 3} {
+		pieces := hear(t, conn).Body.(map[string]any)["pieces"].([]any)
+		if len(pieces) != want {
+			t.Errorf("%v, want %d pieces", pieces, want)
+		}
+	}
+	other := protocol.Load{Model: enginetest.Model, Weights: "bf16"}
+	send(t, second, protocol.TypeLoad, other)
+	if e := fmt.Sprint(hear(t, second).Body); !strings.Contains(e, protocol.CodeBusy) {
+		t.Errorf("%s, want it refused as busy", e)
+	}
+	first.Close()
+	for range 100 { // until the engine has seen that it left
+		time.Sleep(10 * time.Millisecond)
+		send(t, second, protocol.TypeLoad, other)
+		if hear(t, second).Type == protocol.EventResult {
+			return
+		}
+	}
+	t.Error("the page that is left cannot load another model")
+}
+
+// A face that does not listen is sent away, and holds nobody up.
+func TestDeafGuest(t *testing.T) {
+	e, _ := testServer(t)
+	g := e.join()
+	defer e.leave(g)
+	for range behind + 1 {
+		e.handle(g, []byte(`{"v":1,"id":1,"type":"hello"}`))
+	}
+	select {
+	case <-g.gone:
+	default:
+		t.Error("it is still there")
+	}
+}
+
+// Only pages of this server, under a name of this machine, reach the engine; they find it.
+func TestStrangers(t *testing.T) {
+	_, s := testServer(t)
+	for _, h := range []http.Header{{"Origin": {"http://elsewhere.example"}},
+		{"Origin": {"http://rebound.example"}, "Host": {"rebound.example"}}} {
+		url := "ws" + strings.TrimPrefix(s.URL, "http") + "/engine"
+		if conn, r, err := websocket.DefaultDialer.Dial(url, h); err == nil {
+			conn.Close()
+			t.Errorf("%v was let in", h)
+		} else if r == nil || r.StatusCode != http.StatusForbidden {
+			t.Errorf("%v: %v", h, err)
+		}
+	}
+	r, err := http.Get(s.URL + "/manifest.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	var m struct {
+		Engine struct{ Name string }
+		Native native
+	}
+	if err := json.NewDecoder(r.Body).Decode(&m); err != nil || m.Engine.Name != "x" ||
+		m.Native.Path != "engine" || len(m.Native.Models) != 1 {
+		t.Errorf("%+v %v", m, err)
+	}
+}
