@@ -47,6 +47,7 @@ test-gpu: ## the GPU device on lavapipe, on SwiftShader, in a browser, and on NV
 
 test-browser:
 	TEST_GPU=1 go test -count=1 ./kernels ./kernels/webgpu/browsertest
+	TEST_GPU=1 go test -count=1 -run TestGPU ./web/browsertest
 
 test-drivers:
 	@for icd in $$(ls $(DRIVERS) 2>/dev/null); do echo "$$icd"; \

@@ -17,12 +17,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
-// patience is how long the page may take for anything; a busy machine decodes 100 tokens a second.
-const patience = 40 * time.Second
+// patience is how long the page may take for anything; a machine that does other work beside it, and
+// plays a GPU, needs most of it.
+const patience = 100 * time.Second
 
 var (
 	siteDir string
@@ -71,10 +74,15 @@ func run(m *testing.M) int {
 // executable is the browser's.
 var executable string
 
-// flags are what every browser here is started with.
+// flags are what every browser here is started with. Tabs are of one process, which compiles the engine
+// once for all of them, and one that lies behind another goes on as if it were seen.
 func flags() []chromedp.ExecAllocatorOption {
 	return []chromedp.ExecAllocatorOption{chromedp.ExecPath(executable), chromedp.Headless,
-		chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.Flag("disable-background-networking", true),
+		chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.Flag("process-per-site", true),
+		chromedp.Flag("disable-background-timer-throttling", true),
+		chromedp.Flag("disable-backgrounding-occluded-windows", true),
+		chromedp.Flag("disable-renderer-backgrounding", true),
+		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true)}
 }
 
@@ -113,17 +121,23 @@ func buildSite(dir string) error {
 	return nil
 }
 
-// tab is a page of its own: its own origin, so its own storage, and what went wrong in it.
-type tab struct {
-	*testing.T
+// window is a tab of the browser: its own origin, so its own storage, and what went wrong in it.
+type window struct {
 	ctx    context.Context
+	close  context.CancelFunc
 	url    string
-	server *httptest.Server
+	server *httptest.Server // of the tab's own site
 	mu     sync.Mutex
 	wrong  []string // errors of the console, requests that left the origin
 }
 
-// open shows the page with a state. At the end of the test nothing may have gone wrong.
+// tab is a window and the test that uses it. At the end of the test nothing may have gone wrong.
+type tab struct {
+	*testing.T
+	*window
+}
+
+// open shows the page with a state, in a tab of the test's own, to a visitor who was never there.
 func open(t *testing.T, hash string, width, height int64) *tab {
 	t.Helper()
 	return openWith(t, hash, width, height, http.FileServer(http.Dir(siteDir)))
@@ -132,23 +146,90 @@ func open(t *testing.T, hash string, width, height int64) *tab {
 func openWith(t *testing.T, hash string, width, height int64, site http.Handler) *tab {
 	t.Helper()
 	server := httptest.NewServer(site)
+	t.Cleanup(server.Close)
+	p := openAt(t, server.URL+"/", hash, width, height)
+	p.server = server
+	return p
+}
+
+// openAt shows the page of a server that runs already.
+func openAt(t *testing.T, url, hash string, width, height int64) *tab {
+	t.Helper()
+	p := &tab{t, newWindow(t, url)}
+	t.Cleanup(p.close)
+	t.Cleanup(p.sound)
+	p.viewport(width, height)
+	p.visit(hash)
+	return p
+}
+
+// shared is the window that follow gives: none before the first test, and after one that failed.
+var shared *window
+
+// follow takes a page that is open where a link leads. Its engine has answered other tests before:
+// what a link says is as it says, and nothing else of the page may be what a test depends on.
+func follow(t *testing.T, hash string) *tab {
+	t.Helper()
+	fresh := shared == nil
+	if fresh {
+		server := httptest.NewServer(http.FileServer(http.Dir(siteDir))) // until all tests end
+		shared = newWindow(t, server.URL+"/")
+	}
+	p := &tab{t, shared}
+	t.Cleanup(func() {
+		p.sound()
+		if p.forgive(); t.Failed() {
+			p.close()
+			shared = nil
+		}
+	})
+	if _, err := chromedp.Call(p.ctx, page.BringToFront, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	p.viewport(1280, 800)
+	if fresh {
+		p.visit("")
+		p.ready()
+	}
+	p.do(`document.getElementById("stop").click();
+		document.activeElement.blur();
+		for (const d of document.querySelectorAll("dialog[open]")) d.close();
+		for (const b of document.querySelectorAll("#notices button")) b.click()`)
+	p.until(`document.getElementById("stop").hidden`)
+	js[bool](p, fmt.Sprintf(`new Promise((done) => {
+		addEventListener("popstate", () => done(true), { once: true });
+		if (location.hash === %[1]q) done(true); else location.hash = %[1]q;
+	})`, hash))
+	p.until(fmt.Sprintf("document.documentElement.lang.startsWith('zh') === %t",
+		strings.Contains(hash, "lang=zh")))
+	return p
+}
+
+// newWindow is for the page at url, which it does not open yet.
+func newWindow(t *testing.T, url string) *window {
+	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser)
-	p := &tab{T: t, ctx: ctx, url: server.URL + "/", server: server}
-	t.Cleanup(func() { cancel(); server.Close() })
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height)); err != nil {
+	p := &window{ctx: ctx, close: cancel, url: url}
+	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if err := chromedp.Listen(ctx, p.requested); err != nil {
 		t.Fatal(err)
 	}
 	go p.listen()
-	t.Cleanup(p.sound)
-	p.visit(hash)
 	return p
 }
 
+// viewport makes the page so large.
+func (p *tab) viewport(width, height int64) {
+	p.Helper()
+	if err := chromedp.Do(p.ctx, chromedp.EmulateViewport(width, height)); err != nil {
+		p.Fatal(err)
+	}
+}
+
 // listen collects what the console calls an error.
-func (p *tab) listen() {
+func (p *window) listen() {
 	for m, err := range chromedp.Console(p.ctx) {
 		if err != nil {
 			return
@@ -159,7 +240,7 @@ func (p *tab) listen() {
 	}
 }
 
-func (p *tab) requested(ev any) {
+func (p *window) requested(ev any) {
 	if e, ok := ev.(*network.EventRequestWillBeSent); ok {
 		own := strings.HasPrefix(e.Request.URL, p.url)
 		if !own && !strings.HasPrefix(e.Request.URL, "blob:") && !strings.HasPrefix(e.Request.URL, "data:") {
@@ -168,7 +249,7 @@ func (p *tab) requested(ev any) {
 	}
 }
 
-func (p *tab) blame(what string) {
+func (p *window) blame(what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wrong = append(p.wrong, what)
@@ -184,7 +265,7 @@ func (p *tab) sound() {
 }
 
 // forgive forgets what went wrong: the test meant it to.
-func (p *tab) forgive() {
+func (p *window) forgive() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wrong = nil
@@ -208,7 +289,9 @@ func (p *tab) ready() *tab {
 // js evaluates an expression, a promise's value included.
 func js[T any](p *tab, expression string) T {
 	p.Helper()
-	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		p.Fatalf("%s: %v", expression, err)
 	}
@@ -254,11 +337,28 @@ func (p *tab) text(selector string) string {
 	return js[string](p, fmt.Sprintf("document.querySelector(%q).innerText", selector))
 }
 
+// still waits until nothing in the page changes any more.
+func (p *tab) still() {
+	p.Helper()
+	js[bool](p, `new Promise((done) => {
+		let last = setTimeout(done, 100, true);
+		new MutationObserver(() => { clearTimeout(last); last = setTimeout(done, 100, true); })
+			.observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+	})`)
+}
+
 // answered waits for both answers of the playground and gives them.
 func (p *tab) answered() (base, expert string) {
 	p.Helper()
 	p.until(`document.getElementById("about-1").textContent && document.getElementById("differ").textContent`)
 	return p.text("#answer-0"), p.text("#answer-1")
+}
+
+// search begins a search by two examples, which is what a generation's time depends on.
+func (p *tab) search() {
+	p.Helper()
+	p.do(`document.getElementById("search-k").value = 2`)
+	p.click("#search-run")
 }
 
 // fill opens a view and has it show something.

@@ -39,17 +39,17 @@ type savedFile struct {
 
 // Every figure can be taken as SVG, PNG and CSV, with seed and link in its caption.
 func TestFigures(t *testing.T) {
-	p := open(t, "#seed=5&"+question, 1280, 800).ready()
+	p := follow(t, "#seed=5&"+question)
 	for _, view := range []struct {
 		name, fill string
 		figures    int
 	}{
 		{"play", "", 1},
-		{"experts", `document.querySelectorAll("#measure-figure circle").length === 2`, 1},
+		{"experts", `!document.getElementById("measure-run").hidden`, 1},
 		{"sigma", `["next", "heat", "histogram", "spectrum"]
 			.every((f) => document.querySelector("#" + f + "-tools button"))`, 4},
 		{"passes", `document.querySelector("#pass2-tools button")`, 2},
-		{"search", `document.querySelector("#search-spread-tools button")`, 3},
+		{"search", `!document.getElementById("search-figures").hidden`, 3},
 		{"teach", `document.getElementById("teach-about").textContent.startsWith("Step")`, 1},
 	} {
 		p.fill(view.name)
@@ -57,8 +57,10 @@ func TestFigures(t *testing.T) {
 		case "experts":
 			p.do(`document.getElementById("measure-n").value = 8`)
 			p.click("#measure-run")
-		case "search", "teach":
-			p.click("#" + view.name + "-run")
+		case "search":
+			p.search()
+		case "teach":
+			p.click("#teach-run")
 		}
 		if view.fill != "" {
 			p.until(view.fill)
@@ -99,10 +101,13 @@ func checkFigure(t *testing.T, f savedFile) {
 	}
 }
 
-// A search draws what it draws from: the mean and its spread, on the triangle and by generation.
-func TestSpreadIsDrawn(t *testing.T) {
-	p := open(t, "#view=search", 1280, 800).ready()
-	p.click("#search-run")
+// A search draws its members and what it draws them from, the mean and its spread, on the triangle and
+// by generation; it can be ended.
+func TestSearch(t *testing.T) {
+	p := follow(t, "#view=search")
+	p.search()
+	p.until(`!document.getElementById("search-figures").hidden`)
+	p.until(`document.querySelectorAll("#search-map circle").length > 5`)
 	p.until(`document.querySelectorAll("#search-spread polygon.band").length === 3`)
 	if n := js[int](p, `document.querySelectorAll("#search-map .spread").length`); n != 3 {
 		t.Errorf("%d bars of the spread, want 3", n)
@@ -112,11 +117,12 @@ func TestSpreadIsDrawn(t *testing.T) {
 		t.Error("the spread is nothing at its beginning")
 	}
 	p.click("#search-stop")
+	p.until(`!document.getElementById("search-run").hidden`)
 }
 
 // Heat is shaded by each voice's own largest, or by one scale for all.
 func TestHeatScale(t *testing.T) {
-	p := open(t, "#view=sigma&x=math&"+question, 1280, 800).ready()
+	p := follow(t, "#view=sigma&x=math&"+question)
 	darkest := `Math.max(...[...document.querySelectorAll("#heat button")]
 		.map((b) => +b.style.getPropertyValue("--heat")))`
 	p.until(darkest + " === 1")

@@ -12,7 +12,7 @@ import (
 
 // What the engine refuses is said in the visitor's language, with the engine's own sentence.
 func TestRefusalIsTranslated(t *testing.T) {
-	p := open(t, "#lang=zh", 1280, 800).ready()
+	p := follow(t, "#lang=zh")
 	p.enter("prompt", strings.Repeat("word ", 20000), "input")
 	p.until(`document.getElementById("prompt").value.length === 100000`)
 	time.Sleep(100 * time.Millisecond) // the page takes it up at the next frame
@@ -31,23 +31,25 @@ func TestRefusalIsTranslated(t *testing.T) {
 	p.answered()
 }
 
-// A model that goes ends what runs with it, with a sentence; the next one answers.
+// A model that goes ends what runs with it, with a sentence; the next one answers. The other model
+// here only comes and goes: it would have to be decomposed first.
 func TestModelChangeEndsWork(t *testing.T) {
-	p := open(t, "#view=search&"+question, 1280, 800).ready()
+	p := follow(t, "#view=search&"+question)
 	change := func(model string) {
 		p.enter("model", model, "change")
 		p.until(`document.documentElement.dataset.ready === "` + model + `"`)
 	}
-	p.click("#search-run")
-	p.until(`document.querySelectorAll("#search-map circle").length > 5`)
+	p.search()
+	p.until(`!document.getElementById("search-figures").hidden`)
 	change("tako-b")
 	p.until(`document.getElementById("notices").textContent.includes("The search ended")`)
 	p.until(`document.getElementById("search-figures").hidden`)
 	p.until(`!document.getElementById("search-run").hidden`)
+	change("tako")
 	p.click("#tab-teach")
 	p.click("#teach-run")
 	p.until(`document.querySelectorAll("#teach-samples li").length`)
-	change("tako")
+	change("tako-b")
 	p.until(`document.getElementById("notices").textContent.includes("The training ended")`)
 	if !js[bool](p, `document.getElementById("teach-use").hidden`) {
 		t.Error("an expert of the model that went is offered")
@@ -55,6 +57,7 @@ func TestModelChangeEndsWork(t *testing.T) {
 	p.click("#tab-play")
 	p.click("#run")
 	p.answered()
+	change("tako")
 }
 
 // A prediction is there when its lesson is opened again, and after a reload.
@@ -74,19 +77,21 @@ func TestPredictionIsKept(t *testing.T) {
 	p.ready().until(kept)
 }
 
-// A visitor's own expert can be measured and removed; a measurement can be stopped.
-func TestMeasureAndRemove(t *testing.T) {
-	p := open(t, "#view=teach", 1280, 800).ready()
-	p.do(`document.getElementById("teach-steps").value = 1`)
+// A visitor's own expert can be trained, used, measured and removed; a measurement can be stopped.
+func TestOwnExpert(t *testing.T) {
+	p := follow(t, "#view=teach")
+	p.do(`document.getElementById("teach-steps").value = 2`)
 	p.click("#teach-run")
 	p.click("#teach-use")
+	p.until(`location.hash.includes("x=mine")`)
 	p.click("#tab-experts")
 	p.enter("measure-n", "8", "change")
 	p.enter("measure-task", "polite", "change")
 	p.click("#measure-run")
-	p.until(`document.querySelectorAll("#measure-figure circle").length === 2`)
+	p.until(`!document.getElementById("measure-run").hidden`)
 	s := p.text("#measure-figure")
-	if !strings.Contains(s, "mine on polite") || !strings.Contains(s, "8 questions") {
+	if !strings.Contains(s, "base on polite") || !strings.Contains(s, "mine on polite") ||
+		!strings.Contains(s, "8 questions") {
 		t.Errorf("the measurement says %q", s)
 	}
 	p.do(`document.getElementById("measure-n").value = 1000`)
@@ -96,13 +101,10 @@ func TestMeasureAndRemove(t *testing.T) {
 	p.click("#remove")
 	p.until(`!location.hash.includes("x=mine") && document.getElementById("remove").hidden`)
 	p.until(`![...document.querySelectorAll("#cards strong")].some((s) => s.textContent === "mine")`)
-	p.visit("#x=mine&" + question)
-	p.ready()
-	p.until(`document.getElementById("notices").textContent.includes("mine")`)
-	p.until(`location.hash.includes("x=base")`)
 }
 
-// A tab that is put to sleep while it works goes on when it wakes.
+// A tab that is put to sleep while it works goes on when it wakes. It is the test's own: Chromium is
+// slow to bring the mouse to one that has slept.
 func TestSleep(t *testing.T) {
 	p := open(t, "#view=teach&"+question, 1280, 800).ready()
 	sleep := func() {
@@ -112,10 +114,10 @@ func TestSleep(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(700 * time.Millisecond)
+			time.Sleep(500 * time.Millisecond)
 		}
 	}
-	p.do(`document.getElementById("teach-steps").value = 6`)
+	p.do(`document.getElementById("teach-steps").value = 3`)
 	p.click("#teach-run")
 	p.until(`document.querySelectorAll("#teach-samples li").length`)
 	sleep()
@@ -161,7 +163,7 @@ func TestFirstRun(t *testing.T) {
 
 // A lesson can be gone through with the keys alone, and the focus is never lost in it.
 func TestLessonByKeyboard(t *testing.T) {
-	p := open(t, "#lesson=matrix&step=0", 1280, 800).ready()
+	p := follow(t, "#lesson=matrix&step=0")
 	press := func(keys ...string) {
 		for _, k := range keys {
 			if err := chromedp.Do(p.ctx, chromedp.KeyEvent(k)); err != nil {

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
-
-	"github.com/chromedp/chromedp"
 )
 
 // serve starts t2 serve on the site with more arguments and gives the page's address.
@@ -67,22 +65,4 @@ func TestNative(t *testing.T) {
 	if own != base {
 		t.Errorf("the page's engine says %q, t2 serve's %q", own, base)
 	}
-}
-
-// openAt shows the page of a server that runs already.
-func openAt(t *testing.T, url, hash string, width, height int64) *tab {
-	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser)
-	t.Cleanup(cancel)
-	p := &tab{T: t, ctx: ctx, url: url}
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height)); err != nil {
-		t.Fatal(err)
-	}
-	if err := chromedp.Listen(ctx, p.requested); err != nil {
-		t.Fatal(err)
-	}
-	go p.listen()
-	t.Cleanup(p.sound)
-	p.visit(hash)
-	return p
 }

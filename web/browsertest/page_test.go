@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -37,7 +36,7 @@ func TestFirstSecond(t *testing.T) {
 }
 
 func TestLiveReproducesPrepared(t *testing.T) {
-	p := open(t, "", 1280, 800).ready()
+	p := follow(t, "")
 	diff := js[string](p, `(async () => {
 		const data = await (await fetch("precomputed.json")).json();
 		const set = (v) => { location.hash = new URLSearchParams(v).toString(); };
@@ -56,7 +55,7 @@ func TestLiveReproducesPrepared(t *testing.T) {
 }
 
 func TestExpertSwitchMixControl(t *testing.T) {
-	p := open(t, "#"+question, 1280, 800).ready()
+	p := follow(t, "#"+question)
 	base, math := p.answered()
 	if base == math {
 		t.Errorf("the expert says what the base says: %q", base)
@@ -70,15 +69,16 @@ func TestExpertSwitchMixControl(t *testing.T) {
 	p.until(`decodeURIComponent(location.hash).includes("math:") && decodeURIComponent(location.hash).includes("reasoning:")`)
 	p.do(`document.querySelector("#cards button:nth-child(3)").click()`)
 	p.click("#control-shuffled")
-	p.until(`location.hash.includes("c=shuffled") && document.querySelectorAll("#glance p").length === 3`)
+	p.until(`location.hash.includes("c=shuffled") && document.querySelectorAll("#glance p").length === 3 &&
+		document.getElementById("glance").textContent.includes("shuffled")`)
 }
 
 func TestDragABar(t *testing.T) {
-	p := open(t, "#view=sigma&"+question, 1280, 900).ready()
+	p := follow(t, "#view=sigma&"+question)
 	p.until(`document.querySelectorAll("#spectrum path").length === 2 && document.querySelectorAll("#next li").length > 8`)
 	p.do(`document.getElementById("spectrum").scrollIntoView({ block: "center" })`)
 	box := js[[]float64](p, `(() => { const b = document.getElementById("spectrum").getBoundingClientRect(); return [b.x + b.width * 0.3, b.y + b.height * 0.6] })()`)
-	was := p.text("#next-about")
+	p.do(`document.getElementById("next-about").textContent = "as it was"`)
 	drag := []chromedp.Action[chromedp.Void]{
 		chromedp.MouseEvent("mousePressed", box[0], box[1], chromedp.ButtonLeft),
 		chromedp.MouseEvent("mouseMoved", box[0], box[1]-60, chromedp.ButtonLeft),
@@ -89,7 +89,7 @@ func TestDragABar(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.until(`/z=3\.gate\.\d+%3A/.test(location.hash)`)
-	p.until(fmt.Sprintf(`document.getElementById("next-about").innerText !== %q`, was))
+	p.until(`document.getElementById("next-about").textContent !== "as it was"`)
 	p.click("#undo")
 	p.until(`!/z=/.test(location.hash)`)
 	p.click("#zero")
@@ -99,7 +99,7 @@ func TestDragABar(t *testing.T) {
 }
 
 func TestTwoPasses(t *testing.T) {
-	p := open(t, "#view=passes&"+question, 1280, 800).ready()
+	p := follow(t, "#view=passes&"+question)
 	p.click("#passes-run")
 	p.until(`document.getElementById("pass2-who").textContent.includes("math")`)
 	p.click("#passes-wrong")
@@ -108,25 +108,8 @@ func TestTwoPasses(t *testing.T) {
 	p.until(`document.getElementById("pass2-who").textContent.startsWith("base")`)
 }
 
-func TestSearchAndCancel(t *testing.T) {
-	p := open(t, "#view=search", 1280, 800).ready()
-	p.click("#search-run")
-	p.until(`document.querySelectorAll("#search-map circle").length > 5`)
-	p.click("#search-stop")
-	p.until(`!document.getElementById("search-run").hidden`)
-}
-
-func TestTeachTwoSteps(t *testing.T) {
-	p := open(t, "#view=teach", 1280, 800).ready()
-	p.do(`document.getElementById("teach-steps").value = 2`)
-	p.click("#teach-run")
-	p.until(`!document.getElementById("teach-use").disabled`)
-	p.click("#teach-use")
-	p.until(`location.hash.includes("x=mine")`)
-}
-
 func TestCancelWhileGenerating(t *testing.T) {
-	p := open(t, "#t=1.5&x=code&p=Tell+me+everything", 1280, 800).ready()
+	p := follow(t, "#t=1.5&x=code&p=Tell+me+everything")
 	p.until(`document.querySelector("#answer-0 .token")`)
 	p.do(`document.getElementById("stop").click()`)
 	p.until(`document.getElementById("stop").hidden`)
@@ -145,8 +128,10 @@ func TestAddress(t *testing.T) {
 	if h := js[string](p, "location.hash"); !strings.Contains(h, "seed=7") || !strings.Contains(h, "z=3.gate.12%3A1.4") {
 		t.Errorf("the address lost its state: %s", h)
 	}
-	p.visit("#view=nowhere&seed=-3&z=rubbish")
+	p.visit("#view=nowhere&seed=-3&z=rubbish&x=mine&" + question)
 	p.until(`document.getElementById("notices").textContent.includes("view, seed, z")`)
+	p.until(`document.getElementById("notices").textContent.includes("mine")`) // somebody else's
+	p.until(`location.hash.includes("x=base")`)
 	if js[bool](p, `document.getElementById("view-play").hidden`) {
 		t.Error("an unknown view shows no view")
 	}
@@ -165,7 +150,7 @@ func TestOffline(t *testing.T) {
 }
 
 func TestFiles(t *testing.T) {
-	p := open(t, "#view=experts&"+question, 1280, 800).ready()
+	p := follow(t, "#view=experts&"+question)
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad.safetensors")
 	if err := os.WriteFile(bad, []byte("no expert"), 0o644); err != nil {
@@ -192,6 +177,8 @@ func TestFiles(t *testing.T) {
 	}
 	upload(own)
 	p.until(`location.hash.includes("x=my-own")`)
+	p.click("#remove")
+	p.until(`!location.hash.includes("x=my-own")`)
 }
 
 // An altered file is thrown away, with a sentence.
@@ -208,10 +195,13 @@ func TestAltered(t *testing.T) {
 }
 
 func TestHardPrompts(t *testing.T) {
-	p := open(t, "", 1280, 800).ready()
-	for _, prompt := range []string{"<img src=x onerror=alert(1)><b>bold</b>", strings.Repeat("🐙", 60), strings.Repeat("word ", 20000)} {
-		p.visit("#p=" + strings.ReplaceAll(prompt[:min(len(prompt), 30000)], " ", "+"))
-		p.ready()
+	link := func(prompt string) string {
+		return "#p=" + strings.ReplaceAll(prompt[:min(len(prompt), 30000)], " ", "+")
+	}
+	html := "<img src=x onerror=alert(1)><b>bold</b>"
+	p := open(t, link(html), 1280, 800).ready()
+	for _, prompt := range []string{html, strings.Repeat("🐙", 60), strings.Repeat("word ", 20000)} {
+		p.do(fmt.Sprintf("location.hash = %q", link(prompt)))
 		p.until(`document.getElementById("about-1").textContent || document.querySelector("#notices .error")`)
 		if n := js[int](p, `document.querySelectorAll("main img, main b").length`); n > 0 {
 			t.Errorf("a prompt was rendered as HTML: %.40s", prompt)
@@ -220,7 +210,7 @@ func TestHardPrompts(t *testing.T) {
 }
 
 func TestChinese(t *testing.T) {
-	p := open(t, "#lang=zh&"+question, 1280, 800).ready()
+	p := follow(t, "#lang=zh&"+question)
 	for _, view := range views {
 		p.click("#tab-" + view)
 		if s := p.text("#view-" + view); !strings.ContainsAny(s, "的一是专家题") {
@@ -232,7 +222,7 @@ func TestChinese(t *testing.T) {
 }
 
 func TestLessons(t *testing.T) {
-	p := open(t, "#view=learn", 1280, 800).ready()
+	p := follow(t, "#view=learn")
 	p.until(`document.querySelectorAll("#lessons button").length >= 6`)
 	p.do(`document.querySelector("#lessons button").click()`)
 	p.until(`!document.getElementById("lesson").hidden && location.hash.includes("lesson=")`)
@@ -256,10 +246,11 @@ func TestLessons(t *testing.T) {
 
 func TestNarrow(t *testing.T) {
 	for theme, width := range map[string]int64{"light": 360, "contrast": 360, "dark": 760} {
-		p := open(t, "#theme="+theme+"&"+question, width, 740).ready()
+		p := follow(t, "#theme="+theme+"&"+question)
+		p.viewport(width, 740)
 		for _, view := range views {
 			p.click("#tab-" + view)
-			time.Sleep(300 * time.Millisecond)
+			p.still()
 			if w := js[int64](p, `document.documentElement.scrollWidth`); w > width {
 				t.Errorf("%s is %d wide, want %d: %s", view, w, width, js[string](p, `[...document.querySelectorAll("main *")]
 					.filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".chips, .scroll")).slice(0, 3)
@@ -272,13 +263,13 @@ func TestNarrow(t *testing.T) {
 // longTask is what the main thread may be held at once, in milliseconds.
 const longTask = 50
 
-// TestNoLongTask takes the best of three: on a busy machine other programs hold the thread too, and
-// the page would hold it every time.
+// TestNoLongTask takes the best of ten: on a busy machine other programs hold the thread too, and the
+// page would hold it every time.
 func TestNoLongTask(t *testing.T) {
-	p := open(t, "#"+question, 1280, 800).ready()
+	p := follow(t, "#"+question)
 	p.answered()
 	var longest float64
-	for range 3 {
+	for range 10 {
 		longest = js[float64](p, `(async () => {
 			let most = 0;
 			const o = new PerformanceObserver((l) => { for (const e of l.getEntries()) most = Math.max(most, e.duration); });
@@ -298,18 +289,24 @@ func TestNoLongTask(t *testing.T) {
 	t.Errorf("the main thread was held for %.0f ms while generating, want at most %d", longest, longTask)
 }
 
-// TestAccessible applies axe's rules to every view.
+// TestAccessible applies axe's rules to every view, and those about colours in every theme.
 func TestAccessible(t *testing.T) {
-	axe := axeScript(t)
-	for _, theme := range []string{"light", "dark", "contrast"} {
-		p := open(t, "#theme="+theme+"&"+question, 1280, 800).ready()
-		if err := chromedp.Do(p.ctx, chromedp.Evaluate[chromedp.Void](axe)); err != nil {
-			t.Fatal(err)
-		}
-		for _, view := range views {
-			p.fill(view)
-			time.Sleep(900 * time.Millisecond) // transitions
-			found := js[string](p, `axe.run(document, { resultTypes: ["violations"] }).then((r) => JSON.stringify(r.violations
+	p := follow(t, "#theme=light&"+question)
+	p.media("prefers-reduced-motion", "reduce") // a colour that is on its way is judged as if it stayed
+	defer p.media("prefers-reduced-motion", "")
+	if err := chromedp.Do(p.ctx, chromedp.Evaluate[chromedp.Void](axeScript(t))); err != nil {
+		t.Fatal(err)
+	}
+	for _, view := range views {
+		p.fill(view)
+		for _, theme := range []string{"light", "dark", "contrast"} {
+			rules := ""
+			if theme != "light" {
+				rules = `runOnly: ["color-contrast", "link-in-text-block"], `
+			}
+			p.enter("theme", theme, "change")
+			p.still()
+			found := js[string](p, `axe.run(document, { `+rules+`resultTypes: ["violations"] }).then((r) => JSON.stringify(r.violations
 				.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) => [v.id, v.nodes[0].html.slice(0, 150), v.nodes[0].failureSummary])))`)
 			var findings [][]string
 			if err := json.Unmarshal([]byte(found), &findings); err != nil {

@@ -33,7 +33,7 @@ const engines = `
 
 // Two workers say what one says, the visitor's own experts and both orders of voices included.
 func TestTwoWorkersSayWhatOneSays(t *testing.T) {
-	p := open(t, "", 1280, 800).ready()
+	p := follow(t, "")
 	diff := js[string](p, `(async () => {`+engines+`
 		const one = make(), pair = new Pair(make(), make);
 		for (const e of [one, pair]) await e.request("load", { model: "tako" });
@@ -65,7 +65,7 @@ func TestTwoWorkersSayWhatOneSays(t *testing.T) {
 
 // A second worker that cannot start, or that ends while it speaks, is not missed.
 func TestSecondWorkerFails(t *testing.T) {
-	p := open(t, "", 1280, 800).ready()
+	p := follow(t, "")
 	wrong := js[string](p, `(async () => {`+engines+`
 		const body = { ...ask, voices: [{}, { expert: "math" }] };
 		const first = make();
@@ -100,7 +100,7 @@ func TestSecondWorkerFails(t *testing.T) {
 
 // A comparison that is cancelled ends in both workers, and the next one is answered.
 func TestCancelEndsBoth(t *testing.T) {
-	p := open(t, "", 1280, 800).ready()
+	p := follow(t, "")
 	wrong := js[string](p, `(async () => {`+engines+`
 		const pair = new Pair(make(), make);
 		await pair.request("load", { model: "tako" });
@@ -128,7 +128,7 @@ func TestCancelEndsBoth(t *testing.T) {
 
 // The page itself uses both, and says so.
 func TestStripCountsWorkers(t *testing.T) {
-	p := open(t, "#"+question, 1280, 800).ready()
+	p := follow(t, "#"+question)
 	if js[int](p, `navigator.hardwareConcurrency`) < 2 {
 		t.Skip("one processor")
 	}
@@ -144,7 +144,7 @@ func TestStripCountsWorkers(t *testing.T) {
 
 // While the first worker trains, the second answers; should it end, the first answers in its turn.
 func TestAnswersWhileTraining(t *testing.T) {
-	p := open(t, "", 1280, 800).ready()
+	p := follow(t, "")
 	wrong := js[string](p, `(async () => {`+engines+`
 		const body = { ...ask, voices: [{}, { expert: "math" }] };
 		const train = { name: "mine", task: "polite", reward: "brief", steps: 400, prompts: 4, samples: 4,

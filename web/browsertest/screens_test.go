@@ -32,7 +32,7 @@ func TestScreens(t *testing.T) {
 	for _, width := range []int64{1280, 360} {
 		for _, look := range looks {
 			p := open(t, "#"+look.state+"&"+question, width, 800)
-			p.forcedColors(look.forced)
+			p.media("forced-colors", look.forced)
 			p.ready()
 			for _, view := range views {
 				p.fill(view)
@@ -74,14 +74,11 @@ func write(t *testing.T, dir, name string, data []byte) {
 	}
 }
 
-// forcedColors has the browser put the system's colours in place of the page's.
-func (p *tab) forcedColors(value string) {
+// media has the browser answer a question of the page's styles, until the page is left.
+func (p *tab) media(feature, value string) {
 	p.Helper()
-	if value == "" {
-		return
-	}
 	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "forced-colors", Value: value}}})
+		Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
 	if err != nil {
 		p.Fatal(err)
 	}
