@@ -18,7 +18,8 @@ const SmallModel = 100_000_000
 type FoldedOptions struct {
 	// Small is the parameters up to which a model is small; 0: SmallModel. A matrix of a small one
 	// keeps W, W' and the two factors of W in f32. One of a larger model keeps W', which is computed
-	// from W and its basis, and where there is a Reload W' takes the place of W.
+	// from W and its basis, and where there is a Reload W' takes the place of W, if it is of the same
+	// type (FoldedType).
 	Small int
 	// Reload, if set, loads matrices of the base again, from where they came; done hears of each.
 	Reload func(ctx context.Context, names []string, done func(name string)) error
@@ -88,8 +89,19 @@ func IsSmall(c llama.Config, most int) bool {
 	return c.NumParams() <= most
 }
 
+// FoldedType is the type of W' where that of W is held: the same, but for Q4, in which a change of a
+// few percent of W's size would hardly exist. Of one of 1 to 3 % it keeps 3 to 4 %, Q8 keeps 99.
+func FoldedType(held compute.DType) compute.DType {
+	if held == compute.Q4 {
+		return compute.Q8
+	}
+	return held
+}
+
 // inPlace reports whether W' takes the place of W.
-func (f *Folded) inPlace() bool { return f.o.Reload != nil }
+func (f *Folded) inPlace(m *foldedMatrix) bool {
+	return f.o.Reload != nil && FoldedType(m.base.Type()) == m.base.Type()
+}
 
 // Model is the model with the expert that Use took last. It is the same model all along, so it must
 // not run while Use does, nor after a Use that failed.
@@ -117,7 +129,7 @@ func (f *Folded) Use(ctx context.Context, e *svf.Expert) error {
 	for _, m := range f.mats {
 		z := zs[m.matrix.Name]
 		same := z != nil && slices.Equal(m.z, z)
-		if f.inPlace() && (m.lost || m.z != nil) && !same {
+		if f.inPlace(m) && (m.lost || m.z != nil) && !same {
 			stale = append(stale, m)
 		}
 		if z != nil && !same {
@@ -190,7 +202,7 @@ func (f *Folded) fold(m *foldedMatrix, z []float32) error {
 			return fmt.Errorf("adapt: folding: %w", err)
 		}
 		if err := dev.Submit(); err != nil { // so that bases do not wait for each other
-			m.z, m.lost = nil, f.inPlace()
+			m.z, m.lost = nil, f.inPlace(m)
 			return err
 		}
 	}
@@ -231,10 +243,11 @@ func (f *Folded) allocate(m *foldedMatrix) (err error) {
 	dev := f.model.Dev
 	switch {
 	case m.weight != nil:
-	case f.inPlace():
+	case f.inPlace(m):
 		m.weight = m.base
 	default:
-		m.weight, err = dev.NewWeight(m.base.Type(), m.matrix.Out, m.matrix.In)
+		m.weight, err = dev.NewWeight(FoldedType(m.base.Type()), m.matrix.Out,
+			m.matrix.In)
 	}
 	if err == nil && m.z1.IsZero() {
 		m.z1, err = dev.NewTensor(1, m.matrix.R)
@@ -250,7 +263,7 @@ func (f *Folded) allocate(m *foldedMatrix) (err error) {
 func (f *Folded) Close() {
 	dev := f.model.Dev
 	for _, m := range f.mats {
-		if m.weight != nil && !f.inPlace() {
+		if m.weight != nil && !f.inPlace(m) {
 			dev.Free(m.weight)
 		}
 		freeTensor(dev, &m.z1)

@@ -194,6 +194,45 @@ func TestOnesAreTheBaseToTheBit(t *testing.T) {
 	}
 }
 
+// Of what an expert changes in a Q4 model nearly all is there when it is folded, in either way: the
+// projected form, which leaves W alone, is what it is compared with.
+func TestFoldedIntoQ4(t *testing.T) {
+	c := tiny
+	c.Dim, c.Hidden = 32, 64 // whole blocks
+	dev := open(t)
+	base, d := fresh(t, dev, c, compute.Q4, 2)
+	k := keep(t, base)
+	b := batch(c, 20, 3)
+	plain := logits(t, base, b)
+	for name, scope := range map[string]string{"all": "all", "some": "mlp:0-0"} {
+		small := expert(t, d, scope, 1, 0.03)
+		p, err := adapt.NewProjected(base, d, 1, adapt.ProjectedOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		set(t, p, 0, small)
+		want := logits(t, p.Model(), b)
+		for _, o := range []adapt.FoldedOptions{{}, {Small: 1}, k.large()} {
+			f, err := adapt.NewFolded(base, d, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			use(t, f, small)
+			off := farthest(t, logits(t, f.Model(), b), want) / farthest(t, plain, want)
+			t.Logf("%s: off by %.3f of what the expert changes", name, off)
+			if off > 0.2 {
+				t.Errorf("%s: folded is off by %.2f of what the expert changes, want less than 0.2", name, off)
+			}
+			use(t, f, nil)
+			if d := farthest(t, logits(t, f.Model(), b), plain); d != 0 || len(k.loaded) > 0 {
+				t.Errorf("%s: the base is off by %g, %d matrices were loaded again", name, d, len(k.loaded))
+			}
+			f.Close()
+		}
+		p.Close()
+	}
+}
+
 // Matrices that no sequence adapts carry no adapter; one that some sequence does, does.
 func TestUntouchedMatricesArePlain(t *testing.T) {
 	dev := open(t)

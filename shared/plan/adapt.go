@@ -18,7 +18,7 @@ func adaptBytes(m Model) int64 {
 	case adapt.IsSmall(m.Config, m.small):
 		return factorBytes(m)
 	}
-	return refoldBytes(m.Config)
+	return refoldBytes(m)
 }
 
 // factorBytes: matrices keep W' and both factors of W, and take turns in two f32 of the largest;
@@ -26,22 +26,26 @@ func adaptBytes(m Model) int64 {
 func factorBytes(m Model) int64 {
 	n := 8*int64(largestLinear(m.Config)) + 8*square(largestRank(m.Config))
 	for _, s := range m.Config.Linears() {
-		n += foldBytes(m.Held.Matrices, s)
+		n += foldBytes(adapt.FoldedType(m.Held.Matrices), s)
 	}
 	return n
 }
 
-// refoldBytes: W' takes the place of W. The scratch is W twice in f32, where the basis is V, and two
-// squares; the basis is read beside it.
-func refoldBytes(c llama.Config) int64 {
+// refoldBytes: W' takes the place of W, or lies beside it where it is of another type. The scratch is
+// W twice in f32, where the basis is V, and two squares; the basis is read beside it.
+func refoldBytes(m Model) (n int64) {
 	var one, two int
-	for _, s := range c.Linears() {
+	folded := adapt.FoldedType(m.Held.Matrices)
+	for _, s := range m.Config.Linears() {
+		if folded != m.Held.Matrices {
+			n += weightBytes(folded, s.Rows, s.Cols)
+		}
 		one = max(one, s.Rows*s.Cols)
 		if s.Rows > s.Cols {
 			two = max(two, s.Rows*s.Cols)
 		}
 	}
-	return 4*int64(one+two) + 3*4*square(largestRank(c))
+	return n + 4*int64(one+two) + 3*4*square(largestRank(m.Config))
 }
 
 // projectedBytes: bases lie on the device twice, one transposed; activations are in four rows. A
@@ -81,8 +85,8 @@ func factorOps(s llama.TensorSpec) float64 {
 	return 2 * float64(s.Rows) * float64(s.Cols) * float64(min(s.Rows, s.Cols))
 }
 
-// foldBytes is what an expert's matrix takes that keeps both factors of W in f32: they and W', which
-// is held as W is.
+// foldBytes is what an expert's matrix takes that keeps both factors of W in f32: they and W', held
+// as said.
 func foldBytes(held compute.DType, s llama.TensorSpec) int64 {
 	return weightBytes(held, s.Rows, s.Cols) + 4*int64(s.Rows+s.Cols)*int64(min(s.Rows, s.Cols))
 }
