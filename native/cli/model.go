@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -89,6 +90,12 @@ func (a *app) load(dev *adapter.Device, src engine.Source) (m *engine.Model, err
 	}
 	if err != nil {
 		return nil, err
+	}
+	loading, loaded := a.rounds("loading")
+	defer loaded()
+	begin := time.Now()
+	src.Loading = func(done, total int) { // a small model is there before a bar could be read
+		loading(done, total, time.Since(begin) < time.Second)
 	}
 	return engine.Open(a.ctx, dev, src, compute.F32)
 }

@@ -149,7 +149,7 @@ func (a *app) counter(what string) (show func(done, total int), end func()) {
 				mpb.PrependDecorators(decor.Name(what+" "), decor.CountersNoUnit("%d/%d")),
 				mpb.AppendDecorators(decor.AverageETA(decor.ET_STYLE_GO)))
 		})
-		b.IncrBy(1)
+		b.SetCurrent(int64(done))
 	}
 	return show, sync.OnceFunc(func() {
 		once.Do(func() {})

@@ -51,3 +51,26 @@ func TestOpenEnds(t *testing.T) {
 		t.Errorf("%v after %d tensors, want %v after 3", err, l.reads, context.Canceled)
 	}
 }
+
+// TestLoading: every tensor is told of once, as it is there.
+func TestLoading(t *testing.T) {
+	dev, err := cpu.New(cpu.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	told := 0
+	m, err := engine.Open(t.Context(), dev, engine.Source{Name: "tiny",
+		Files: enginetest.Files(t, dev, 1), Loading: func(done, total int) {
+			if told++; done != told || total != len(enginetest.Config.Tensors()) {
+				t.Errorf("%d of %d tensors, told of %d before", done, total, told-1)
+			}
+		}}, compute.F32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.LM.Free()
+	if told != len(m.LM.Tensors()) {
+		t.Errorf("told of %d tensors, want %d", told, len(m.LM.Tensors()))
+	}
+}

@@ -49,6 +49,8 @@ type Source struct {
 	Format  Format // reads the files; nil: config.json, tokenizer.json and the weights' file
 	// Hold chooses how the model is held by how the files hold it; nil: as who opens it says.
 	Hold func(llama.Stored) llama.Held
+	// Loading, if set, hears of the tensors as they are loaded: done of total.
+	Loading func(done, total int)
 }
 
 // Format reads a model's files. The program's own layout is one, what others publish are others.
@@ -76,7 +78,7 @@ func Open(ctx context.Context, dev compute.Device, src Source, dtype compute.DTy
 	if hold == nil {
 		hold = func(s llama.Stored) llama.Held { return s.As(dtype) }
 	}
-	if err := m.load(ctx, dev, hold); err != nil {
+	if err := m.load(ctx, dev, hold, src.Loading); err != nil {
 		if m.LM != nil {
 			m.LM.Free()
 		}
@@ -121,7 +123,7 @@ func (s Source) Stored() (c llama.Config, stored llama.Stored, err error) {
 }
 
 func (m *Model) load(ctx context.Context, dev compute.Device,
-	hold func(llama.Stored) llama.Held) error {
+	hold func(llama.Stored) llama.Held, loading func(done, total int)) error {
 	config, err := m.format.Config()
 	if err != nil {
 		return err
@@ -142,7 +144,20 @@ func (m *Model) load(ctx context.Context, dev compute.Device,
 		if m.LM, err = llama.NewHeld(dev, config, hold(config.StoredIn(weights))); err != nil {
 			return err
 		}
-		return m.LM.LoadWeights(until(ctx, weights))
+		if loading == nil {
+			loading = func(int, int) {}
+		}
+		done, total := 0, len(config.Tensors())
+		begin := func() {
+			if done > 0 {
+				loading(done, total)
+			}
+			done++
+		}
+		if err = m.LM.LoadWeights(until(ctx, weights, begin)); err == nil {
+			loading(total, total)
+		}
+		return err
 	})
 }
 
@@ -237,7 +252,7 @@ func (m *Model) reload(ctx context.Context, names []string, done func(name strin
 		return err
 	}
 	err = m.format.Weights(func(weights checkpoint.Source) error {
-		src := until(ctx, weights)
+		src := until(ctx, weights, nil)
 		found, err := checkpoint.HashWeights(src, names)
 		if err != nil {
 			return err

@@ -126,7 +126,7 @@ async function load() {
     bar.querySelector("progress").value = p.total ? p.done / p.total : 0;
     bar.querySelector("span").textContent = p.unit === "bytes"
       ? t("loading", { done: (p.done / 1e6).toFixed(1), total: (p.total / 1e6).toFixed(1) })
-      : t("loadingMatrices", { done: p.done, total: p.total });
+      : t(p.stage === "load" ? "loadingTensors" : "loadingMatrices", { done: p.done, total: p.total });
   } });
   $("load-cancel").hidden = true;
   if (!loaded) { // what went wrong is said; the visitor may try again

@@ -46,26 +46,27 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 	if d.s != nil && d.s.Model.Name == src.Name && d.held == held {
 		return d.loaded()
 	}
+	src.Loading = func(done, total int) { d.progress("load", "tensors", done, total) }
 	m, err := engine.Open(j.ctx, d.cfg.Dev, src, dtype)
 	if err != nil {
 		return result, err
 	}
 	s := engine.NewSession(d.cfg.Dev, m, d.cfg.Store)
 	s.Own = map[string]*svf.Expert{}
-	s.Decomposing = func(p svf.Progress) { d.matrices("decompose", p.Done, p.Total) }
+	s.Decomposing = func(p svf.Progress) { d.progress("decompose", "matrices", p.Done, p.Total) }
 	s.Adapting = d.cfg.Adapting
-	s.Adapting.Progress = func(p adapt.Progress) { d.matrices("adapt", p.Done, p.Total) }
+	s.Adapting.Progress = func(p adapt.Progress) { d.progress("adapt", "matrices", p.Done, p.Total) }
 	d.shut()
 	d.s, d.held = s, held
 	return d.loaded()
 }
 
 // matrices tells whoever waits now how many of a stage are done.
-func (d *Desk) matrices(stage string, done, total int) {
+func (d *Desk) progress(stage, unit string, done, total int) {
 	if d.working == nil {
 		return // ahead: nobody waits
 	}
-	d.working.tell(protocol.EventProgress, protocol.Progress{Stage: stage, Unit: "matrices",
+	d.working.tell(protocol.EventProgress, protocol.Progress{Stage: stage, Unit: unit,
 		Done: int64(done), Total: int64(total)})
 }
 

@@ -8,7 +8,7 @@
 //
 //	request   body            events before the end           result
 //	hello     –               –                               Hello
-//	load      Load            progress (bytes, matrices)      Loaded
+//	load      Load            progress (bytes, tensors)       Loaded
 //	generate  Generate        token, answer, scores           Compared
 //	next      Next            –                               Distributions
 //	heat      Heat            –                               HeatMap
@@ -129,8 +129,8 @@ type Load struct {
 
 // Progress of something that takes time. Total is 0 where it is not known.
 type Progress struct {
-	Stage string `json:"stage"` // "fetch", "decompose", "adapt", "answers"
-	Unit  string `json:"unit"`  // "bytes", "matrices", "answers"
+	Stage string `json:"stage"` // "fetch", "load", "decompose", "adapt", "answers"
+	Unit  string `json:"unit"`  // "bytes", "tensors", "matrices", "answers"
 	Done  int64  `json:"done"`
 	Total int64  `json:"total"`
 }
