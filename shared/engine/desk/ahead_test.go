@@ -40,7 +40,7 @@ func TestAhead(t *testing.T) {
 		}
 	}
 	d.Handle([]byte(`{"v":1,"id":1,"type":"load","body":{"model":"tiny"}}`))
-	if e := next(); !strings.Contains(e, `"result"`) {
+	if e := end(events); !strings.Contains(e, `"result"`) {
 		t.Fatal(e)
 	}
 	store.gate <- struct{}{}
