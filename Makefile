@@ -29,7 +29,7 @@ site: build ## write the page as a static folder, site/
 
 test: deps check test-go test-gpu test-wasm ## everything that must hold, as CI runs it
 
-# All but the GPU device and what chooses it, which test-gpu runs on every driver.
+# All but the GPU device, what chooses it and the page on it, which test-gpu runs on every driver.
 test-go:
 	go test $$(go list ./... | grep -v -e /kernels/webgpu -e /native/adapter)
 
