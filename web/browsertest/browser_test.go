@@ -23,8 +23,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is how long the page may take for anything; a machine that does other work beside it, and
-// plays a GPU, needs most of it.
+// patience is how long the page may take for anything; a machine that does other work beside it,
+// and plays a GPU, needs most of it.
 const patience = 100 * time.Second
 
 var (
@@ -74,8 +74,8 @@ func run(m *testing.M) int {
 // executable is the browser's.
 var executable string
 
-// flags are what every browser here is started with. Tabs are of one process, which compiles the engine
-// once for all of them, and one that lies behind another goes on as if it were seen.
+// flags are what every browser here is started with. Tabs are of one process, which compiles the
+// engine once for all of them, and one that lies behind another goes on as if it were seen.
 func flags() []chromedp.ExecAllocatorOption {
 	return []chromedp.ExecAllocatorOption{chromedp.ExecPath(executable), chromedp.Headless,
 		chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.Flag("process-per-site", true),
@@ -343,7 +343,8 @@ func (p *tab) still() {
 	js[bool](p, `new Promise((done) => {
 		let last = setTimeout(done, 100, true);
 		new MutationObserver(() => { clearTimeout(last); last = setTimeout(done, 100, true); })
-			.observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+			.observe(document.body,
+				{ subtree: true, childList: true, attributes: true, characterData: true });
 	})`)
 }
 
