@@ -47,19 +47,21 @@ func eight(t *testing.T) string {
 // would.
 func TestExpertOfLargeModelFits(t *testing.T) {
 	path := eight(t)
-	ask := []string{"generate", "--model", path, "--weights", "q4", "--prompt", "x", "--expert", "x",
+	ask := []string{"generate", "--model", path, "--weights", "q8", "--prompt", "x", "--expert", "x",
 		"--memory", "12"}
 	refused(t, t2("", append(ask, "--form", "projected")...), "to adapt it", "12.0 GB",
 		"--form folded takes")
 	refused(t, t2("", append(ask, "--cache", "/dev/null/none")...), "to adapt it", "its bases among it",
 		"no file can be written")
 	refused(t, t2("", ask...), "config.json") // it would fit, but is not here
+	// W' of a model in 4 bits lies beside it in 8, where that of one in 8 takes its place.
+	refused(t, t2("", append(ask, "--weights", "q4", "--form", "folded")...), "--weights q8 takes")
 }
 
 // What is planned follows room and device: projected where it is likely, which takes more.
 func TestLikelyForm(t *testing.T) {
 	m := must(planned(must((&app{}).modelSource(eight(t)))))
-	m.Held = m.Stored.As(compute.Q4)
+	m.Held = m.Stored.As(compute.Q8)
 	takes := map[adapt.Form]int64{}
 	for _, c := range []struct {
 		memory float64

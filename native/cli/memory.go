@@ -131,7 +131,9 @@ func (a *app) smaller(m plan.Model, room int64) string {
 	}
 	kinds := []compute.DType{m.Held.Matrices}
 	for _, t := range []compute.DType{compute.BF16, compute.Q8, compute.Q4} {
-		if plan.Bits(t) < plan.Bits(m.Held.Matrices) && m.Config.Holds(t) {
+		held := m.Held.Matrices
+		beside := a.work == "adapt" && t != held && t == adapt.FoldedType(held) // W' would be, in t
+		if (plan.Bits(t) < plan.Bits(held) || beside) && m.Config.Holds(t) {
 			kinds = append(kinds, t)
 		}
 	}
