@@ -29,7 +29,7 @@ site: build ## write the page as a static folder, site/
 
 test: deps check test-go test-gpu test-wasm ## everything that must hold, as CI runs it
 
-# All but the GPU device, what chooses it and the page on it, which test-gpu runs on every driver.
+# All but what computes on a GPU, which test-gpu runs.
 test-go:
 	go test $$(go list ./... | grep -v -e /kernels/webgpu -e /native/adapter)
 
@@ -48,6 +48,7 @@ test-gpu: ## the GPU device on lavapipe, on SwiftShader, in a browser, and on NV
 test-browser:
 	TEST_GPU=1 go test -count=1 ./kernels ./kernels/webgpu/browsertest
 	TEST_GPU=1 go test -count=1 -run TestGPU ./web/browsertest
+	TEST_GPU=1 go test -count=1 -run 'GPU|Driver|Interrupt|Projected|TooLarge' ./native/cli ./native/bench
 
 test-drivers:
 	@for icd in $$(ls $(DRIVERS) 2>/dev/null); do echo "$$icd"; \

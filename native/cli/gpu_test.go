@@ -31,6 +31,9 @@ const driversEnv = "VK_ICD_FILENAMES"
 // drivers are those that play a GPU on the processor, by a part of their adapters' names.
 func drivers(t *testing.T) map[string]string {
 	t.Helper()
+	if os.Getenv("TEST_GPU") == "" {
+		t.Skip("a GPU that the processor plays takes a minute: make test-gpu")
+	}
 	found := map[string]string{}
 	for name, pattern := range map[string]string{
 		"llvmpipe":    "/usr/share/vulkan/icd.d/lvp_icd*.json",
