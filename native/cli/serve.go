@@ -150,9 +150,8 @@ func (a *app) sharedEngine(refs []string) (*server.Engine, func(), error) {
 		Reason: dev.Reason(), Threads: dev.Threads(), Store: a.cacheStore(),
 		Adapting: adapting,
 		Models:   func() []string { return slices.Sorted(maps.Keys(sources)) },
-		Open: func(name string) (engine.Source, error) {
-			return sources[name], a.checkFit(dev, sources[name])
-		}})
+		Open:     func(name string) (engine.Source, error) { return sources[name], nil },
+		Fits:     func(src engine.Source) error { return a.checkFit(dev, src) }})
 	return e, func() { e.Close(); dev.Close() }, nil
 }
 

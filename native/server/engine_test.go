@@ -15,7 +15,6 @@ import (
 
 	"transformer2/kernels/cpu"
 	"transformer2/shared/checkpoint"
-	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/desk"
 	"transformer2/shared/engine/enginetest"
@@ -31,7 +30,7 @@ func testServer(t *testing.T) (*Engine, *httptest.Server) {
 	}
 	files := enginetest.Files(t, dev, 1, enginetest.Experts...)
 	e := NewEngine(desk.Config{Engine: "native", Dev: dev, Kernel: dev.Form(), Reason: dev.Reason(),
-		Threads: dev.Threads(), DType: compute.F32, Store: &checkpoint.Memory{},
+		Threads: dev.Threads(), Store: &checkpoint.Memory{},
 		Models: func() []string { return []string{enginetest.Model} },
 		Open: func(string) (engine.Source, error) {
 			return engine.Source{Name: enginetest.Model, Files: files}, nil

@@ -11,7 +11,6 @@ import (
 
 	"transformer2/shared/adapt"
 	"transformer2/shared/checkpoint"
-	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/protocol"
 )
@@ -25,10 +24,12 @@ type Config struct {
 	Threads int    // of the device
 	// Models are the names that Open knows now.
 	Models func() []string
-	// Open finds a model's files.
+	// Open finds a model's files. Its weights are held in f32 where neither a load nor the source says
+	// otherwise.
 	Open func(name string) (engine.Source, error)
-	// DType is how weights are held where neither a page nor the source says so.
-	DType compute.DType
+	// Fits, if set, refuses a model that there is no room for, before memory is taken for it. One that
+	// is open already is not asked about.
+	Fits func(engine.Source) error
 	// Store keeps decompositions.
 	Store checkpoint.Store
 	// Adapting says how a model takes its experts on; who hears of it is the desk's.
@@ -62,7 +63,7 @@ type Desk struct {
 	// What follows belongs to the goroutine that works.
 	working  *job // what is answered now
 	s        *engine.Session
-	held     string                      // how s was asked to hold its weights
+	asked    protocol.Load               // what s was opened for
 	adaptive map[string]*engine.Adaptive // by way of the first pass
 }
 
