@@ -177,6 +177,40 @@ func TestFits(t *testing.T) {
 	}
 }
 
+// A request that is cancelled while it waits ends at once and makes room for another, whatever works.
+func TestCancelWhileWaiting(t *testing.T) {
+	opening, open := make(chan struct{}), make(chan struct{})
+	d, events := start(t, func(c *desk.Config) {
+		c.Fits = func(engine.Source) error { close(opening); <-open; return nil }
+	})
+	d.Handle([]byte(`{"v":1,"id":1,"type":"load","body":{"model":"tiny"}}`))
+	<-opening
+	ask := func(id int) { d.Handle(fmt.Appendf(nil, `{"v":1,"id":%d,"type":"heat"}`, id)) }
+	for id := 2; id <= 64; id++ {
+		ask(id)
+	}
+	ask(65)
+	if got := end(events); !strings.Contains(got, `"busy"`) {
+		t.Error(got)
+	}
+	d.Handle([]byte(`{"v":1,"id":66,"type":"control","body":{"target":3,"action":"cancel"}}`))
+	if got := end(events); !strings.Contains(got, `"id":3,`) || !strings.Contains(got, `"cancelled"`) {
+		t.Error(got)
+	}
+	end(events) // of the control
+	ask(65)
+	close(open)
+	for id := 1; id <= 65; id++ {
+		if id == 3 {
+			continue // has ended
+		}
+		want := fmt.Sprintf(`"id":%d,"type":"result"`, id)
+		if got := end(events); !strings.Contains(got, want) {
+			t.Fatalf("%.200s, want %s", got, want)
+		}
+	}
+}
+
 // FuzzHandle: whatever comes, an engine answers and goes on.
 func FuzzHandle(f *testing.F) {
 	for _, s := range []string{`{"v":1,"id":7,"type":"hello"}`, `{"v":1,"id":2,"type":"generate"}`,
