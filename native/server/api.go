@@ -108,14 +108,22 @@ func readChat(w http.ResponseWriter, r *http.Request) (c chat, err error) {
 func (e *Engine) complete(w http.ResponseWriter, r *http.Request) {
 	c, err := readChat(w, r)
 	if err == nil {
-		g := e.join()
-		defer e.leave(g)
-		err = e.answer(r.Context(), w, g, c)
+		err = e.visit(r.Context(), w, c)
 	}
 	if err != nil {
 		status, body := failure(err)
 		writeJSON(w, status, body)
 	}
+}
+
+// visit is a guest's stay for one request.
+func (e *Engine) visit(ctx context.Context, w http.ResponseWriter, c chat) error {
+	g, err := e.join()
+	if err != nil {
+		return apiError{http.StatusServiceUnavailable, err.Error()}
+	}
+	defer e.leave(g)
+	return e.answer(ctx, w, g, c)
 }
 
 // answer answers a request: the first pass where it is asked for, then the tokens. An error means that

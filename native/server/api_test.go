@@ -199,7 +199,7 @@ func TestClientLeaves(t *testing.T) {
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		e.mu.Lock()
-		guests := e.guests
+		guests := len(e.guests)
 		e.mu.Unlock()
 		if guests == 1 {
 			break

@@ -188,11 +188,77 @@ func TestPagesShare(t *testing.T) {
 	t.Error("the page that is left cannot load another model")
 }
 
+// visitor is a guest for as long as the test runs.
+func visitor(t *testing.T, e *Engine) *guest {
+	t.Helper()
+	g, err := e.join()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.leave(g) })
+	return g
+}
+
+// asked loads a model for a guest and gives the event that closes the request.
+func asked(t *testing.T, e *Engine, g *guest, l protocol.Load) protocol.Event {
+	t.Helper()
+	body, err := json.Marshal(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.take(g, protocol.Request{V: protocol.Version, ID: 1, Type: protocol.TypeLoad, Body: body})
+	for event := range g.events {
+		if event.Type == protocol.EventResult || event.Type == protocol.EventError {
+			return event
+		}
+	}
+	panic("never closed")
+}
+
+// A model is a guest's from when it asks for it: another is refused while it is loaded, too. One that
+// cannot be opened is nobody's.
+func TestModelIsTaken(t *testing.T) {
+	e, _ := testServer(t)
+	first, second := visitor(t, e), visitor(t, e)
+	other := protocol.Load{Model: enginetest.Model, Weights: "bf16"}
+	e.handle(first, []byte(`{"v":1,"id":7,"type":"load","body":{"model":"tiny"}}`))
+	if b, ok := asked(t, e, second, other).Body.(protocol.Error); !ok || b.Code != protocol.CodeBusy {
+		t.Errorf("%+v, want it refused as busy", b)
+	}
+	third := visitor(t, e)
+	e.leave(first)
+	if b, ok := asked(t, e, third, protocol.Load{Model: "octopus"}).Body.(protocol.Error); !ok ||
+		b.Code != protocol.CodeBadRequest {
+		t.Errorf("%+v, want it refused as unknown", b)
+	}
+	if r := asked(t, e, second, other); r.Type != protocol.EventResult {
+		t.Errorf("%+v, want the model that nobody else uses any more", r)
+	}
+}
+
+// There is a bound on guests, whichever way they come; who leaves makes room.
+func TestMostGuests(t *testing.T) {
+	e, s := testServer(t)
+	g := visitor(t, e)
+	for range mostGuests - 1 {
+		visitor(t, e)
+	}
+	url := "ws" + strings.TrimPrefix(s.URL, "http") + "/engine"
+	_, r, err := websocket.DefaultDialer.Dial(url, nil)
+	if err == nil || r == nil || r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a page: %v %v", r, err)
+	}
+	if status, text := post(t, s, request("tiny", "")); status != http.StatusServiceUnavailable {
+		t.Errorf("a program: %d %s", status, text)
+	}
+	e.leave(g)
+	whole(t, s, request("tiny", ""))
+}
+
 // A face that does not listen is sent away, and holds nobody up.
 func TestDeafGuest(t *testing.T) {
 	e, _ := testServer(t)
-	g := e.join()
-	defer e.leave(g)
+	g := visitor(t, e)
 	for range behind + 1 {
 		e.handle(g, []byte(`{"v":1,"id":1,"type":"hello"}`))
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -29,15 +30,19 @@ var upgrader = websocket.Upgrader{ReadBufferSize: 4 << 10, WriteBufferSize: 16 <
 
 // ServeHTTP is a page's visit by WebSocket: a message is a request or an event of package protocol.
 func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g, err := e.join()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer e.leave(g)
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return // it answered
 	}
 	defer conn.Close()
-	g := e.join()
-	defer e.leave(g)
 	go say(conn, g)
-	conn.SetReadLimit(protocol.MaxRequestBytes + 1) // the desk refuses what is longer, in words
+	conn.SetReadLimit(protocol.MaxRequestBytes)
 	alive := func(string) error { return conn.SetReadDeadline(time.Now().Add(2 * aliveTime)) }
 	alive("")
 	conn.SetPongHandler(alive)
@@ -105,8 +110,8 @@ func (e *Engine) With(root *os.Root, public bool) http.Handler {
 func guarded(h http.Handler, public bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
+		if err != nil { // it has no port
+			host = strings.TrimSuffix(strings.TrimPrefix(r.Host, "["), "]")
 		}
 		if !public && !loopback(host) {
 			status, body := failure(apiError{http.StatusForbidden, fmt.Sprintf("this engine answers "+
