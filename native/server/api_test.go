@@ -70,6 +70,16 @@ func TestCompletion(t *testing.T) {
 	if auto := whole(t, s, request("tiny:auto", "")); auto.Adapted == nil || auto.Adapted.Expert == "" {
 		t.Errorf("%+v, want it to say who answers", auto)
 	}
+	same := whole(t, s, request("tiny", `,"stop":null,"seed":-1,"n":null,"tools":null,"logprobs":null,`+
+		`"top_logprobs":null,"logit_bias":null,"frequency_penalty":0,"stream_options":null,`+
+		`"response_format":null,"user":"u","max_completion_tokens":null`))
+	if same.Choices[0].Message.Content != said {
+		t.Errorf("with fields that say nothing: %q, want %q", same.Choices[0].Message.Content, said)
+	}
+	if _, text := post(t, s, request("tiny", `,"logprobs":true`)); !strings.Contains(text,
+		`"top_logprobs":[]}`) {
+		t.Errorf("%s, want an empty list of alternatives", text)
+	}
 	stop := string([]rune(said)[2:4])
 	quoted, err := json.Marshal(stop)
 	if err != nil {
@@ -156,6 +166,8 @@ func TestAPIRefuses(t *testing.T) {
 		`{"model":"squid",` + user + `}`:      {404, "squid"},
 		`{"model":"tiny:squid",` + user + `}`: {400, "squid"},
 		`{"model":"tiny","n":2,` + user + `}`: {400, "n is 2"},
+		`{"model":"tiny","presence_penalty":0.5,` + user + `}`:                           {400, "presence_penalty"},
+		`{"model":"tiny",` + user + `} {}`:                                               {400, "cannot be read"},
 		`{"model":"tiny","tools":[{}],` + user + `}`:                                     {400, "tools"},
 		`{"model":"tiny","response_format":{"type":"json"},` + user + `}`:                {400, "response_format"},
 		`{"model":"tiny","temperature":-1,` + user + `}`:                                 {400, "temperature"},
@@ -176,10 +188,21 @@ func TestAPIRefuses(t *testing.T) {
 	if err != nil || r.StatusCode != http.StatusUnsupportedMediaType {
 		t.Errorf("a form's type: %v %v", r, err)
 	}
+	r, err = http.Post(s.URL+"/v1/completions", "application/json", strings.NewReader("{}"))
+	if err != nil || r.StatusCode != http.StatusNotFound ||
+		r.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("a part that is not there: %v %v", r, err)
+	}
 	foreign, _ := http.NewRequest("GET", s.URL+"/v1/models", nil)
 	foreign.Host = "rebound.example"
 	if r, err := http.DefaultClient.Do(foreign); err != nil || r.StatusCode != http.StatusForbidden {
 		t.Errorf("under another name: %v %v", r, err)
+	}
+	for _, own := range []string{"[::1]:8642", "[::1]", "localhost", "127.0.0.1:1"} {
+		foreign.Host = own
+		if r, err := http.DefaultClient.Do(foreign); err != nil || r.StatusCode != http.StatusOK {
+			t.Errorf("as %s: %v %v", own, r, err)
+		}
 	}
 }
 
@@ -193,9 +216,11 @@ func TestClientLeaves(t *testing.T) {
 	send(t, conn, protocol.TypeTrain, train)
 	untilStep(t, conn) // what the API must wait for is under way
 	client := http.Client{Timeout: 100 * time.Millisecond}
-	if _, err := client.Post(s.URL+"/v1/chat/completions", "application/json",
-		strings.NewReader(request("tiny", ""))); err == nil {
-		t.Fatal("answered while a training runs")
+	for _, body := range []io.Reader{strings.NewReader(request("tiny", "")),
+		io.LimitReader(strings.NewReader(request("tiny", "")), 1<<20)} { // whose length is not told
+		if _, err := client.Post(s.URL+"/v1/chat/completions", "application/json", body); err == nil {
+			t.Fatal("answered while a training runs")
+		}
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		e.mu.Lock()

@@ -114,9 +114,8 @@ func guarded(h http.Handler, public bool) http.Handler {
 			host = strings.TrimSuffix(strings.TrimPrefix(r.Host, "["), "]")
 		}
 		if !public && !loopback(host) {
-			status, body := failure(apiError{http.StatusForbidden, fmt.Sprintf("this engine answers "+
-				"under names of this machine only, and %q is none", host)})
-			writeJSON(w, status, body)
+			fail(w, apiError{http.StatusForbidden, fmt.Sprintf("this engine answers under names of "+
+				"this machine only, and %q is none", host)})
 			return
 		}
 		h.ServeHTTP(w, r)
