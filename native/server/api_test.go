@@ -211,7 +211,7 @@ func TestClientLeaves(t *testing.T) {
 	e, s := testServer(t)
 	whole(t, s, request("tiny", "")) // loaded
 	conn := dial(t, s)
-	train := protocol.Train{Name: "mine", Task: "shout", Reward: "long", Steps: 1000, Prompts: 2,
+	train := protocol.Train{Name: "mine", Task: "shout", Reward: "long", Steps: 10000, Prompts: 2,
 		Samples: 4, Rate: 0.05, Temperature: 1, Scope: "mlp", EvalEvery: 10, EvalItems: 4}
 	send(t, conn, protocol.TypeTrain, train)
 	untilStep(t, conn) // what the API must wait for is under way
