@@ -91,7 +91,9 @@ func (a *app) serve(ctx context.Context, dir string, f serveFlags, anyPort bool)
 			return err
 		}
 		defer close()
-		all = e.With(root, f.public)
+		if all, err = e.With(root, f.public); err != nil {
+			return fmt.Errorf("%s: %w", dir, err)
+		}
 	} else {
 		all = server.Static(root)
 	}

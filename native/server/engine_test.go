@@ -41,7 +41,11 @@ func testServer(t *testing.T) (*Engine, *httptest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(e.With(root, false))
+	site, err := e.With(root, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(site)
 	t.Cleanup(func() {
 		s.Close()
 		e.Close()
@@ -253,6 +257,26 @@ func TestMostGuests(t *testing.T) {
 	}
 	e.leave(g)
 	whole(t, s, request("tiny", ""))
+}
+
+// A site whose manifest cannot have the engine's models in it is refused before it is served.
+func TestSiteOfOtherModels(t *testing.T) {
+	e, _ := testServer(t)
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, c := range []struct{ manifest, want string }{{"", "no manifest.json"}, {"[]", "not what"},
+		{`{"models":{"tiny":{}}}`, "tiny itself"}} {
+		if c.manifest != "" {
+			write(t, filepath.Join(dir, "manifest.json"), c.manifest)
+		}
+		if _, err := e.With(root, false); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.manifest, err, c.want)
+		}
+	}
 }
 
 // A face that does not listen is sent away, and holds nobody up.

@@ -86,12 +86,15 @@ func say(conn *websocket.Conn, g *guest) {
 // With is a site whose page finds the engine, as its manifest names it and its models; and the API
 // beside it. There may be no site: a nil root. Unless public, only names that lead to this machine reach
 // the engine: a page of another site may have a name of its own lead here.
-func (e *Engine) With(root *os.Root, public bool) http.Handler {
+func (e *Engine) With(root *os.Root, public bool) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /"+enginePath, guarded(e, public))
 	mux.Handle("/v1/", guarded(e.API(), public))
 	if root == nil {
-		return mux
+		return mux, nil
+	}
+	if _, err := e.manifest(root); err != nil {
+		return nil, err
 	}
 	mux.Handle("/", Static(root))
 	mux.HandleFunc("GET /manifest.json", func(w http.ResponseWriter, r *http.Request) {
@@ -103,7 +106,7 @@ func (e *Engine) With(root *os.Root, public bool) http.Handler {
 		w.Header().Set("Cache-Control", "no-cache")
 		writeJSON(w, http.StatusOK, m)
 	})
-	return mux
+	return mux, nil
 }
 
 // guarded is h for this machine's own names, or for all.
@@ -137,6 +140,13 @@ func (e *Engine) manifest(root *os.Root) (map[string]any, error) {
 	var m map[string]any
 	if err := json.Unmarshal(data, &m); err != nil || m == nil {
 		return nil, errors.New("the site's manifest.json is not what t2 site wrote")
+	}
+	own, _ := m["models"].(map[string]any)
+	for _, name := range e.names {
+		if own[name] != nil {
+			return nil, fmt.Errorf("the site has a model called %s itself: want another name for the "+
+				"folder", name)
+		}
 	}
 	m["native"] = native{enginePath, e.names}
 	return m, nil
