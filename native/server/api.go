@@ -71,12 +71,13 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 
 func (e *Engine) listModels(w http.ResponseWriter, _ *http.Request) {
 	type entry struct {
-		ID     string `json:"id"`
-		Object string `json:"object"`
-		Owner  string `json:"owned_by"`
+		ID      string `json:"id"`
+		Object  string `json:"object"`
+		Created int64  `json:"created"`
+		Owner   string `json:"owned_by"`
 	}
 	list := []entry{}
-	add := func(id string) { list = append(list, entry{id, "model", "transformer2"}) }
+	add := func(id string) { list = append(list, entry{id, "model", e.began.Unix(), "transformer2"}) }
 	for _, name := range e.names {
 		add(name)
 		experts := e.expertsOf(name)

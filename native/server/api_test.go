@@ -140,13 +140,21 @@ func TestModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Body.Close()
-	var list struct{ Data []struct{ ID string } }
+	var list struct {
+		Data []struct {
+			ID      string
+			Created int64
+		}
+	}
 	if err := json.NewDecoder(r.Body).Decode(&list); err != nil {
 		t.Fatal(err)
 	}
 	var names []string
 	for _, m := range list.Data {
 		names = append(names, m.ID)
+		if time.Since(time.Unix(m.Created, 0)) > time.Hour {
+			t.Errorf("%s was created at %d", m.ID, m.Created)
+		}
 	}
 	if want := []string{"tiny", "tiny:classify", "tiny:code", "tiny:math",
 		"tiny:auto"}; !slices.Equal(names, want) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/desk"
@@ -17,6 +18,7 @@ type Engine struct {
 	desk  *desk.Desk
 	names []string // of models
 	open  func(name string) (engine.Source, error)
+	began time.Time
 
 	mu     sync.Mutex
 	last   int64
@@ -54,8 +56,8 @@ func (g *guest) dismiss() { g.end.Do(func() { close(g.gone) }) }
 
 // NewEngine makes an engine of a desk's configuration, whose Emit is the engine's own.
 func NewEngine(cfg desk.Config) *Engine {
-	e := &Engine{names: cfg.Models(), open: cfg.Open, routes: map[int64]route{},
-		guests: map[*guest]bool{}}
+	e := &Engine{names: cfg.Models(), open: cfg.Open, began: time.Now(),
+		routes: map[int64]route{}, guests: map[*guest]bool{}}
 	cfg.Emit = e.emit
 	e.desk = desk.New(cfg)
 	return e
