@@ -219,8 +219,8 @@ func asked(t *testing.T, e *Engine, g *guest, l protocol.Load) protocol.Event {
 	panic("never closed")
 }
 
-// A model is a guest's from when it asks for it: another is refused while it is loaded, too. One that
-// cannot be opened is nobody's.
+// A model is a guest's from when it asks for it: another is refused while it is loaded, too. One
+// that cannot be opened is nobody's.
 func TestModelIsTaken(t *testing.T) {
 	e, _ := testServer(t)
 	first, second := visitor(t, e), visitor(t, e)

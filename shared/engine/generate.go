@@ -117,8 +117,8 @@ func (s *Session) fit(r Request) (ids []int32, dropped int, err error) {
 	}
 	context := s.Model.LM.Context
 	room := min(max(r.MaxTokens, 1), context/answerShare)
-	// What is dropped goes in pairs, a question with its answer. Every message takes a token at least:
-	// more than the context has cannot stay. Of the rest the most that fit are searched for.
+	// What is dropped goes in pairs, a question with its answer. Every message takes a token at
+	// least: more than the context has cannot stay. Of the rest the most that fit are searched for.
 	pairs := (len(r.History) + 1) / 2
 	least := max(len(r.History)-context, 0) / 2
 	drop := least + sort.Search(pairs-least, func(i int) bool {

@@ -25,11 +25,11 @@ type Config struct {
 	Threads int    // of the device
 	// Models are the names that Open knows now.
 	Models func() []string
-	// Open finds a model's files. Its weights are held in f32 where neither a load nor the source says
-	// otherwise.
+	// Open finds a model's files. Its weights are held in f32 where neither a load nor the source
+	// says otherwise.
 	Open func(name string) (engine.Source, error)
-	// Fits, if set, refuses a model that there is no room for, before memory is taken for it. One that
-	// is open already is not asked about.
+	// Fits, if set, refuses a model that there is no room for, before memory is taken for it. One
+	// that is open already is not asked about.
 	Fits func(engine.Source) error
 	// Store keeps decompositions.
 	Store checkpoint.Store

@@ -177,7 +177,7 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// A request that is cancelled while it waits ends at once and makes room for another, whatever works.
+// A request that is cancelled while it waits ends at once and makes room for another.
 func TestCancelWhileWaiting(t *testing.T) {
 	opening, open := make(chan struct{}), make(chan struct{})
 	d, events := start(t, func(c *desk.Config) {
