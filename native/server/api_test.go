@@ -245,6 +245,47 @@ func TestClientLeaves(t *testing.T) {
 	whole(t, s, request("tiny", ""))
 }
 
+// An engine that is closed ends what it answers, and refuses what comes after as a server does.
+func TestClosed(t *testing.T) {
+	e, s := testServer(t)
+	whole(t, s, request("tiny", "")) // loaded
+	conn := dial(t, s)
+	send(t, conn, protocol.TypeTrain, protocol.Train{Name: "mine", Task: "shout", Reward: "long",
+		Steps: 10000, Prompts: 2, Samples: 4, Rate: 0.05, Temperature: 1, Scope: "mlp",
+		EvalEvery: 10, EvalItems: 4})
+	untilStep(t, conn)
+	waits := make(chan int, 1)
+	go func() {
+		r, err := http.Post(s.URL+"/v1/chat/completions", "application/json",
+			strings.NewReader(request("tiny", "")))
+		if err != nil {
+			waits <- 0
+			return
+		}
+		r.Body.Close()
+		waits <- r.StatusCode
+	}()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		e.mu.Lock()
+		open := len(e.routes)
+		e.mu.Unlock()
+		if open == 2 { // the training and what waits for it
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d requests are open, want 2", open)
+		}
+	}
+	e.Close()
+	if got := <-waits; got != http.StatusServiceUnavailable {
+		t.Errorf("a request that waited: %d", got)
+	}
+	hear(t, conn) // the training ended
+	if got, text := post(t, s, request("tiny", "")); got != http.StatusServiceUnavailable {
+		t.Errorf("a request after that: %d %s", got, text)
+	}
+}
+
 // What is passed on and the rest are the whole, and no stop text is passed on in part.
 func TestTeller(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))

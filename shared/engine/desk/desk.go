@@ -248,7 +248,7 @@ func (d *Desk) enqueue(r protocol.Request) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return errors.New("the engine is closed")
+		return Busy("the engine is closed")
 	}
 	if d.open[r.ID] != nil {
 		return fmt.Errorf("request %d is open already: want another id", r.ID)
