@@ -23,7 +23,6 @@ import (
 	"testing/fstest"
 
 	"transformer2/shared/checkpoint"
-	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/desk"
 	"transformer2/shared/engine/protocol"
@@ -42,7 +41,7 @@ func main() {
 	}
 	breath := newBreather()
 	d := desk.New(desk.Config{Engine: "wasm", Dev: c.dev, Kernel: c.kernel, Reason: c.reason,
-		Threads: 1, Open: open, DType: compute.F32, Store: &checkpoint.Memory{},
+		Threads: 1, Open: open, Store: &checkpoint.Memory{},
 		Wrap: breath.wrap, Emit: emit, Models: models, Ahead: true, BatchRows: batchRows})
 	js.Global().Set("t2", js.ValueOf(map[string]any{
 		"addFile": js.FuncOf(func(_ js.Value, args []js.Value) any {

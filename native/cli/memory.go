@@ -66,7 +66,7 @@ func workOf(cmd *cobra.Command) string {
 	switch cmd.Name() {
 	case "train":
 		return "train"
-	case "adapt", "compare", "eval", "demo":
+	case "adapt", "compare", "eval", "demo", "serve":
 		return "adapt"
 	}
 	for _, flag := range []string{"expert", "mix", "adapt"} {

@@ -38,13 +38,14 @@ computes in the browser, and nothing it does comes back here.
 
 With --model, once or more, the page has these models besides its own, and it is this program that
 answers for them, on --device: the same views for a model that no browser could hold. One is loaded
-when a page first asks for it and stays until a page takes another. Pages share it, and what was
-trained or opened on one is there for all; another model is refused while they do. Experts are also
-those in the model's folder experts/.
+when it is first asked for and stays until another is. All share it, and what was trained or opened
+on one page is there for all; another model is refused while somebody uses it. Experts are also those
+in the model's folder experts/.
 
 Other programs reach the same models by OpenAI's API, at /v1/chat/completions and /v1/models: NAME is
 the base, NAME:EXPERT an expert, and NAME:auto the expert that the model itself picks for the prompt,
-by the classification prompt. No folder is needed for that.
+by the classification prompt. No folder is needed for that. Tools, penalties and several answers to
+one request are refused.
 
 --public lets other machines come, without a password: whoever reaches the address may use the engine.`,
 		Example: "  t2 serve site --open\n" +
@@ -91,7 +92,9 @@ func (a *app) serve(ctx context.Context, dir string, f serveFlags, anyPort bool)
 			return err
 		}
 		defer close()
-		all = e.With(root, f.public)
+		if all, err = e.With(root, f.public); err != nil {
+			return fmt.Errorf("%s: %w", dir, err)
+		}
 	} else {
 		all = server.Static(root)
 	}
@@ -150,9 +153,8 @@ func (a *app) sharedEngine(refs []string) (*server.Engine, func(), error) {
 		Reason: dev.Reason(), Threads: dev.Threads(), Store: a.cacheStore(),
 		Adapting: adapting,
 		Models:   func() []string { return slices.Sorted(maps.Keys(sources)) },
-		Open: func(name string) (engine.Source, error) {
-			return sources[name], a.checkFit(dev, sources[name])
-		}})
+		Open:     func(name string) (engine.Source, error) { return sources[name], nil },
+		Fits:     func(src engine.Source) error { return a.checkFit(dev, src) }})
 	return e, func() { e.Close(); dev.Close() }, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"time"
@@ -24,6 +25,10 @@ func (e *Engine) API() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/models", e.listModels)
 	mux.HandleFunc("POST /v1/chat/completions", e.complete)
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, apiError{http.StatusNotFound, fmt.Sprintf("there is no %s %s here, but "+
+			"GET /v1/models and POST /v1/chat/completions", r.Method, r.URL.Path)})
+	})
 	return mux
 }
 
@@ -48,24 +53,31 @@ func failure(err error) (status int, body any) {
 		kind = "server_error"
 	}
 	return status, map[string]any{"error": map[string]any{"message": err.Error(), "type": kind,
-		"code": status}}
+		"param": nil, "code": nil}}
+}
+
+func fail(w http.ResponseWriter, err error) {
+	status, body := failure(err)
+	writeJSON(w, status, body)
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendTime))
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(body)
 }
 
 func (e *Engine) listModels(w http.ResponseWriter, _ *http.Request) {
 	type entry struct {
-		ID     string `json:"id"`
-		Object string `json:"object"`
-		Owner  string `json:"owned_by"`
+		ID      string `json:"id"`
+		Object  string `json:"object"`
+		Created int64  `json:"created"`
+		Owner   string `json:"owned_by"`
 	}
 	list := []entry{}
-	add := func(id string) { list = append(list, entry{id, "model", "transformer2"}) }
+	add := func(id string) { list = append(list, entry{id, "model", e.began.Unix(), "transformer2"}) }
 	for _, name := range e.names {
 		add(name)
 		experts := e.expertsOf(name)
@@ -95,10 +107,21 @@ func readChat(w http.ResponseWriter, r *http.Request) (c chat, err error) {
 		kind != "application/json" {
 		return c, apiError{http.StatusUnsupportedMediaType, "want Content-Type: application/json"}
 	}
-	body := http.MaxBytesReader(w, r.Body, protocol.MaxRequestBytes)
-	if err := json.NewDecoder(body).Decode(&c); err != nil {
+	in := http.NewResponseController(w)
+	in.SetReadDeadline(time.Now().Add(sendTime))
+	// To its end: only then does the server see that a client hangs up.
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, protocol.MaxRequestBytes))
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return c, apiError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is longer than "+
+			"%d bytes", protocol.MaxRequestBytes)}
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &c)
+	}
+	if err != nil {
 		return c, badRequest(fmt.Errorf("the request cannot be read: %w", err))
 	}
+	in.SetReadDeadline(time.Time{})
 	if err := c.check(); err != nil {
 		return c, badRequest(err)
 	}
@@ -108,14 +131,21 @@ func readChat(w http.ResponseWriter, r *http.Request) (c chat, err error) {
 func (e *Engine) complete(w http.ResponseWriter, r *http.Request) {
 	c, err := readChat(w, r)
 	if err == nil {
-		g := e.join()
-		defer e.leave(g)
-		err = e.answer(r.Context(), w, g, c)
+		err = e.visit(r.Context(), w, c)
 	}
 	if err != nil {
-		status, body := failure(err)
-		writeJSON(w, status, body)
+		fail(w, err)
 	}
+}
+
+// visit is a guest's stay for one request.
+func (e *Engine) visit(ctx context.Context, w http.ResponseWriter, c chat) error {
+	g, err := e.join()
+	if err != nil {
+		return apiError{http.StatusServiceUnavailable, err.Error()}
+	}
+	defer e.leave(g)
+	return e.answer(ctx, w, g, c)
 }
 
 // answer answers a request: the first pass where it is asked for, then the tokens. An error means that
@@ -182,7 +212,7 @@ func ask[Result any](ctx context.Context, e *Engine, g *guest, kind string, body
 // statusOf is an engine's error as HTTP has it.
 func statusOf(code string) int {
 	switch code {
-	case protocol.CodeBusy:
+	case protocol.CodeBusy, protocol.CodeCancelled: // the engine is closed
 		return http.StatusServiceUnavailable
 	case protocol.CodeBadRequest:
 		return http.StatusBadRequest

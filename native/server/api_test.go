@@ -70,6 +70,16 @@ func TestCompletion(t *testing.T) {
 	if auto := whole(t, s, request("tiny:auto", "")); auto.Adapted == nil || auto.Adapted.Expert == "" {
 		t.Errorf("%+v, want it to say who answers", auto)
 	}
+	same := whole(t, s, request("tiny", `,"stop":null,"seed":-1,"n":null,"tools":null,"logprobs":null,`+
+		`"top_logprobs":null,"logit_bias":null,"frequency_penalty":0,"stream_options":null,`+
+		`"response_format":null,"user":"u","max_completion_tokens":null`))
+	if same.Choices[0].Message.Content != said {
+		t.Errorf("with fields that say nothing: %q, want %q", same.Choices[0].Message.Content, said)
+	}
+	if _, text := post(t, s, request("tiny", `,"logprobs":true`)); !strings.Contains(text,
+		`"top_logprobs":[]}`) {
+		t.Errorf("%s, want an empty list of alternatives", text)
+	}
 	stop := string([]rune(said)[2:4])
 	quoted, err := json.Marshal(stop)
 	if err != nil {
@@ -130,13 +140,21 @@ func TestModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Body.Close()
-	var list struct{ Data []struct{ ID string } }
+	var list struct {
+		Data []struct {
+			ID      string
+			Created int64
+		}
+	}
 	if err := json.NewDecoder(r.Body).Decode(&list); err != nil {
 		t.Fatal(err)
 	}
 	var names []string
 	for _, m := range list.Data {
 		names = append(names, m.ID)
+		if time.Since(time.Unix(m.Created, 0)) > time.Hour {
+			t.Errorf("%s was created at %d", m.ID, m.Created)
+		}
 	}
 	if want := []string{"tiny", "tiny:classify", "tiny:code", "tiny:math",
 		"tiny:auto"}; !slices.Equal(names, want) {
@@ -156,6 +174,8 @@ func TestAPIRefuses(t *testing.T) {
 		`{"model":"squid",` + user + `}`:      {404, "squid"},
 		`{"model":"tiny:squid",` + user + `}`: {400, "squid"},
 		`{"model":"tiny","n":2,` + user + `}`: {400, "n is 2"},
+		`{"model":"tiny","presence_penalty":0.5,` + user + `}`:                           {400, "presence_penalty"},
+		`{"model":"tiny",` + user + `} {}`:                                               {400, "cannot be read"},
 		`{"model":"tiny","tools":[{}],` + user + `}`:                                     {400, "tools"},
 		`{"model":"tiny","response_format":{"type":"json"},` + user + `}`:                {400, "response_format"},
 		`{"model":"tiny","temperature":-1,` + user + `}`:                                 {400, "temperature"},
@@ -176,10 +196,21 @@ func TestAPIRefuses(t *testing.T) {
 	if err != nil || r.StatusCode != http.StatusUnsupportedMediaType {
 		t.Errorf("a form's type: %v %v", r, err)
 	}
+	r, err = http.Post(s.URL+"/v1/completions", "application/json", strings.NewReader("{}"))
+	if err != nil || r.StatusCode != http.StatusNotFound ||
+		r.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("a part that is not there: %v %v", r, err)
+	}
 	foreign, _ := http.NewRequest("GET", s.URL+"/v1/models", nil)
 	foreign.Host = "rebound.example"
 	if r, err := http.DefaultClient.Do(foreign); err != nil || r.StatusCode != http.StatusForbidden {
 		t.Errorf("under another name: %v %v", r, err)
+	}
+	for _, own := range []string{"[::1]:8642", "[::1]", "localhost", "127.0.0.1:1"} {
+		foreign.Host = own
+		if r, err := http.DefaultClient.Do(foreign); err != nil || r.StatusCode != http.StatusOK {
+			t.Errorf("as %s: %v %v", own, r, err)
+		}
 	}
 }
 
@@ -188,18 +219,20 @@ func TestClientLeaves(t *testing.T) {
 	e, s := testServer(t)
 	whole(t, s, request("tiny", "")) // loaded
 	conn := dial(t, s)
-	train := protocol.Train{Name: "mine", Task: "shout", Reward: "long", Steps: 1000, Prompts: 2,
+	train := protocol.Train{Name: "mine", Task: "shout", Reward: "long", Steps: 10000, Prompts: 2,
 		Samples: 4, Rate: 0.05, Temperature: 1, Scope: "mlp", EvalEvery: 10, EvalItems: 4}
 	send(t, conn, protocol.TypeTrain, train)
 	untilStep(t, conn) // what the API must wait for is under way
 	client := http.Client{Timeout: 100 * time.Millisecond}
-	if _, err := client.Post(s.URL+"/v1/chat/completions", "application/json",
-		strings.NewReader(request("tiny", ""))); err == nil {
-		t.Fatal("answered while a training runs")
+	for _, space := range []int{0, 1 << 16} {
+		body := strings.NewReader(request("tiny", "") + strings.Repeat(" ", space))
+		if _, err := client.Post(s.URL+"/v1/chat/completions", "application/json", body); err == nil {
+			t.Fatal("answered while a training runs")
+		}
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		e.mu.Lock()
-		guests := e.guests
+		guests := len(e.guests)
 		e.mu.Unlock()
 		if guests == 1 {
 			break
@@ -210,6 +243,47 @@ func TestClientLeaves(t *testing.T) {
 	}
 	conn.Close()
 	whole(t, s, request("tiny", ""))
+}
+
+// An engine that is closed ends what it answers, and refuses what comes after as a server does.
+func TestClosed(t *testing.T) {
+	e, s := testServer(t)
+	whole(t, s, request("tiny", "")) // loaded
+	conn := dial(t, s)
+	send(t, conn, protocol.TypeTrain, protocol.Train{Name: "mine", Task: "shout", Reward: "long",
+		Steps: 10000, Prompts: 2, Samples: 4, Rate: 0.05, Temperature: 1, Scope: "mlp",
+		EvalEvery: 10, EvalItems: 4})
+	untilStep(t, conn)
+	waits := make(chan int, 1)
+	go func() {
+		r, err := http.Post(s.URL+"/v1/chat/completions", "application/json",
+			strings.NewReader(request("tiny", "")))
+		if err != nil {
+			waits <- 0
+			return
+		}
+		r.Body.Close()
+		waits <- r.StatusCode
+	}()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		e.mu.Lock()
+		open := len(e.routes)
+		e.mu.Unlock()
+		if open == 2 { // the training and what waits for it
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d requests are open, want 2", open)
+		}
+	}
+	e.Close()
+	if got := <-waits; got != http.StatusServiceUnavailable {
+		t.Errorf("a request that waited: %d", got)
+	}
+	hear(t, conn) // the training ended
+	if got, text := post(t, s, request("tiny", "")); got != http.StatusServiceUnavailable {
+		t.Errorf("a request after that: %d %s", got, text)
+	}
 }
 
 // What is passed on and the rest are the whole, and no stop text is passed on in part.

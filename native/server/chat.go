@@ -21,7 +21,7 @@ type chat struct {
 	Stop        stops         `json:"stop"`
 	MaxTokens   int           `json:"max_tokens"`
 	MaxNew      int           `json:"max_completion_tokens"` // the newer name
-	Seed        *uint64       `json:"seed"`
+	Seed        *int64        `json:"seed"`
 	Temperature *float64      `json:"temperature"`
 	TopP        *float64      `json:"top_p"`
 	TopK        int           `json:"top_k"`
@@ -32,9 +32,12 @@ type chat struct {
 		Usage bool `json:"include_usage"`
 	} `json:"stream_options"`
 
-	N      *int            `json:"n"`
-	Tools  json.RawMessage `json:"tools"`
-	Format *struct {
+	N         *int            `json:"n"`
+	Frequency float64         `json:"frequency_penalty"`
+	Presence  float64         `json:"presence_penalty"`
+	Bias      map[string]any  `json:"logit_bias"`
+	Tools     json.RawMessage `json:"tools"`
+	Format    *struct {
 		Type string `json:"type"`
 	} `json:"response_format"`
 }
@@ -64,12 +67,12 @@ func (t *chatText) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// stops are texts that end an answer: one, or a list.
+// stops are texts that end an answer: one, a list, or null.
 type stops []string
 
 func (s *stops) UnmarshalJSON(data []byte) error {
 	var one string
-	if json.Unmarshal(data, &one) == nil {
+	if string(data) != "null" && json.Unmarshal(data, &one) == nil {
 		*s = stops{one}
 		return nil
 	}
@@ -87,6 +90,8 @@ func (c *chat) check() error {
 	switch {
 	case c.N != nil && *c.N != 1:
 		return fmt.Errorf("n is %d: an engine here gives one answer a request", *c.N)
+	case c.Frequency != 0 || c.Presence != 0 || len(c.Bias) > 0:
+		return errors.New("frequency_penalty, presence_penalty and logit_bias are not supported")
 	case len(c.Tools) > 0 && string(c.Tools) != "null" && string(c.Tools) != "[]":
 		return errors.New("tools are not supported")
 	case c.Format != nil && c.Format.Type != "" && c.Format.Type != "text":
@@ -115,7 +120,7 @@ func (c *chat) generate(v protocol.Voice) (protocol.Generate, error) {
 		g.Sampling.TopP = *c.TopP
 	}
 	if g.Seed = rand.Uint64(); c.Seed != nil {
-		g.Seed = *c.Seed
+		g.Seed = uint64(*c.Seed)
 	}
 	for i, m := range c.Messages[:last] {
 		switch {
@@ -137,10 +142,10 @@ const auto = "auto"
 // target is whom the API's name of a model means: NAME the base, NAME:EXPERT an expert, and NAME:auto
 // the expert that the model itself picks for the prompt, in two passes.
 func (e *Engine) target(name string) (model, expert string, err error) {
+	if slices.Contains(e.names, name) {
+		return name, "", nil
+	}
 	for _, model := range e.names {
-		if name == model {
-			return model, "", nil
-		}
 		if expert, ok := strings.CutPrefix(name, model+":"); ok && expert != "" {
 			return model, expert, nil
 		}
@@ -194,7 +199,7 @@ type logProb struct {
 	Token   string    `json:"token"`
 	LogProb float64   `json:"logprob"`
 	Bytes   []int     `json:"bytes"`
-	Top     []logProb `json:"top_logprobs,omitempty"`
+	Top     []logProb `json:"top_logprobs,omitzero"` // a token of the answer always has it
 }
 
 func newLogProb(text string, p float64) logProb {
@@ -208,6 +213,7 @@ func newLogProb(text string, p float64) logProb {
 // logProbsOf are a token's own and those of what else it could have been.
 func logProbsOf(t protocol.Token) *logProbs {
 	l := newLogProb(t.Text, t.LogProb)
+	l.Top = []logProb{}
 	for _, a := range t.Top {
 		l.Top = append(l.Top, newLogProb(a.Text, a.LogProb))
 	}

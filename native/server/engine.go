@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/desk"
@@ -17,19 +18,20 @@ type Engine struct {
 	desk  *desk.Desk
 	names []string // of models
 	open  func(name string) (engine.Source, error)
+	began time.Time
 
 	mu     sync.Mutex
 	last   int64
 	routes map[int64]route // by the desk's number of a request
-	guests int
-	loaded protocol.Load // what is open; the zero Load before anything is
+	guests map[*guest]bool
 }
 
 // route leads from a request of the desk's to the face that made it.
 type route struct {
 	g    *guest
-	id   int64          // the face's number
-	load *protocol.Load // what it asks to open, if that is what it is
+	id   int64         // the face's number
+	load protocol.Load // what it asks to open, if that is what it is
+	was  protocol.Load // what the guest used before
 }
 
 // guest is a face while it is there. Events must be heard: one that is far behind is sent away.
@@ -37,18 +39,25 @@ type guest struct {
 	events chan protocol.Event
 	gone   chan struct{}
 	end    sync.Once
-	open   map[int64]int64 // its requests that are open, and the desk's numbers of them; Engine.mu guards it
+
+	// Engine.mu guards what follows.
+	open map[int64]int64 // its requests that are open, and the desk's numbers of them
+	uses protocol.Load   // the model that it asked for last; the zero Load before that
 }
 
-// behind is how many events a face may leave unheard.
-const behind = 1 << 14
+// behind is how many events a face may leave unheard; mostGuests how many faces may be there.
+const (
+	behind     = 1 << 14
+	mostGuests = 64
+)
 
 // dismiss ends what the guest hears.
 func (g *guest) dismiss() { g.end.Do(func() { close(g.gone) }) }
 
 // NewEngine makes an engine of a desk's configuration, whose Emit is the engine's own.
 func NewEngine(cfg desk.Config) *Engine {
-	e := &Engine{names: cfg.Models(), open: cfg.Open, routes: map[int64]route{}}
+	e := &Engine{names: cfg.Models(), open: cfg.Open, began: time.Now(),
+		routes: map[int64]route{}, guests: map[*guest]bool{}}
 	cfg.Emit = e.emit
 	e.desk = desk.New(cfg)
 	return e
@@ -57,19 +66,23 @@ func NewEngine(cfg desk.Config) *Engine {
 // Close ends what is being answered.
 func (e *Engine) Close() { e.desk.Close() }
 
-func (e *Engine) join() *guest {
+func (e *Engine) join() (*guest, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.guests++
-	return &guest{events: make(chan protocol.Event, behind), gone: make(chan struct{}),
+	if len(e.guests) >= mostGuests {
+		return nil, desk.Busy(fmt.Sprintf("%d others are here already", len(e.guests)))
+	}
+	g := &guest{events: make(chan protocol.Event, behind), gone: make(chan struct{}),
 		open: map[int64]int64{}}
+	e.guests[g] = true
+	return g, nil
 }
 
 // leave cancels what the guest asked for.
 func (e *Engine) leave(g *guest) {
 	g.dismiss()
 	e.mu.Lock()
-	e.guests--
+	delete(e.guests, g)
 	var targets []int64
 	for _, n := range g.open {
 		targets = append(targets, n)
@@ -94,21 +107,20 @@ func (e *Engine) handle(g *guest, data []byte) {
 // take takes a guest's request.
 func (e *Engine) take(g *guest, r protocol.Request) {
 	var err error
-	code := protocol.CodeBadRequest
 	to := route{g: g, id: r.ID}
 	switch r.Type {
 	case protocol.TypeControl:
 		r.Body, err = e.aim(g, r.Body)
 	case protocol.TypeLoad:
-		if to.load, err = e.mayLoad(r.Body); err != nil {
-			code = protocol.CodeBusy
+		if json.Unmarshal(r.Body, &to.load) != nil {
+			to.load = protocol.Load{} // the desk says what is wrong with it
 		}
 	}
 	if err == nil {
 		r.ID, err = e.number(to)
 	}
 	if err != nil {
-		e.refuse(g, to.id, code, err)
+		e.refuse(g, to.id, desk.ErrorCode(err), err)
 		return
 	}
 	e.desk.Take(r)
@@ -130,26 +142,20 @@ func (e *Engine) aim(g *guest, body json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(c)
 }
 
-// mayLoad refuses another model than the one that others use.
-func (e *Engine) mayLoad(body json.RawMessage) (*protocol.Load, error) {
-	var l protocol.Load
-	if json.Unmarshal(body, &l) != nil {
-		return nil, nil // the desk says what is wrong with it
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if open := e.loaded; e.guests > 1 && open.Model != "" && open != l {
-		return nil, fmt.Errorf("somebody else uses %s here", open.Model)
-	}
-	return &l, nil
-}
-
-// number gives a request the desk's number.
+// number gives a request the desk's number. Another model than the one that others use is refused.
 func (e *Engine) number(to route) (int64, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if to.g.open[to.id] != 0 {
 		return 0, fmt.Errorf("request %d is open already: want another id", to.id)
+	}
+	if to.load.Model != "" {
+		for other := range e.guests {
+			if open := other.uses; other != to.g && open.Model != "" && open != to.load {
+				return 0, desk.Busy("somebody else uses " + open.Model + " here")
+			}
+		}
+		to.was, to.g.uses = to.g.uses, to.load
 	}
 	e.last++
 	e.routes[e.last], to.g.open[to.id] = to, e.last
@@ -169,8 +175,8 @@ func (e *Engine) emit(event protocol.Event) {
 	if ok && (event.Type == protocol.EventResult || event.Type == protocol.EventError) {
 		delete(e.routes, event.ID)
 		delete(to.g.open, to.id)
-		if to.load != nil && event.Type == protocol.EventResult {
-			e.loaded = *to.load
+		if event.Type == protocol.EventError && to.load.Model != "" && to.g.uses == to.load {
+			to.g.uses = to.was // which stayed open
 		}
 	}
 	e.mu.Unlock()

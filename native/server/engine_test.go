@@ -15,7 +15,6 @@ import (
 
 	"transformer2/kernels/cpu"
 	"transformer2/shared/checkpoint"
-	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/desk"
 	"transformer2/shared/engine/enginetest"
@@ -31,7 +30,7 @@ func testServer(t *testing.T) (*Engine, *httptest.Server) {
 	}
 	files := enginetest.Files(t, dev, 1, enginetest.Experts...)
 	e := NewEngine(desk.Config{Engine: "native", Dev: dev, Kernel: dev.Form(), Reason: dev.Reason(),
-		Threads: dev.Threads(), DType: compute.F32, Store: &checkpoint.Memory{},
+		Threads: dev.Threads(), Store: &checkpoint.Memory{},
 		Models: func() []string { return []string{enginetest.Model} },
 		Open: func(string) (engine.Source, error) {
 			return engine.Source{Name: enginetest.Model, Files: files}, nil
@@ -42,7 +41,11 @@ func testServer(t *testing.T) (*Engine, *httptest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(e.With(root, false))
+	site, err := e.With(root, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(site)
 	t.Cleanup(func() {
 		s.Close()
 		e.Close()
@@ -189,11 +192,97 @@ func TestPagesShare(t *testing.T) {
 	t.Error("the page that is left cannot load another model")
 }
 
+// visitor is a guest for as long as the test runs.
+func visitor(t *testing.T, e *Engine) *guest {
+	t.Helper()
+	g, err := e.join()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.leave(g) })
+	return g
+}
+
+// asked loads a model for a guest and gives the event that closes the request.
+func asked(t *testing.T, e *Engine, g *guest, l protocol.Load) protocol.Event {
+	t.Helper()
+	body, err := json.Marshal(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.take(g, protocol.Request{V: protocol.Version, ID: 1, Type: protocol.TypeLoad, Body: body})
+	for event := range g.events {
+		if event.Type == protocol.EventResult || event.Type == protocol.EventError {
+			return event
+		}
+	}
+	panic("never closed")
+}
+
+// A model is a guest's from when it asks for it: another is refused while it is loaded, too. One
+// that cannot be opened is nobody's.
+func TestModelIsTaken(t *testing.T) {
+	e, _ := testServer(t)
+	first, second := visitor(t, e), visitor(t, e)
+	other := protocol.Load{Model: enginetest.Model, Weights: "bf16"}
+	e.handle(first, []byte(`{"v":1,"id":7,"type":"load","body":{"model":"tiny"}}`))
+	if b, ok := asked(t, e, second, other).Body.(protocol.Error); !ok || b.Code != protocol.CodeBusy {
+		t.Errorf("%+v, want it refused as busy", b)
+	}
+	third := visitor(t, e)
+	e.leave(first)
+	if b, ok := asked(t, e, third, protocol.Load{Model: "octopus"}).Body.(protocol.Error); !ok ||
+		b.Code != protocol.CodeBadRequest {
+		t.Errorf("%+v, want it refused as unknown", b)
+	}
+	if r := asked(t, e, second, other); r.Type != protocol.EventResult {
+		t.Errorf("%+v, want the model that nobody else uses any more", r)
+	}
+}
+
+// There is a bound on guests, whichever way they come; who leaves makes room.
+func TestMostGuests(t *testing.T) {
+	e, s := testServer(t)
+	g := visitor(t, e)
+	for range mostGuests - 1 {
+		visitor(t, e)
+	}
+	url := "ws" + strings.TrimPrefix(s.URL, "http") + "/engine"
+	_, r, err := websocket.DefaultDialer.Dial(url, nil)
+	if err == nil || r == nil || r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a page: %v %v", r, err)
+	}
+	if status, text := post(t, s, request("tiny", "")); status != http.StatusServiceUnavailable {
+		t.Errorf("a program: %d %s", status, text)
+	}
+	e.leave(g)
+	whole(t, s, request("tiny", ""))
+}
+
+// A site whose manifest cannot have the engine's models in it is refused before it is served.
+func TestSiteOfOtherModels(t *testing.T) {
+	e, _ := testServer(t)
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, c := range []struct{ manifest, want string }{{"", "no manifest.json"}, {"[]", "not what"},
+		{`{"models":{"tiny":{}}}`, "tiny itself"}} {
+		if c.manifest != "" {
+			write(t, filepath.Join(dir, "manifest.json"), c.manifest)
+		}
+		if _, err := e.With(root, false); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.manifest, err, c.want)
+		}
+	}
+}
+
 // A face that does not listen is sent away, and holds nobody up.
 func TestDeafGuest(t *testing.T) {
 	e, _ := testServer(t)
-	g := e.join()
-	defer e.leave(g)
+	g := visitor(t, e)
 	for range behind + 1 {
 		e.handle(g, []byte(`{"v":1,"id":1,"type":"hello"}`))
 	}

@@ -12,7 +12,6 @@ import (
 
 	"transformer2/kernels/cpu"
 	"transformer2/shared/checkpoint"
-	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/desk"
 	"transformer2/shared/engine/protocol"
@@ -109,7 +108,7 @@ func precompute(ctx context.Context) ([]byte, error) {
 	defer dev.Close()
 	p := &player{events: make(chan protocol.Event, 1<<12)}
 	p.desk = desk.New(desk.Config{Engine: "native", Dev: dev, Kernel: dev.Form(), Threads: 1,
-		Models: zoo.Names, Open: openZoo, DType: compute.F32, Store: &checkpoint.Memory{},
+		Models: zoo.Names, Open: openZoo, Store: &checkpoint.Memory{},
 		Emit: func(e protocol.Event) { p.events <- e }})
 	defer p.desk.Close()
 	if _, err := p.play(protocol.TypeLoad, protocol.Load{Model: zoo.Default}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -29,15 +30,19 @@ var upgrader = websocket.Upgrader{ReadBufferSize: 4 << 10, WriteBufferSize: 16 <
 
 // ServeHTTP is a page's visit by WebSocket: a message is a request or an event of package protocol.
 func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g, err := e.join()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer e.leave(g)
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return // it answered
 	}
 	defer conn.Close()
-	g := e.join()
-	defer e.leave(g)
 	go say(conn, g)
-	conn.SetReadLimit(protocol.MaxRequestBytes + 1) // the desk refuses what is longer, in words
+	conn.SetReadLimit(protocol.MaxRequestBytes)
 	alive := func(string) error { return conn.SetReadDeadline(time.Now().Add(2 * aliveTime)) }
 	alive("")
 	conn.SetPongHandler(alive)
@@ -81,12 +86,15 @@ func say(conn *websocket.Conn, g *guest) {
 // With is a site whose page finds the engine, as its manifest names it and its models; and the API
 // beside it. There may be no site: a nil root. Unless public, only names that lead to this machine reach
 // the engine: a page of another site may have a name of its own lead here.
-func (e *Engine) With(root *os.Root, public bool) http.Handler {
+func (e *Engine) With(root *os.Root, public bool) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /"+enginePath, guarded(e, public))
 	mux.Handle("/v1/", guarded(e.API(), public))
 	if root == nil {
-		return mux
+		return mux, nil
+	}
+	if _, err := e.manifest(root); err != nil {
+		return nil, err
 	}
 	mux.Handle("/", Static(root))
 	mux.HandleFunc("GET /manifest.json", func(w http.ResponseWriter, r *http.Request) {
@@ -98,20 +106,19 @@ func (e *Engine) With(root *os.Root, public bool) http.Handler {
 		w.Header().Set("Cache-Control", "no-cache")
 		writeJSON(w, http.StatusOK, m)
 	})
-	return mux
+	return mux, nil
 }
 
 // guarded is h for this machine's own names, or for all.
 func guarded(h http.Handler, public bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
+		if err != nil { // it has no port
+			host = strings.TrimSuffix(strings.TrimPrefix(r.Host, "["), "]")
 		}
 		if !public && !loopback(host) {
-			status, body := failure(apiError{http.StatusForbidden, fmt.Sprintf("this engine answers "+
-				"under names of this machine only, and %q is none", host)})
-			writeJSON(w, status, body)
+			fail(w, apiError{http.StatusForbidden, fmt.Sprintf("this engine answers under names of "+
+				"this machine only, and %q is none", host)})
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -133,6 +140,13 @@ func (e *Engine) manifest(root *os.Root) (map[string]any, error) {
 	var m map[string]any
 	if err := json.Unmarshal(data, &m); err != nil || m == nil {
 		return nil, errors.New("the site's manifest.json is not what t2 site wrote")
+	}
+	own, _ := m["models"].(map[string]any)
+	for _, name := range e.names {
+		if own[name] != nil {
+			return nil, fmt.Errorf("the site has a model called %s itself: want another name for the "+
+				"folder", name)
+		}
 	}
 	m["native"] = native{enginePath, e.names}
 	return m, nil

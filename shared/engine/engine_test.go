@@ -157,6 +157,14 @@ func TestHistoryGivesWay(t *testing.T) {
 	if same := generate(t, s, engine.Base(), r); !slices.Equal(ids(same), ids(long)) {
 		t.Error("the turns that are kept are not the latest")
 	}
+	r.History = turn(200)[long.Dropped-2:]
+	if more := generate(t, s, engine.Base(), r); more.Dropped != 2 {
+		t.Errorf("%d messages dropped, want no more than must be", more.Dropped)
+	}
+	r.History = turn(100_000) // as a hostile peer may send it
+	if endless := generate(t, s, engine.Base(), r); !slices.Equal(ids(endless), ids(long)) {
+		t.Error("of a longer history other turns are kept")
+	}
 	r.Prompt = strings.Repeat("long ", config.Context)
 	if _, err := s.Generate(context.Background(), engine.Base(), r); err == nil ||
 		!strings.Contains(err.Error(), "shorten") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -116,22 +117,24 @@ func (s *Session) fit(r Request) (ids []int32, dropped int, err error) {
 	}
 	context := s.Model.LM.Context
 	room := min(max(r.MaxTokens, 1), context/answerShare)
-	for dropped = 0; ; dropped += 2 { // a question goes with its answer
-		kept := r.History[min(dropped, len(r.History)):]
-		if ids, err = s.template(r, kept); err != nil {
-			return nil, 0, err
-		}
-		switch {
-		case len(kept) > 0 && len(ids)+room > context:
-			continue
-		case len(ids) >= context:
-			return nil, 0, fmt.Errorf("the prompt takes %d tokens with its template, but the "+
-				"context of %s "+
-				"holds %d and the answer needs at least 1 of them: shorten the prompt by %d tokens",
-				len(ids), s.Model.Name, context, len(ids)-context+1)
-		}
-		return ids, min(dropped, len(r.History)), nil
+	// What is dropped goes in pairs, a question with its answer. Every message takes a token at
+	// least: more than the context has cannot stay. Of the rest the most that fit are searched for.
+	pairs := (len(r.History) + 1) / 2
+	least := max(len(r.History)-context, 0) / 2
+	drop := least + sort.Search(pairs-least, func(i int) bool {
+		ids, err = s.template(r, r.History[2*(least+i):])
+		return err != nil || len(ids)+room <= context
+	})
+	dropped = min(2*drop, len(r.History))
+	if ids, err = s.template(r, r.History[dropped:]); err != nil {
+		return nil, 0, err
 	}
+	if len(ids) >= context {
+		return nil, 0, fmt.Errorf("the prompt takes %d tokens with its template, but the context of %s "+
+			"holds %d and the answer needs at least 1 of them: shorten the prompt by %d tokens",
+			len(ids), s.Model.Name, context, len(ids)-context+1)
+	}
+	return ids, dropped, nil
 }
 
 // answerShare: a history leaves at least a quarter of the context to the answer.

@@ -3,7 +3,7 @@
 import { $, h, later, percent, renew, shown, within } from "./dom.js";
 import { barsDrawing, barsRows, tools } from "./figure.js";
 import { described, t } from "./i18n.js";
-import { sampling, set, state, voice, voiceName } from "./state.js";
+import { defaults, sampling, set, state, voice, voiceName } from "./state.js";
 import { app, ask, measured, say } from "./app.js";
 
 // Examples of each task: who should answer, and a question of its test split at which base and expert
@@ -41,10 +41,10 @@ export async function start() {
   recall();
 }
 
-// recall shows a prepared run, if it is the one that the state asks for.
+// recall shows a prepared run, if it is the one that the state asks for: all are of the default model.
 function recall() {
   if (app.model || !prepared) return;
-  const same = (r) => r.request.prompt === state.p && r.request.voices[1].expert === state.x && !state.c && !state.z && !state.k && +state.t === 0;
+  const same = (r) => state.m === defaults.m && r.request.prompt === state.p && r.request.voices[1].expert === state.x && !state.c && !state.z && !state.k && +state.t === 0;
   if (!state.p) set({ p: prepared.runs[0].request.prompt }, { replace: true });
   const match = prepared.runs.find(same);
   if (!match) return;

@@ -7,11 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"transformer2/shared/adapt"
 	"transformer2/shared/checkpoint"
-	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/protocol"
 )
@@ -25,10 +25,12 @@ type Config struct {
 	Threads int    // of the device
 	// Models are the names that Open knows now.
 	Models func() []string
-	// Open finds a model's files.
+	// Open finds a model's files. Its weights are held in f32 where neither a load nor the source
+	// says otherwise.
 	Open func(name string) (engine.Source, error)
-	// DType is how weights are held where neither a page nor the source says so.
-	DType compute.DType
+	// Fits, if set, refuses a model that there is no room for, before memory is taken for it. One
+	// that is open already is not asked about.
+	Fits func(engine.Source) error
 	// Store keeps decompositions.
 	Store checkpoint.Store
 	// Adapting says how a model takes its experts on; who hears of it is the desk's.
@@ -54,7 +56,8 @@ type Desk struct {
 
 	mu     sync.Mutex
 	open   map[int64]*job
-	queue  chan *job
+	queue  []*job             // of open, those that wait
+	came   *sync.Cond         // signals on mu that queue or closed changed
 	ahead  context.CancelFunc // ends what is done ahead; nil while nothing is
 	closed bool
 	done   chan struct{}
@@ -62,17 +65,18 @@ type Desk struct {
 	// What follows belongs to the goroutine that works.
 	working  *job // what is answered now
 	s        *engine.Session
-	held     string                      // how s was asked to hold its weights
+	asked    protocol.Load               // what s was opened for
 	adaptive map[string]*engine.Adaptive // by way of the first pass
 }
 
-// maxOpen bounds the requests that wait.
+// maxOpen bounds the requests that are open.
 const maxOpen = 64
 
 // New makes a desk and starts its goroutine.
 func New(cfg Config) *Desk {
-	d := &Desk{cfg: cfg, open: map[int64]*job{}, queue: make(chan *job, maxOpen),
-		done: make(chan struct{}), adaptive: map[string]*engine.Adaptive{}}
+	d := &Desk{cfg: cfg, open: map[int64]*job{}, done: make(chan struct{}),
+		adaptive: map[string]*engine.Adaptive{}}
+	d.came = sync.NewCond(&d.mu)
 	go d.work()
 	return d
 }
@@ -88,8 +92,10 @@ type job struct {
 	gate   gate
 }
 
-// errNoModel asks for a load.
-var errNoModel = errors.New("no model is open: load one first")
+var (
+	errNoModel   = errors.New("no model is open: load one first")
+	errCancelled = errors.New("cancelled")
+)
 
 // Handle takes a request as it came. It returns at once.
 func (d *Desk) Handle(data []byte) {
@@ -116,7 +122,7 @@ func (d *Desk) Take(r protocol.Request) {
 		return
 	}
 	if err := d.enqueue(r); err != nil {
-		d.fail(r.ID, protocol.CodeBadRequest, err)
+		d.fail(r.ID, ErrorCode(err), err)
 	}
 }
 
@@ -128,11 +134,18 @@ func (e versionError) Error() string {
 		protocol.Version)
 }
 
-// ErrorCode is the code of an error that Parse gave.
+// Busy says what others stand in the way of: later it may be done.
+type Busy string
+
+func (b Busy) Error() string { return string(b) }
+
+// ErrorCode is the code of an error before a request's turn came.
 func ErrorCode(err error) string {
-	var version versionError
-	if errors.As(err, &version) {
+	switch {
+	case errors.As(err, new(versionError)):
 		return protocol.CodeVersion
+	case errors.As(err, new(Busy)):
+		return protocol.CodeBusy
 	}
 	return protocol.CodeBadRequest
 }
@@ -199,7 +212,7 @@ func (d *Desk) control(body json.RawMessage) error {
 	}
 	switch c.Action {
 	case protocol.ActionCancel:
-		j.cancel()
+		d.cancel(j)
 	case protocol.ActionPause:
 		j.gate.set(true, 0)
 	case protocol.ActionResume:
@@ -213,6 +226,21 @@ func (d *Desk) control(body json.RawMessage) error {
 	return nil
 }
 
+// cancel ends a request: at once if it waits, and else as soon as the work sees it.
+func (d *Desk) cancel(j *job) {
+	j.cancel()
+	d.mu.Lock()
+	at := slices.Index(d.queue, j)
+	if at >= 0 {
+		d.queue = slices.Delete(d.queue, at, at+1)
+		delete(d.open, j.id)
+	}
+	d.mu.Unlock()
+	if at >= 0 {
+		d.fail(j.id, protocol.CodeCancelled, errCancelled)
+	}
+}
+
 func (d *Desk) enqueue(r protocol.Request) error {
 	if _, ok := handlers[r.Type]; !ok {
 		return fmt.Errorf("no request is of type %q", r.Type)
@@ -220,13 +248,13 @@ func (d *Desk) enqueue(r protocol.Request) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return errors.New("the engine is closed")
+		return Busy("the engine is closed")
 	}
 	if d.open[r.ID] != nil {
 		return fmt.Errorf("request %d is open already: want another id", r.ID)
 	}
 	if len(d.open) >= maxOpen {
-		return fmt.Errorf("%d requests wait already", len(d.open))
+		return Busy(fmt.Sprintf("%d requests wait already", len(d.open)))
 	}
 	j := &job{d: d, id: r.ID, kind: r.Type, body: r.Body}
 	j.ctx, j.cancel = context.WithCancel(context.Background())
@@ -234,7 +262,8 @@ func (d *Desk) enqueue(r protocol.Request) error {
 		j.ctx = d.cfg.Wrap(j.ctx)
 	}
 	d.open[r.ID] = j
-	d.queue <- j // has room for all that may be open
+	d.queue = append(d.queue, j)
+	d.came.Signal()
 	d.interrupt()
 	return nil
 }
@@ -244,8 +273,8 @@ func (d *Desk) work() {
 	defer close(d.done)
 	for {
 		d.lookAhead()
-		j, ok := <-d.queue
-		if !ok {
+		j := d.next()
+		if j == nil {
 			return
 		}
 		d.working = j
@@ -259,7 +288,7 @@ func (d *Desk) work() {
 		case err == nil:
 			d.send(j.id, protocol.EventResult, body)
 		case cancelled && errors.Is(err, context.Canceled):
-			d.fail(j.id, protocol.CodeCancelled, errors.New("cancelled"))
+			d.fail(j.id, protocol.CodeCancelled, errCancelled)
 		case errors.Is(err, errNoModel):
 			d.fail(j.id, protocol.CodeNoModel, err)
 		case errors.As(err, new(fault)):
@@ -268,6 +297,21 @@ func (d *Desk) work() {
 			d.fail(j.id, protocol.CodeBadRequest, err)
 		}
 	}
+}
+
+// next waits for a request, and gives nil after Close.
+func (d *Desk) next() *job {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for len(d.queue) == 0 {
+		if d.closed {
+			return nil
+		}
+		d.came.Wait()
+	}
+	j := d.queue[0]
+	d.queue = slices.Delete(d.queue, 0, 1)
+	return j
 }
 
 // fault is a panic while a request was answered.
@@ -317,7 +361,7 @@ func (d *Desk) Close() {
 	d.mu.Lock()
 	if !d.closed {
 		d.closed = true
-		close(d.queue)
+		d.came.Signal()
 		d.interrupt()
 	}
 	for _, j := range d.open {

@@ -3,6 +3,8 @@ package desk_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"transformer2/shared/engine/desk"
 	"transformer2/shared/engine/enginetest"
 	"transformer2/shared/engine/protocol"
+	"transformer2/shared/llama"
 )
 
 // start makes a desk that knows the suite's model.
@@ -32,7 +35,7 @@ func start(t testing.TB, more func(*desk.Config)) (*desk.Desk, chan []byte) {
 		Open: func(string) (engine.Source, error) {
 			return engine.Source{Name: enginetest.Model, Files: files}, nil
 		},
-		DType: compute.F32, Store: &checkpoint.Memory{},
+		Store: &checkpoint.Memory{},
 		Emit: func(e protocol.Event) {
 			data, err := json.Marshal(e)
 			if err != nil {
@@ -145,6 +148,66 @@ func TestLoadKeepsTheOpenModel(t *testing.T) {
 	d.Handle([]byte(`{"v":1,"id":2,"type":"heat"}`))
 	if got := end(events); !strings.Contains(got, `"result"`) {
 		t.Error(got)
+	}
+}
+
+// Whether a model fits is asked before it is opened, as it is to be held, and not again while it is
+// open: the memory that it takes by then is not free any more.
+func TestFits(t *testing.T) {
+	room := true
+	d, events := start(t, func(c *desk.Config) {
+		c.Fits = func(src engine.Source) error {
+			if !room || src.Hold != nil && src.Hold(llama.Stored{}).Matrices != compute.BF16 {
+				return errors.New("no room")
+			}
+			return nil
+		}
+	})
+	for _, step := range []struct {
+		weights, want string
+		room          bool
+	}{{"f16", "no room", true}, {"", `"result"`, true}, {"", `"result"`, false},
+		{"bf16", "no room", false}, {"", `"result"`, false}, {"bf16", `"result"`, true}} {
+		room = step.room
+		d.Handle(fmt.Appendf(nil, `{"v":1,"id":1,"type":"load","body":{"model":"tiny","weights":%q}}`,
+			step.weights))
+		if got := end(events); !strings.Contains(got, step.want) {
+			t.Errorf("%+v: %.200s", step, got)
+		}
+	}
+}
+
+// A request that is cancelled while it waits ends at once and makes room for another.
+func TestCancelWhileWaiting(t *testing.T) {
+	opening, open := make(chan struct{}), make(chan struct{})
+	d, events := start(t, func(c *desk.Config) {
+		c.Fits = func(engine.Source) error { close(opening); <-open; return nil }
+	})
+	d.Handle([]byte(`{"v":1,"id":1,"type":"load","body":{"model":"tiny"}}`))
+	<-opening
+	ask := func(id int) { d.Handle(fmt.Appendf(nil, `{"v":1,"id":%d,"type":"heat"}`, id)) }
+	for id := 2; id <= 64; id++ {
+		ask(id)
+	}
+	ask(65)
+	if got := end(events); !strings.Contains(got, `"busy"`) {
+		t.Error(got)
+	}
+	d.Handle([]byte(`{"v":1,"id":66,"type":"control","body":{"target":3,"action":"cancel"}}`))
+	if got := end(events); !strings.Contains(got, `"id":3,`) || !strings.Contains(got, `"cancelled"`) {
+		t.Error(got)
+	}
+	end(events) // of the control
+	ask(65)
+	close(open)
+	for id := 1; id <= 65; id++ {
+		if id == 3 {
+			continue // has ended
+		}
+		want := fmt.Sprintf(`"id":%d,"type":"result"`, id)
+		if got := end(events); !strings.Contains(got, want) {
+			t.Fatalf("%.200s, want %s", got, want)
+		}
 	}
 }
 

@@ -64,6 +64,9 @@ func checkGenerate(g protocol.Generate) error {
 			return err
 		}
 	}
+	if err := within("the number of stop texts", len(g.Stop), 0, protocol.MaxStops); err != nil {
+		return err
+	}
 	if slices.Contains(g.Stop, "") {
 		return fmt.Errorf("a stop text is empty, it would end every answer before it begins")
 	}

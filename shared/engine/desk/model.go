@@ -15,6 +15,7 @@ import (
 	"transformer2/shared/compute"
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/protocol"
+	"transformer2/shared/llama"
 	"transformer2/shared/svf"
 	"transformer2/shared/task"
 )
@@ -28,26 +29,27 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 		return result, fmt.Errorf("no model is called %q, there is: %s", l.Model,
 			strings.Join(known, ", "))
 	}
+	if d.s != nil && d.asked == l {
+		return d.loaded()
+	}
 	src, err := d.cfg.Open(l.Model)
 	if err != nil {
 		return result, fmt.Errorf("model %s: %w", l.Model, err)
 	}
-	dtype := d.cfg.DType
 	if l.Weights != "" {
-		if dtype, err = compute.ParseDType(l.Weights); err != nil {
+		dtype, err := compute.ParseDType(l.Weights)
+		if err != nil {
 			return result, fmt.Errorf("weights %q: want f32, f16, bf16, q8 or q4", l.Weights)
 		}
-		src.Hold = nil
+		src.Hold = func(s llama.Stored) llama.Held { return s.As(dtype) }
 	}
-	held := "as the source says"
-	if src.Hold == nil {
-		held = dtype.String()
-	}
-	if d.s != nil && d.s.Model.Name == src.Name && d.held == held {
-		return d.loaded()
+	if d.cfg.Fits != nil {
+		if err := d.cfg.Fits(src); err != nil {
+			return result, err
+		}
 	}
 	src.Loading = func(done, total int) { d.progress("load", "tensors", done, total) }
-	m, err := engine.Open(j.ctx, d.cfg.Dev, src, dtype)
+	m, err := engine.Open(j.ctx, d.cfg.Dev, src, compute.F32)
 	if err != nil {
 		return result, err
 	}
@@ -57,11 +59,11 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 	s.Adapting = d.cfg.Adapting
 	s.Adapting.Progress = func(p adapt.Progress) { d.progress("adapt", "matrices", p.Done, p.Total) }
 	d.shut()
-	d.s, d.held = s, held
+	d.s, d.asked = s, l
 	return d.loaded()
 }
 
-// matrices tells whoever waits now how many of a stage are done.
+// progress tells whoever waits now how much of a stage is done.
 func (d *Desk) progress(stage, unit string, done, total int) {
 	if d.working == nil {
 		return // ahead: nobody waits

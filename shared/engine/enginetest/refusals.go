@@ -41,6 +41,8 @@ var refusedRequests = map[string]struct {
 	"blocks of 32": {protocol.TypeLoad, protocol.Load{Model: Model, Weights: "q8"}},
 	"maxTokens is 0": {protocol.TypeGenerate,
 		protocol.Generate{Prompt: "x", Voices: []protocol.Voice{{}}}},
+	"stop texts is 65": {protocol.TypeGenerate, protocol.Generate{Prompt: "x", MaxTokens: 4,
+		Voices: []protocol.Voice{{}}, Stop: strings.Split(strings.Repeat(" x", 65)[1:], " ")}},
 	"top is 51": {protocol.TypeNext,
 		protocol.Next{Prompt: "x", Voices: []protocol.Voice{{}}, Top: 51}},
 	"shorten the prompt": {protocol.TypeNext,

@@ -92,7 +92,7 @@ const (
 	CodeNoModel    = "no-model"    // load comes first
 	CodeVersion    = "version"     // of another Version
 	CodeInternal   = "internal"    // a fault of the engine
-	CodeBusy       = "busy"        // others who share the engine use another model
+	CodeBusy       = "busy"        // others use the engine, or another model on it: later it may do
 )
 
 // Error ends a request. Message is one sentence for people.
@@ -107,6 +107,7 @@ const (
 	MaxPromptBytes  = 16 << 10 // of a prompt, a system text or an example
 	MaxVoices       = 4        // of one request
 	MaxTop          = 50       // alternatives of a token
+	MaxStops        = 64       // texts that end an answer
 	MaxShots        = 64       // examples of a search
 	MaxEdits        = 4096     // of one voice
 )
