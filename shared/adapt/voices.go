@@ -108,7 +108,7 @@ func (v *Voices) side(ctx context.Context, es []*svf.Expert) (*llama.Model, erro
 	if v.projected == nil {
 		var err error
 		v.projected, err = NewProjected(v.Base, v.Decomposition, len(es),
-			ProjectedOptions{Type: BasisType(v.held()), Progress: v.progress()})
+			ProjectedOptions{Type: svf.BasisType(v.held()), Progress: v.progress()})
 		if err != nil {
 			return nil, err
 		}
@@ -153,15 +153,6 @@ func (v *Voices) progress() func(Progress) {
 
 // held is the type of the base's matrices.
 func (v *Voices) held() compute.DType { return v.Base.Linears()[0].W.Type() }
-
-// BasisType is how bases are held beside matrices of a type: f16 rounds a basis less than bf16, or
-// anything shorter, has rounded W.
-func BasisType(held compute.DType) compute.DType {
-	if held == compute.F32 {
-		return compute.F32
-	}
-	return compute.F16
-}
 
 // besides reports whether several experts are better asked side by side; few says that they would be
 // if the model were small. One after another, a large model is loaded again for each.
@@ -217,7 +208,7 @@ func RefoldOps(out, in int) float64 {
 // the same transposed.
 func ProjectedBytes(held compute.DType, r int) int64 {
 	n := 2 * int64(r) * int64(r)
-	if BasisType(held) == compute.F32 {
+	if svf.BasisType(held) == compute.F32 {
 		return 4 * n
 	}
 	return 2 * n

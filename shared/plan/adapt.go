@@ -4,6 +4,7 @@ import (
 	"transformer2/shared/adapt"
 	"transformer2/shared/compute"
 	"transformer2/shared/llama"
+	"transformer2/shared/svf"
 )
 
 // projectedRows is the rows of a batch that the projected form turns at once.
@@ -55,7 +56,7 @@ func projectedBytes(m Model) int64 {
 	n := 4*projectedRows*4*int64(r) + 3*4*square(r)
 	for _, s := range m.Config.Linears() {
 		k := min(s.Rows, s.Cols)
-		n += 2 * weightBytes(adapt.BasisType(m.Held.Matrices), k, k)
+		n += 2 * weightBytes(svf.BasisType(m.Held.Matrices), k, k)
 	}
 	return n
 }

@@ -103,7 +103,7 @@ func projectedCost(held compute.DType, l llama.TensorSpec, inScope bool) cost {
 	r := min(l.Rows, l.Cols)
 	c := cost{token: 8 * float64(l.Rows) * float64(l.Cols)}
 	if inScope {
-		c.bytes = 2*weightBytes(train.BasisType(held), r, r) + 16*int64(r)
+		c.bytes = 2*weightBytes(svf.BasisType(held), r, r) + 16*int64(r)
 		c.token += 12 * float64(r) * float64(r)
 	}
 	return c

@@ -24,6 +24,15 @@ type Projector struct {
 	out, inner int // of the weight
 }
 
+// BasisType is how the basis of a weight is held beside it. Where the weight is rounded the basis may
+// be too: its numbers are at most 1, and of those f16 keeps three bits more than bf16.
+func BasisType(weight compute.DType) compute.DType {
+	if weight == compute.F32 {
+		return compute.F32
+	}
+	return compute.F16
+}
+
 // NewProjector holds a matrix's basis on the scratch's device as weights of type t (Q8 wants R to
 // be a multiple of compute.BlockQ8), for batches of at most rows rows.
 func NewProjector(s *Scratch, m Matrix, t compute.DType, rows int) (*Projector, error) {

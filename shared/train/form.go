@@ -142,7 +142,7 @@ type projection struct {
 // the device alone.
 func (s *projection) newProjected(dev compute.Device, l *llama.Linear, m *svf.Matrix,
 	z1, grad compute.Tensor) (projectedMatrix, error) {
-	p, err := svf.NewProjector(s.scratch, *m, BasisType(l.W.Type()), s.rows)
+	p, err := svf.NewProjector(s.scratch, *m, svf.BasisType(l.W.Type()), s.rows)
 	if err != nil {
 		return projectedMatrix{}, err
 	}
@@ -157,13 +157,4 @@ func (s *projection) newProjected(dev compute.Device, l *llama.Linear, m *svf.Ma
 	z := &svf.Trained{P: p, Z1: z1, Grad: grad, Coef: coef}
 	l.Adapter = z
 	return projectedMatrix{dev, z}, nil
-}
-
-// BasisType is how the singular basis of a weight is held. Where the weight is rounded the basis
-// may be too: its numbers are at most 1, and of those f16 keeps three bits more than bf16.
-func BasisType(weight compute.DType) compute.DType {
-	if weight == compute.F32 {
-		return compute.F32
-	}
-	return compute.F16
 }
