@@ -17,8 +17,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"transformer2/native/server"
+	"transformer2/shared/checkpoint"
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/desk"
+	"transformer2/shared/svf"
 )
 
 // serveFlags are `t2 serve`'s.
@@ -26,6 +28,7 @@ type serveFlags struct {
 	addr         string
 	public, open bool
 	models       []string
+	experts      []string
 }
 
 func (a *app) serveCmd() *cobra.Command {
@@ -39,8 +42,8 @@ computes in the browser, and nothing it does comes back here.
 With --model, once or more, the page has these models besides its own, and it is this program that
 answers for them, on --device: the same views for a model that no browser could hold. One is loaded
 when it is first asked for and stays until another is. All share it, and what was trained or opened
-on one page is there for all; another model is refused while somebody uses it. Experts are also those
-in the model's folder experts/.
+on one page is there for all; another model is refused while somebody uses it. Experts are those in the
+model's folder experts/, and those of --expert that were made for it.
 
 Other programs reach the same models by OpenAI's API, at /v1/chat/completions and /v1/models: NAME is
 the base, NAME:EXPERT an expert, and NAME:auto the expert that the model itself picks for the prompt,
@@ -51,6 +54,7 @@ one request are refused.
 		Example: "  t2 serve site --open\n" +
 			"  t2 serve site --model Llama-3.2-1B-Instruct --open\n" +
 			"  t2 serve site --model mistral.gguf --model zoo:tako --device gpu\n" +
+			"  t2 serve --model ./llama --expert gsm8k=runs/gsm8k/best.safetensors\n" +
 			"  t2 serve site --addr 127.0.0.1:9000\n" +
 			"  t2 serve --model zoo:tako    # then: curl 127.0.0.1:8642/v1/chat/completions -H " +
 			"'Content-Type: application/json' -d '{\"model\":\"zoo:tako:auto\",\"messages\":" +
@@ -68,6 +72,8 @@ one request are refused.
 		"port where this one is taken")
 	fl.BoolVar(&f.public, "public", false, "let other machines come")
 	fl.BoolVar(&f.open, "open", false, "open the page in a browser, where there is a desktop")
+	fl.StringArrayVar(&f.experts, "expert", nil, "an expert's file for one of the models, or NAME=FILE "+
+		"to call it so (again for more)")
 	fl.StringArrayVar(&f.models, "model", nil, "a model that this program answers for, as other verbs "+
 		"take it (again for more)")
 	return cmd
@@ -87,7 +93,7 @@ func (a *app) serve(ctx context.Context, dir string, f serveFlags, anyPort bool)
 	}
 	var all http.Handler
 	if len(f.models) > 0 {
-		e, close, err := a.sharedEngine(f.models)
+		e, close, err := a.sharedEngine(f.models, f.experts)
 		if err != nil {
 			return err
 		}
@@ -127,7 +133,11 @@ func (a *app) serve(ctx context.Context, dir string, f serveFlags, anyPort bool)
 
 // sharedEngine is an engine that knows the models of refs, with what closes it and its
 // device. A model that cannot be opened at all is refused now, not when a page asks for it.
-func (a *app) sharedEngine(refs []string) (*server.Engine, func(), error) {
+func (a *app) sharedEngine(refs, experts []string) (*server.Engine, func(), error) {
+	own, err := ownExperts(experts)
+	if err != nil {
+		return nil, nil, err
+	}
 	sources := map[string]engine.Source{}
 	for _, ref := range refs {
 		src, err := a.modelSource(ref)
@@ -151,11 +161,57 @@ func (a *app) sharedEngine(refs []string) (*server.Engine, func(), error) {
 	adapting.Fast = false // the page's dials move z all the time
 	e := server.NewEngine(desk.Config{Engine: "native", Dev: dev, Kernel: dev.Kernel(),
 		Reason: dev.Reason(), Threads: dev.Threads(), Store: a.cacheStore(),
-		Adapting: adapting,
-		Models:   func() []string { return slices.Sorted(maps.Keys(sources)) },
-		Open:     func(name string) (engine.Source, error) { return sources[name], nil },
-		Fits:     func(src engine.Source) error { return a.checkFit(dev, src) }})
+		Adapting: adapting, Own: own, Stranger: func(err error) {
+			if len(refs) == 1 { // of several models, an expert is one's
+				a.warn("%v", err)
+			}
+		},
+		Models: func() []string { return slices.Sorted(maps.Keys(sources)) },
+		Open:   func(name string) (engine.Source, error) { return sources[name], nil },
+		Fits:   func(src engine.Source) error { return a.checkFit(dev, src) }})
 	return e, func() { e.Close(); dev.Close() }, nil
+}
+
+// ownExperts reads experts' files. Each is called as it is said, NAME=FILE, or by its task, or else as
+// its file.
+func ownExperts(values []string) (map[string]*svf.Expert, error) {
+	own := map[string]*svf.Expert{}
+	for _, v := range values {
+		name, file, named := strings.Cut(v, "=")
+		if !named {
+			file = v
+		}
+		e, err := readExpert(file)
+		if err != nil {
+			return nil, err
+		}
+		if !named {
+			if name = e.Meta.Task; desk.CheckName(name) != nil {
+				name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+			}
+		}
+		if err := desk.CheckName(name); err != nil {
+			return nil, fmt.Errorf("--expert %s: %w; NAME=FILE gives it another", v, err)
+		}
+		if own[name] != nil {
+			return nil, fmt.Errorf("--expert: two are called %s; NAME=FILE gives one another name", name)
+		}
+		own[name] = e
+	}
+	return own, nil
+}
+
+func readExpert(file string) (*svf.Expert, error) {
+	blob, err := checkpoint.OpenBlob(file)
+	if err != nil {
+		return nil, fmt.Errorf("--expert: %w", err)
+	}
+	defer blob.Close()
+	e, err := svf.ReadExpert(blob, blob.Size())
+	if err != nil {
+		return nil, fmt.Errorf("--expert %s: %w", file, err)
+	}
+	return e, nil
 }
 
 // pageName is what the page calls a model: it has the zoo's itself, and the folders before the others

@@ -9,6 +9,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"transformer2/shared/engine"
@@ -91,13 +93,20 @@ func (e *Engine) listModels(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": list})
 }
 
-// expertsOf are those that came with a model; it need not be open.
+// expertsOf are those that came with a model or were made for one of its name; it need not be open.
 func (e *Engine) expertsOf(name string) []string {
-	src, err := e.open(name)
-	if err != nil {
-		return nil
+	var names []string
+	if src, err := e.open(name); err == nil {
+		names = engine.ExpertNames(src.Files)
 	}
-	return engine.ExpertNames(src.Files)
+	for own, x := range e.own {
+		made := x.Meta.Model == name[strings.LastIndexByte(name, ':')+1:] // "tako" for zoo:tako
+		if made && !slices.Contains(names, own) {
+			names = append(names, own)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // readChat reads a request. Only JSON that says that it is: what a form of another site may send

@@ -9,6 +9,7 @@ import (
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/desk"
 	"transformer2/shared/engine/protocol"
+	"transformer2/shared/svf"
 )
 
 // Engine is a desk on this machine that several faces share: each numbers its requests by itself, and
@@ -18,6 +19,7 @@ type Engine struct {
 	desk  *desk.Desk
 	names []string // of models
 	open  func(name string) (engine.Source, error)
+	own   map[string]*svf.Expert
 	began time.Time
 
 	mu     sync.Mutex
@@ -56,7 +58,8 @@ func (g *guest) dismiss() { g.end.Do(func() { close(g.gone) }) }
 
 // NewEngine makes an engine of a desk's configuration, whose Emit is the engine's own.
 func NewEngine(cfg desk.Config) *Engine {
-	e := &Engine{names: cfg.Models(), open: cfg.Open, began: time.Now(),
+	e := &Engine{names: cfg.Models(), open: cfg.Open, own: cfg.Own,
+		began:  time.Now(),
 		routes: map[int64]route{}, guests: map[*guest]bool{}}
 	cfg.Emit = e.emit
 	e.desk = desk.New(cfg)

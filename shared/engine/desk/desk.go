@@ -14,6 +14,7 @@ import (
 	"transformer2/shared/checkpoint"
 	"transformer2/shared/engine"
 	"transformer2/shared/engine/protocol"
+	"transformer2/shared/svf"
 )
 
 // Config is what a transport brings.
@@ -31,6 +32,10 @@ type Config struct {
 	// Fits, if set, refuses a model that there is no room for, before memory is taken for it. One
 	// that is open already is not asked about.
 	Fits func(engine.Source) error
+	// Own are experts beside those that come with a model; one that is opened has those that are its
+	// own. Stranger, if set, hears of the others.
+	Own      map[string]*svf.Expert
+	Stranger func(error)
 	// Store keeps decompositions.
 	Store checkpoint.Store
 	// Adapting says how a model takes its experts on; who hears of it is the desk's.

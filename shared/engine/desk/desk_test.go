@@ -19,6 +19,7 @@ import (
 	"transformer2/shared/engine/enginetest"
 	"transformer2/shared/engine/protocol"
 	"transformer2/shared/llama"
+	"transformer2/shared/svf"
 )
 
 // start makes a desk that knows the suite's model.
@@ -208,6 +209,35 @@ func TestCancelWhileWaiting(t *testing.T) {
 		if got := end(events); !strings.Contains(got, want) {
 			t.Fatalf("%.200s, want %s", got, want)
 		}
+	}
+}
+
+// An expert that the desk was given is the model's if it was made for it, and else is told of.
+func TestOwnExperts(t *testing.T) {
+	var strangers []error
+	d, events := start(t, func(c *desk.Config) {
+		src, err := c.Open(enginetest.Model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := engine.Open(t.Context(), c.Dev, src, compute.F32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine, err := m.Expert("math")
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := *mine
+		other.Meta.Base[0]++
+		c.Own = map[string]*svf.Expert{"mine": mine, "other": &other}
+		c.Stranger = func(err error) { strangers = append(strangers, err) }
+	})
+	d.Handle([]byte(`{"v":1,"id":1,"type":"load","body":{"model":"tiny"}}`))
+	got := end(events)
+	if !strings.Contains(got, `"name":"mine"`) || strings.Contains(got, `"name":"other"`) ||
+		len(strangers) != 1 || !strings.Contains(strangers[0].Error(), "other") {
+		t.Errorf("%.200s, strangers %v", got, strangers)
 	}
 }
 

@@ -54,13 +54,27 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 		return result, err
 	}
 	s := engine.NewSession(d.cfg.Dev, m, d.cfg.Store)
-	s.Own = map[string]*svf.Expert{}
+	s.Own = d.own(s)
 	s.Decomposing = func(p svf.Progress) { d.progress("decompose", "matrices", p.Done, p.Total) }
 	s.Adapting = d.cfg.Adapting
 	s.Adapting.Progress = func(p adapt.Progress) { d.progress("adapt", "matrices", p.Done, p.Total) }
 	d.shut()
 	d.s, d.asked = s, l
 	return d.loaded()
+}
+
+// own are the experts of the configuration that are the session's model's.
+func (d *Desk) own(s *engine.Session) map[string]*svf.Expert {
+	own := map[string]*svf.Expert{}
+	for name, e := range d.cfg.Own {
+		err := s.Check(name, e)
+		if err == nil {
+			own[name] = e
+		} else if d.cfg.Stranger != nil {
+			d.cfg.Stranger(err)
+		}
+	}
+	return own
 }
 
 // progress tells whoever waits now how much of a stage is done.
@@ -147,13 +161,22 @@ func (j *job) own(name string, e *svf.Expert) (protocol.Expert, error) {
 	return expertOf(name, e, false), nil
 }
 
+// CheckName refuses what no expert can be called.
+func CheckName(name string) error {
+	if !expertName.MatchString(name) || name == engine.BaseName {
+		return fmt.Errorf("an expert cannot be called %q: want 1 to 40 letters, digits, _ or -, "+
+			"and not %s", name, engine.BaseName)
+	}
+	return nil
+}
+
 // freeName refuses a name that no own expert can have.
 func (j *job) freeName(name string) error {
 	s := j.d.s
+	if err := CheckName(name); err != nil {
+		return err
+	}
 	switch {
-	case !expertName.MatchString(name) || name == engine.BaseName:
-		return fmt.Errorf("an expert cannot be called %q: want 1 to 40 letters, digits, _ or -, "+
-			"and not %s", name, engine.BaseName)
 	case slices.Contains(s.Model.ExpertNames(), name):
 		return fmt.Errorf("%q is an expert that came with %s: want another name", name, s.Model.Name)
 	case len(s.Own) >= maxOwn && s.Own[name] == nil:
