@@ -168,7 +168,7 @@ func (a *app) sharedEngine(refs, experts []string) (*server.Engine, func(), erro
 		},
 		Models: func() []string { return slices.Sorted(maps.Keys(sources)) },
 		Open:   func(name string) (engine.Source, error) { return sources[name], nil },
-		Fits:   func(src engine.Source) error { return a.checkFit(dev, src) }})
+		Fits:   func(src engine.Source) error { return a.checkFit(dev, src) }, Opened: tidy})
 	return e, func() { e.Close(); dev.Close() }, nil
 }
 

@@ -36,6 +36,8 @@ type Config struct {
 	// own. Stranger, if set, hears of the others.
 	Own      map[string]*svf.Expert
 	Stranger func(error)
+	// Opened, if set, is called when a model is open, and the one before it is gone.
+	Opened func()
 	// Store keeps decompositions.
 	Store checkpoint.Store
 	// Adapting says how a model takes its experts on; who hears of it is the desk's.

@@ -215,6 +215,7 @@ func TestCancelWhileWaiting(t *testing.T) {
 // An expert that the desk was given is the model's if it was made for it, and else is told of.
 func TestOwnExperts(t *testing.T) {
 	var strangers []error
+	opened := 0
 	d, events := start(t, func(c *desk.Config) {
 		src, err := c.Open(enginetest.Model)
 		if err != nil {
@@ -232,12 +233,13 @@ func TestOwnExperts(t *testing.T) {
 		other.Meta.Base[0]++
 		c.Own = map[string]*svf.Expert{"mine": mine, "other": &other}
 		c.Stranger = func(err error) { strangers = append(strangers, err) }
+		c.Opened = func() { opened++ }
 	})
 	d.Handle([]byte(`{"v":1,"id":1,"type":"load","body":{"model":"tiny"}}`))
 	got := end(events)
 	if !strings.Contains(got, `"name":"mine"`) || strings.Contains(got, `"name":"other"`) ||
-		len(strangers) != 1 || !strings.Contains(strangers[0].Error(), "other") {
-		t.Errorf("%.200s, strangers %v", got, strangers)
+		len(strangers) != 1 || !strings.Contains(strangers[0].Error(), "other") || opened != 1 {
+		t.Errorf("%.200s, strangers %v, opened %d times", got, strangers, opened)
 	}
 }
 

@@ -60,6 +60,9 @@ func (j *job) load(l protocol.Load) (protocol.Loaded, error) {
 	s.Adapting.Progress = func(p adapt.Progress) { d.progress("adapt", "matrices", p.Done, p.Total) }
 	d.shut()
 	d.s, d.asked = s, l
+	if d.cfg.Opened != nil {
+		d.cfg.Opened()
+	}
 	return d.loaded()
 }
 
