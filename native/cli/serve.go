@@ -181,7 +181,7 @@ func ownExperts(values []string) (map[string]*svf.Expert, error) {
 		if !named {
 			file = v
 		}
-		e, err := readExpert(file)
+		e, err := engine.OpenExpert(checkpoint.OpenBlob, file)
 		if err != nil {
 			return nil, err
 		}
@@ -201,26 +201,13 @@ func ownExperts(values []string) (map[string]*svf.Expert, error) {
 	return own, nil
 }
 
-func readExpert(file string) (*svf.Expert, error) {
-	blob, err := checkpoint.OpenBlob(file)
-	if err != nil {
-		return nil, fmt.Errorf("--expert: %w", err)
-	}
-	defer blob.Close()
-	e, err := svf.ReadExpert(blob, blob.Size())
-	if err != nil {
-		return nil, fmt.Errorf("--expert %s: %w", file, err)
-	}
-	return e, nil
-}
-
 // pageName is what the page calls a model: it has the zoo's itself, and the folders before the others
 // are not its business.
 func pageName(ref string) string {
 	if strings.HasPrefix(ref, zooPrefix) {
 		return ref
 	}
-	return filepath.Base(ref)
+	return modelName(ref)
 }
 
 // browse opens an address in the desktop's browser. Where there is none the address that was

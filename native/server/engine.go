@@ -59,8 +59,7 @@ func (g *guest) dismiss() { g.end.Do(func() { close(g.gone) }) }
 // NewEngine makes an engine of a desk's configuration, whose Emit is the engine's own.
 func NewEngine(cfg desk.Config) *Engine {
 	e := &Engine{names: cfg.Models(), open: cfg.Open, own: cfg.Own,
-		began:  time.Now(),
-		routes: map[int64]route{}, guests: map[*guest]bool{}}
+		began: time.Now(), routes: map[int64]route{}, guests: map[*guest]bool{}}
 	cfg.Emit = e.emit
 	e.desk = desk.New(cfg)
 	return e

@@ -139,14 +139,14 @@ func (l *likelihood) each(ctx context.Context, m *llama.Model, cs []continuation
 func (l *likelihood) part(m *llama.Model, sums [][]float64, prompts, endings [][]int32,
 	longest int) error {
 	l.batch.Reset()
-	base := make([]int32, len(prompts)) // of each sequence's rows in the cache
+	base := make([]int, len(prompts))   // of each sequence's rows in the cache
 	last := make([]int32, len(prompts)) // row of each prompt's last token in the batch
-	next := int32(0)
+	next := 0
 	for i, p := range prompts {
 		base[i] = next
-		l.append(base[i], 0, p)
+		l.cache.Append(&l.batch, base[i], 0, p, 0)
 		last[i] = int32(len(l.batch.Tokens) - 1)
-		next += int32(len(p) + longest)
+		next += len(p) + longest
 	}
 	m.Forward(l.ws, &l.batch, l.cache)
 	for k, ending := range endings { // their first tokens, before the next pass takes the rows
@@ -166,7 +166,7 @@ func (l *likelihood) part(m *llama.Model, sums [][]float64, prompts, endings [][
 		l.batch.Reset()
 		var rows, targets []int32
 		for i, p := range prompts {
-			l.append(base[i], len(p), ending[:len(ending)-1])
+			l.cache.Append(&l.batch, base[i], len(p), ending[:len(ending)-1], 0)
 			for _, next := range ending[1:] {
 				rows, targets = append(rows, int32(len(rows))), append(targets, next)
 			}
@@ -180,18 +180,6 @@ func (l *likelihood) part(m *llama.Model, sums [][]float64, prompts, endings [][
 		}
 	}
 	return nil
-}
-
-// append adds tokens to the batch, at positions from pos on of the sequence whose rows in the cache
-// begin at base.
-func (l *likelihood) append(base int32, pos int, tokens []int32) {
-	b := &l.batch
-	for i, id := range tokens {
-		p := int32(pos + i)
-		b.Tokens, b.Pos, b.Seq = append(b.Tokens, id), append(b.Pos, p), append(b.Seq, 0)
-		b.Spans = append(b.Spans, base, base+p+1)
-		b.Rows = append(b.Rows, base+p)
-	}
 }
 
 // judge calls emit with log π(targets[i]) at row rows[i] of the last forward pass.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"transformer2/shared/checkpoint"
 	"transformer2/shared/svf"
 )
 
@@ -61,21 +62,26 @@ func (s *Session) ReadExpert(name string) (*svf.Expert, error) { return s.expert
 
 func (s *Session) expert(name string) (*svf.Expert, error) {
 	if s.OpenFile != nil && IsPath(name) {
-		blob, err := s.OpenFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("expert %q: %w", name, err)
-		}
-		defer blob.Close()
-		e, err := svf.ReadExpert(blob, blob.Size())
-		if err != nil {
-			return nil, fmt.Errorf("expert %q: %w", name, err)
-		}
-		return e, nil
+		return OpenExpert(s.OpenFile, name)
 	}
 	if e, ok := s.Own[name]; ok && !slices.Contains(s.Model.ExpertNames(), name) {
 		return e, nil
 	}
 	return s.Model.Expert(name)
+}
+
+// OpenExpert reads an expert's file, which open opens.
+func OpenExpert(open func(path string) (checkpoint.Blob, error), path string) (*svf.Expert, error) {
+	blob, err := open(path)
+	if err != nil {
+		return nil, fmt.Errorf("expert %q: %w", path, err)
+	}
+	defer blob.Close()
+	e, err := svf.ReadExpert(blob, blob.Size())
+	if err != nil {
+		return nil, fmt.Errorf("expert %q: %w", path, err)
+	}
+	return e, nil
 }
 
 // IsPath tells a file's path from an expert's name.
